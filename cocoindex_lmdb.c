@@ -1,0 +1,69 @@
+/* cocoindex_lmdb.c - the whole library as one translation unit, and the map of the house.
+ *
+ * Compile this file and link -llmdb -pthread; there is nothing else to build. Each #include below is a floor. A floor may call
+ * only the floors named before it, so reading downwards never meets a function that has not been explained yet. Every
+ * internal function is static here and begins coco__; what the program sees stands in cocoindex.h and begins coco_.
+ *
+ * Options, by -D:
+ *   COCO_NO_CLI      leaves out coco_main and its progress display: for hosts that call coco_update themselves
+ *   COCO_SMALL       tiny limits (rounds of 2, pages of 4, short keys), so that tests meet the rare paths often
+ *   COCO_USE_LIBB2   takes BLAKE2b from the BLAKE2 team's libb2 (link -lb2) in place of the one in fingerprint.c
+ *
+ * The order in which an update passes through the floors is told in ARCHITECTURE.md. */
+
+/* Asked for before the first system header: openat and fdatasync are POSIX.1-2008, d_type and MAP_ANONYMOUS are not POSIX. */
+#ifndef _POSIX_C_SOURCE
+#define _POSIX_C_SOURCE 200809L
+#endif
+#ifndef _DEFAULT_SOURCE
+#define _DEFAULT_SOURCE
+#endif
+#if defined(__APPLE__) && !defined(_DARWIN_C_SOURCE)
+#define _DARWIN_C_SOURCE
+#endif
+
+#include "cocoindex.h"
+
+#include "engine/engine.h"
+
+/* Ground: memory, errors and time; then the one place through which every decision is told and counted. */
+#include "engine/base.c"
+#include "engine/event.c"
+
+/* What data is: its fingerprint, its encoding, and the keys and paths that name things. */
+#include "engine/fingerprint.c"
+#include "engine/value.c"
+#include "engine/key.c"
+
+/* Where state lives: LMDB, its transactions, and the codecs of the records (nothing above this floor calls LMDB); then the pages
+ * that let a component own a million things and rewrite one. */
+#include "engine/store.c"
+#include "engine/states.c"
+
+/* What makes a stored result valid: logic, context and parameters; then the memos that depend on them. */
+#include "engine/logic.c"
+#include "engine/memo.c"
+
+/* What should exist outside: providers, handlers, declarations. */
+#include "engine/target.c"
+
+/* What a function sees as cx; how its component gets out and survives a crash on the way; how what is gone is removed. */
+#include "engine/context.c"
+#include "engine/submit.c"
+#include "engine/remove.c"
+
+/* What runs and what doesn't: mounts, sources, states and ids; and the app and environment in which they do. */
+#include "engine/component.c"
+#include "engine/each.c"
+#include "engine/app.c"
+
+/* Looking at what is recorded, from a running program or from the database alone. */
+#include "engine/inspect.c"
+
+/* The command line. */
+#ifndef COCO_NO_CLI
+#include "engine/progress.c"
+#include "engine/cli_args.c"
+#include "engine/cli_show.c"
+#include "engine/cli.c"
+#endif

@@ -1,0 +1,589 @@
+/* app.c - environments, apps, updates and drops.
+ *
+ * Floor: the engine's roof; only inspection, progress and the command line stand above. An update takes the environment's writer
+ * lock, runs the root component and everything below it, works off what is gone, and leaves the state as the next update expects it. */
+#include "engine.h"
+
+#include <sys/stat.h>
+
+const char *coco_version(void);
+
+COCO__IN coco_status coco__fork_check(const coco_env *env, coco_err *err)
+{
+    if (env->fork_gen == coco__fork_generation()) return COCO_OK;
+    return coco_err_set(err, COCO_EFORK, "state directory %s was opened by the parent process: open it anew after fork", env->dir);
+}
+
+/* ---- Environments ---- */
+
+static const char *coco__or(const char *a, const char *b) { return a && *a ? a : b && *b ? b : NULL; }
+
+static size_t coco__env_number(const char *name)
+{
+    const char *v = getenv(name);
+
+    return v ? (size_t)strtoull(v, NULL, 10) : 0;
+}
+
+/* The configuration with copies of its strings, and environment variables where it says nothing. */
+static coco_status coco__env_config_take(coco_env *env, const coco_env_config *config)
+{
+    const char *db, *slash;
+    size_t n;
+
+    env->config = *config;
+    db = coco__or(config->db, coco__or(getenv("COCOINDEX_DB"), ".cocoindex"));
+    n = strlen(db);
+    while (n > 1 && db[n - 1] == '/') n--;
+    env->dir = coco__arena_copy(&env->arena, db, n);
+    if (!env->dir) return COCO_ENOMEM;
+    slash = strrchr(env->dir, '/');
+    env->name = coco__or(config->name, slash && slash[1] ? slash + 1 : env->dir);
+    env->name = coco__arena_copy(&env->arena, env->name, strlen(env->name));
+    if (!env->config.map_size) env->config.map_size = coco__env_number("COCOINDEX_LMDB_MAP_SIZE");
+    if (!env->config.log_level && getenv("COCOINDEX_LOG_LEVEL")) env->config.log_level = (coco_log_level)(coco__env_number("COCOINDEX_LOG_LEVEL") & 3);
+    return env->name ? COCO_OK : COCO_ENOMEM;
+}
+
+static void coco__env_free(coco_env *env)
+{
+    coco__mem mem = env->mem;
+
+    pthread_mutex_destroy(&env->mutex);
+    pthread_rwlock_destroy(&env->map_lock);
+    coco__arena_free(&env->arena);
+    coco__free(&mem, env);
+}
+
+coco_status coco_env_open(const coco_env_config *config, coco_env **out, coco_err *err)
+{
+    static const coco_env_config none;
+    coco_env *env;
+    coco__mem mem;
+    coco_status rc;
+
+    *out = NULL;
+    if (!config) config = &none;
+    mem.gate = config->allocator;
+    if (!(env = coco__zalloc(&mem, sizeof *env))) return coco_err_set(err, COCO_ENOMEM, "out of memory");
+    env->mem = mem;
+    coco__arena_init(&env->arena, &env->mem);
+    pthread_mutex_init(&env->mutex, NULL);
+    pthread_rwlock_init(&env->map_lock, NULL);
+    env->lock_fd = -1;
+    env->fork_gen = coco__fork_generation();
+    rc = coco__env_config_take(env, config);
+    if (rc != COCO_OK) coco_err_set(err, rc, "out of memory");
+    else rc = coco__store_open(env, err);
+    if (rc != COCO_OK) {
+        coco__env_free(env);
+        return rc;
+    }
+    *out = env;
+    return COCO_OK;
+}
+
+void coco_env_close(coco_env *env)
+{
+    if (!env) return;
+    assert(!env->apps);
+    coco__context_close(&env->mem, &env->context);
+    if (env->setup_state && env->config.teardown) env->config.teardown(env->config.user);
+    coco__store_close(env);
+    coco__env_free(env);
+}
+
+/* Runs a setup function once; values provided before a failure are closed at once. */
+static coco_status coco__setup(coco_ctx *cx, coco_status (*setup)(coco_ctx *cx, void *user), void *user, int *state, coco_err *err)
+{
+    coco_status rc = COCO_OK;
+
+    if (*state == 1) return COCO_OK;
+    if (setup) rc = setup(cx, user);
+    if (rc == COCO_OK) rc = cx->kept;
+    *state = rc == COCO_OK ? 1 : -1;
+    if (rc == COCO_OK) return rc;
+    coco_err_set(err, rc, "setup: %s", coco_error_message(cx));
+    coco__context_close(&cx->env->mem, cx->providing);
+    return rc;
+}
+
+coco_status coco_env_setup(coco_env *env, coco_err *err)
+{
+    coco_ctx cx = { .env = env, .arena = &env->arena, .home = &env->arena, .providing = &env->context };
+    coco_status rc;
+
+    COCO_TRY(coco__fork_check(env, err));
+    rc = coco__setup(&cx, env->config.setup, env->config.user, &env->setup_state, err);
+    if (rc != COCO_OK && env->config.teardown) {
+        env->config.teardown(env->config.user);
+        env->setup_state = 0;
+    }
+    return rc;
+}
+
+/* ---- Apps ---- */
+
+static coco_status coco__app_params(coco_app *app)
+{
+    const coco_param_def *def = app->config.params;
+    size_t n = 0;
+
+    while (def && def[n].name) n++;
+    if (!(app->params = coco__zalloc(&app->env->mem, (n + 1) * sizeof(char *)))) return COCO_ENOMEM;
+    for (size_t i = 0; i < n; i++)
+        if (!(app->params[i] = coco__strdup(&app->env->mem, def[i].def ? def[i].def : ""))) return COCO_ENOMEM;
+    return COCO_OK;
+}
+
+static coco_status coco__app_link(coco_app *app, coco_err *err)
+{
+    coco_env *env = app->env;
+    coco_status rc = COCO_OK;
+
+    pthread_mutex_lock(&env->mutex);
+    for (const coco_app *a = env->apps; a; a = a->next)
+        if (strcmp(a->name, app->name) == 0) rc = coco_err_set(err, COCO_EDUP, "app %s is open already", app->name);
+    if (rc == COCO_OK) {
+        app->next = env->apps;
+        env->apps = app;
+    }
+    pthread_mutex_unlock(&env->mutex);
+    return rc;
+}
+
+static void coco__app_free(coco_app *app)
+{
+    const coco__mem *m = &app->env->mem;
+
+    for (char **p = app->params; p && *p; p++) coco__free(m, *p);
+    coco__free(m, app->params);
+    coco__free(m, app->counts);
+    for (coco__target_counts *c = app->targets, *next; c; c = next) {
+        next = c->next;
+        coco__free(m, c->title);
+        coco__free(m, c);
+    }
+    coco__arena_free(&app->arena);
+    coco__free(m, app);
+}
+
+coco_status coco_app_open(coco_env *env, const coco_app_config *config, coco_app **out, coco_err *err)
+{
+    coco_app *app;
+    coco_status rc;
+
+    *out = NULL;
+    COCO_TRY(coco__fork_check(env, err));
+    if (!config->name || !*config->name || strlen(config->name) > 200 || !config->main)
+        return coco_err_set(err, COCO_EINVAL, "an app needs a name of 1 to 200 bytes and a main function");
+    COCO_TRY(coco__registry_check(err));
+    if (!(app = coco__zalloc(&env->mem, sizeof *app))) return coco_err_set(err, COCO_ENOMEM, "out of memory");
+    app->env = env;
+    app->config = *config;
+    if (!app->config.max_inflight) app->config.max_inflight = coco__env_number("COCOINDEX_MAX_INFLIGHT_COMPONENTS");
+    if (!app->config.max_inflight) app->config.max_inflight = COCO__ROUND;
+    coco__arena_init(&app->arena, &env->mem);
+    app->nfns = coco__fn_count();
+    app->name = coco__arena_copy(&app->arena, config->name, strlen(config->name));
+    app->counts = coco__zalloc(&env->mem, (app->nfns + 1) * sizeof *app->counts);
+    rc = app->name && app->counts ? coco__app_params(app) : COCO_ENOMEM;
+    if (rc != COCO_OK) coco_err_set(err, rc, "out of memory");
+    else rc = coco__store_app(app, false, err);
+    if (rc == COCO_OK) rc = coco__app_link(app, err);
+    if (rc != COCO_OK) {
+        coco__app_free(app);
+        return rc;
+    }
+    *out = app;
+    return COCO_OK;
+}
+
+void coco_app_close(coco_app *app)
+{
+    if (!app) return;
+    assert(!app->running);
+    pthread_mutex_lock(&app->env->mutex);
+    for (coco_app **a = &app->env->apps; *a; a = &(*a)->next)
+        if (*a == app) {
+            *a = app->next;
+            break;
+        }
+    pthread_mutex_unlock(&app->env->mutex);
+    coco__context_close(&app->env->mem, &app->context);
+    if (app->setup_state && app->config.teardown) app->config.teardown(app->config.user);
+    coco__app_free(app);
+}
+
+coco_env *coco_app_env(coco_app *app) { return app->env; }
+void coco_app_stop(coco_app *app) { atomic_store(&app->stop, 1); }
+
+coco_status coco_app_setup(coco_app *app, coco_err *err)
+{
+    coco_ctx cx = { .env = app->env, .app = app, .arena = &app->arena, .home = &app->arena, .providing = &app->context };
+    coco_status rc;
+
+    COCO_TRY(coco_env_setup(app->env, err));
+    rc = coco__setup(&cx, app->config.setup, app->config.user, &app->setup_state, err);
+    if (rc != COCO_OK && app->config.teardown) {
+        app->config.teardown(app->config.user);
+        app->setup_state = 0;
+    }
+    return rc;
+}
+
+coco_status coco_app_set_param(coco_app *app, const char *name, const char *value, coco_err *err)
+{
+    const coco_param_def *def = app->config.params;
+
+    for (size_t i = 0; def && def[i].name; i++) {
+        if (strcmp(def[i].name, name) != 0) continue;
+        char *copy = coco__strdup(&app->env->mem, value);
+        if (!copy) return coco_err_set(err, COCO_ENOMEM, "out of memory");
+        coco__free(&app->env->mem, app->params[i]);
+        app->params[i] = copy;
+        return COCO_OK;
+    }
+    return coco_err_set(err, COCO_ENOTFOUND, "app %s has no parameter %s", app->name, name);
+}
+
+const char *coco_app_param(coco_app *app, const char *name)
+{
+    const coco_param_def *def = app->config.params;
+
+    for (size_t i = 0; def && def[i].name; i++)
+        if (strcmp(def[i].name, name) == 0) return app->params[i];
+    return NULL;
+}
+
+/* ---- A run ---- */
+
+static coco__table *const *coco__run_tables(coco__run *run, coco__table *list[14])
+{
+    coco__table *all[] = { &run->names, &run->deps, &run->depsets, &run->depsets_by_id, &run->targets, &run->target_places, &run->titles,
+                           &run->memos, &run->moved, &run->moved_states, &run->claims, &run->tomb_places, &run->memory, NULL };
+
+    memcpy(list, all, sizeof all);
+    return list;
+}
+
+static coco_status coco__run_load(coco__run *run, coco_err *err)
+{
+    coco__txn t;
+    coco_status rc;
+
+    run->meta = (coco__meta){ 1, COCO__S_FIRST_PROVIDER, 1, 1, 1, 1 };
+    run->names_stored = 1;
+    if (run->app->has_dbi) {
+        COCO_TRY(coco__read_begin(run->app, &run->reader, &t, err));
+        rc = coco__meta_get(&t, &run->meta);
+        if (rc == COCO_OK) rc = coco__names_load(run, &t);
+        if (rc == COCO_OK) rc = coco__tombs_load(run, &t);
+        coco__read_end(run->app, &t);
+        COCO_TRY(rc);
+    }
+    run->meta_stored = run->meta;
+    run->number = run->meta.next_run;
+    return COCO_OK;
+}
+
+static coco_status coco__run_init(coco__run *run, coco_app *app, const coco_update_opts *opts, coco_err *err)
+{
+    coco__table *tables[14];
+
+    memset(run, 0, sizeof *run);
+    run->app = app;
+    run->env = app->env;
+    run->mem = &app->env->mem;
+    if (opts) run->opts = *opts;
+    run->preview = run->opts.preview;
+    run->full = run->opts.full_reprocess;
+    run->start_ms = coco__wall_ms();
+    run->start_ns = coco__monotonic_ns();
+    run->epoch = 1;
+    run->open_last = &run->open;
+    run->applied_last = &run->applied;
+    run->failed_last = &run->failed;
+    coco__arena_init(&run->arena, run->mem);
+    coco__run_tables(run, tables);
+    for (coco__table **t = tables; *t; t++) coco__table_init(*t, run->mem);
+    coco__buf_init(&run->scratch, run->mem);
+    coco__buf_init(&run->record, run->mem);
+    coco__buf_init(&run->pages, run->mem);
+    coco__buf_init(&run->lookup, run->mem);
+    if (!(run->cx = coco__arena_zalloc(&run->arena, sizeof *run->cx))) return coco_err_set(err, COCO_ENOMEM, "out of memory");
+    *run->cx = (coco_ctx){ .run = run, .env = app->env, .app = app, .arena = &run->arena, .home = &run->arena };
+    if (run->opts.only) {
+        coco__buf b;
+        coco__buf_init(&b, run->mem);
+        coco_status rc = coco__path_parse(run->opts.only, &b, err);
+        run->only = (coco_str){ coco__arena_copy(&run->arena, b.p, b.n), b.n };
+        coco__buf_free(&b);
+        COCO_TRY(rc);
+    }
+    return coco__run_load(run, err);
+}
+
+static void coco__run_free(coco__run *run)
+{
+    coco__table *tables[14];
+
+    coco__memos_written(run);
+    run->ending = true;
+    for (coco__comp *c = run->spare, *next; c; c = next) {
+        next = c->next;
+        coco__arena_free(&c->arena);
+        coco__free(run->mem, c);
+    }
+    if (run->reader) mdb_txn_abort(run->reader);
+    coco__run_tables(run, tables);
+    for (coco__table **t = tables; *t; t++) coco__table_free(*t);
+    coco__buf_free(&run->scratch);
+    coco__buf_free(&run->record);
+    coco__buf_free(&run->pages);
+    coco__buf_free(&run->lookup);
+    coco__arena_free(&run->arena);
+}
+
+/* ---- The end of a run: memos nobody lists, totals, durability ---- */
+
+static coco_status coco__run_totals(coco__run *run, const coco__txn *t)
+{
+    coco__dbkey k;
+    coco__buf *b = &run->scratch;
+    const char *build = run->app->config.build_id ? run->app->config.build_id : "";
+    uint64_t totals[] = { run->inserts, run->updates, run->deletes, run->nfailed };
+
+    b->n = 0;
+    coco__buf_varint(b, (uint64_t)run->start_ms);
+    coco__buf_varint(b, (uint64_t)coco__wall_ms());
+    coco__buf_byte(b, (uint8_t)((run->full ? 1u : 0u) | (run->only.p ? 2u : 0u) | (run->dropping ? 4u : 0u)));
+    coco__buf_blob(b, build, strlen(build));
+    for (size_t i = 0; i < sizeof totals / sizeof totals[0]; i++) coco__buf_varint(b, totals[i]);
+    if (b->failed) return COCO_ENOMEM;
+    coco__dbkey_id(&k, COCO__RUN, run->number, NULL, 0);
+    return coco__put(t, &k, b->p, b->n);
+}
+
+static coco_status coco__end_body(void *self, coco__txn *t)
+{
+    coco__run *run = self;
+
+    run->dirty_sets = NULL;
+    if (run->nfailed == 0 && !run->only.p && !run->guard) COCO_TRY(coco__memos_sweep(run, t));
+    COCO_TRY(coco__depsets_write(run, t));
+    COCO_TRY(coco__run_totals(run, t));
+    return coco__meta_put(t, &run->meta);
+}
+
+static void coco__end_undo(void *self)
+{
+    coco__run *run = self;
+
+    for (coco__depset *s = run->dirty_sets; s; s = s->next_dirty) s->dirty = false, s->delta = 0;
+    run->dirty_sets = NULL;
+}
+
+/* Memos left behind by a run that failed go with the next that succeeds, also if that one has nothing else to write. */
+static bool coco__idle_memos(coco__run *run)
+{
+    coco__dbkey k;
+    coco__txn t;
+    MDB_cursor *cur;
+    MDB_val key, data;
+    bool found = false;
+
+    if (!run->app->has_dbi || coco__run_read(run, &t) != COCO_OK) return false;
+    if (mdb_cursor_open(t.mdb, t.dbi, &cur) == 0) {
+        coco__dbkey_raw(&k, COCO__MEMO_IDLE, NULL, 0);
+        key = (MDB_val){ k.n, k.b };
+        found = mdb_cursor_get(cur, &key, &data, MDB_SET_RANGE) == 0 && *(uint8_t *)key.mv_data == COCO__MEMO_IDLE;
+        mdb_cursor_close(cur);
+    }
+    coco__run_read_end(run, &t);
+    return found;
+}
+
+static coco_status coco__run_end(coco__run *run)
+{
+    coco__writer w = { coco__end_body, coco__end_undo, run, true };
+    bool ids = run->meta.next_int_id != run->meta_stored.next_int_id;
+
+    if (run->preview || run->fatal.code) return run->fatal.code;
+    if (!run->wrote && !ids && !(run->nfailed == 0 && !run->only.p && coco__idle_memos(run))) return COCO_OK;
+    if (run->number == run->meta.next_run) run->meta.next_run++;
+    run->wrote = true;
+    return coco__write(run->app, &w, &run->fatal);
+}
+
+/* ---- Updating ---- */
+
+static coco_status coco__result_fill(coco__run *run, coco_value value, coco_result *out)
+{
+    const coco__mem *mem = run->mem;
+    coco__arena *a;
+    size_t i = 0;
+
+    out->run = run->wrote ? run->number : 0;
+    out->nfailed = run->nfailed;
+    out->inserts = run->inserts;
+    out->updates = run->updates;
+    out->deletes = run->deletes;
+    out->seconds = (double)(coco__monotonic_ns() - run->start_ns) / 1e9;
+    out->saved_seconds = (double)run->saved_ns / 1e9;
+    out->saved_units = run->saved_units;
+    if (!(a = coco__zalloc(mem, sizeof *a))) return COCO_ENOMEM;
+    coco__arena_init(a, mem);
+    out->memory = a;
+    out->failed = coco__arena_zalloc(a, (run->nfailed_paths + 1) * sizeof(char *));
+    if (!out->failed) return COCO_ENOMEM;
+    for (coco__failed_path *p = run->failed; p; p = p->next)
+        if (!(out->failed[i++] = coco__arena_copy(a, p->path, strlen(p->path)))) return COCO_ENOMEM;
+    out->nfailed_paths = i;
+    return value.kind == COCO_OBJECT ? COCO_OK : coco__value_copy(a, value, &out->value);
+}
+
+void coco_result_free(coco_result *result)
+{
+    coco__arena *a = result ? result->memory : NULL;
+
+    if (!a) return;
+    const coco__mem *mem = a->mem;
+    coco__arena_free(a);
+    coco__free(mem, a);
+    memset(result, 0, sizeof *result);
+}
+
+/* What the update returns: the gravest of what happened. */
+static coco_status coco__verdict(coco__run *run, coco_status root, const char *root_message, coco_err *err)
+{
+    if (run->fatal.code) {
+        if (err) *err = run->fatal;
+        return run->fatal.code;
+    }
+    if (run->guard && run->guard_err.code) return coco_err_set(err, COCO_EGUARD, "%s", run->guard_err.msg);
+    if (coco__stopped(run) != COCO_OK && (root == COCO_ESTOP || root == COCO_OK)) return coco_err_set(err, COCO_ESTOP, "stopped");
+    if (run->guard) return coco_err_set(err, COCO_EGUARD, "%s", run->first.msg);
+    if (root != COCO_OK) return coco_err_set(err, root, "%s", root_message ? root_message : coco_status_text(root));
+    if (run->recheck_failed) return coco_err_set(err, COCO_ERECHECK, "%s", run->first.msg);
+    if (run->only.p && !run->reached) return coco_err_set(err, COCO_ENOTFOUND, "%s: not reached: nobody mounts it", run->opts.only);
+    if (run->nfailed)
+        return coco_err_set(err, COCO_EFAIL, "%llu failed: %s", (unsigned long long)run->nfailed, run->first.msg);
+    return COCO_OK;
+}
+
+static coco_status coco__update_run(coco__run *run, coco_result *result, coco_err *err)
+{
+    coco_value value = coco_null();
+    coco_status rc, verdict;
+
+    rc = coco__run_root(run, &value);
+    coco_status root = run->root_status;
+    if (rc == COCO_OK) rc = coco__drain(run);
+    if (rc == COCO_OK && root == COCO_OK && coco__stopped(run) == COCO_OK && !run->fatal.code && !run->only.p) rc = coco__tombs_work(run);
+    if (rc == COCO_OK && run->deferred) rc = coco__apply_deferred(run);
+    if (rc == COCO_OK && !run->fatal.code && run->moves) rc = coco__moves_check(run);
+    if (rc != COCO_OK && !run->fatal.code)
+        coco_err_set(&run->fatal, rc, "%s", run->cx_err.code == rc ? run->cx_err.msg : run->cx->said == rc ? coco_error_message(run->cx) : coco_status_text(rc));
+    coco__run_end(run);
+    verdict = coco__verdict(run, root, run->root_message, err);
+    if (result && coco__result_fill(run, value, result) != COCO_OK && verdict == COCO_OK) verdict = coco_err_set(err, COCO_ENOMEM, "out of memory");
+    return verdict;
+}
+
+/* One update or drop of an app at a time, one updating process of an environment. */
+static coco_status coco__begin(coco_app *app, coco_err *err)
+{
+    COCO_TRY(coco__fork_check(app->env, err));
+    if (atomic_exchange(&app->running, 1)) return coco_err_set(err, COCO_EBUSY, "app %s is being updated already", app->name);
+    coco_status rc = app->env->config.read_only ? coco_err_set(err, COCO_EACCESS, "state directory %s is open for reading only", app->env->dir)
+                                                : coco__store_lock(app->env, err);
+    if (rc == COCO_OK) {
+        rc = coco__registry_check(err);
+        if (rc == COCO_OK) rc = coco_app_setup(app, err);
+        if (rc == COCO_OK) rc = coco__store_app(app, false, err);
+        if (rc != COCO_OK) coco__store_unlock(app->env);
+    }
+    if (rc != COCO_OK) app->running = 0;
+    return rc;
+}
+
+static void coco__finish(coco_app *app)
+{
+    coco__store_unlock(app->env);
+    app->stop = 0;
+    app->running = 0;
+}
+
+coco_status coco_update(coco_app *app, const coco_update_opts *opts, coco_result *result, coco_err *err)
+{
+    coco__run run;
+    coco_status rc;
+
+    if (result) memset(result, 0, sizeof *result);
+    COCO_TRY(coco__begin(app, err));
+    coco__counts_reset(app);
+    rc = coco__run_init(&run, app, opts, err);
+    if (rc == COCO_OK) rc = coco__update_run(&run, result, err);
+    coco__run_free(&run);
+    coco__finish(app);
+    return rc;
+}
+
+/* ---- Dropping ---- */
+
+static coco_status coco__drop_state(coco_app *app, coco__run *run, coco_err *err)
+{
+    MDB_txn *txn;
+    int rc;
+
+    if (run->reader) mdb_txn_abort(run->reader);
+    run->reader = NULL;
+    mdb_env_set_flags(app->env->mdb, MDB_NOMETASYNC, 0);
+    rc = mdb_txn_begin(app->env->mdb, NULL, 0, &txn);
+    if (rc == 0 && (rc = mdb_drop(txn, app->dbi, 1)) != 0) mdb_txn_abort(txn);
+    else if (rc == 0) rc = mdb_txn_commit(txn);
+    if (rc) return coco__mdb_error(err, rc, app->env, "drop");
+    app->has_dbi = false;
+    return COCO_OK;
+}
+
+coco_status coco_drop(coco_app *app, coco_result *result, coco_err *err)
+{
+    coco__run run;
+    coco_status rc;
+
+    if (result) memset(result, 0, sizeof *result);
+    COCO_TRY(coco__begin(app, err));
+    coco__counts_reset(app);
+    rc = coco__run_init(&run, app, NULL, err);
+    run.dropping = true;
+    if (rc == COCO_OK && app->has_dbi) {
+        rc = coco__remove_all(&run);
+        if (rc == COCO_OK && run.deferred) rc = coco__apply_deferred(&run);
+        if (rc != COCO_OK && !run.fatal.code) coco_err_set(&run.fatal, rc, "%s", run.cx_err.code == rc ? run.cx_err.msg : coco_status_text(rc));
+        rc = coco__verdict(&run, COCO_OK, NULL, err);
+        if (rc == COCO_OK) rc = coco__drop_state(app, &run, err);
+        else if (!run.fatal.code) coco__run_end(&run);
+        if (result && coco__result_fill(&run, coco_null(), result) != COCO_OK && rc == COCO_OK) rc = coco_err_set(err, COCO_ENOMEM, "out of memory");
+    }
+    coco__run_free(&run);
+    coco__finish(app);
+    return rc;
+}
+
+coco_status coco_forget(coco_app *app, const char *target, coco_err *err)
+{
+    coco__run run;
+    coco_status rc;
+
+    COCO_TRY(coco__begin(app, err));
+    rc = coco__run_init(&run, app, NULL, err);
+    run.dropping = true;
+    if (rc == COCO_OK && !app->has_dbi) rc = coco_err_set(err, COCO_ENOTFOUND, "app %s has no state", app->name);
+    else if (rc == COCO_OK && (rc = coco__forget_target(&run, target, err)) == COCO_OK) rc = coco__run_end(&run);
+    if (rc == COCO_OK) rc = coco__verdict(&run, COCO_OK, NULL, err);
+    coco__run_free(&run);
+    coco__finish(app);
+    return rc;
+}

@@ -1,0 +1,805 @@
+/* base.c - the ground floor: allocation gate, arena, byte buffer and reader, hash table and set, errors, clock.
+ *
+ * Invariants:
+ *   - Every byte comes from and goes back to the gate of a coco__mem; libc's realloc and free where none is set.
+ *   - What fails for want of memory leaves its object as it was (a buffer remembers the failure): callers just return.
+ *   - What can reach the disk (integers, hashes) is the same on every machine, whatever its byte order.
+ *
+ * Calls nothing but libc. Thread-safe as far as the objects passed in aren't shared. */
+#ifndef _DEFAULT_SOURCE
+#define _DEFAULT_SOURCE /* getentropy, clock_gettime, nanosleep */
+#endif
+
+#include "engine.h"
+
+#include <time.h>
+#include <unistd.h>
+#ifdef __APPLE__
+#include <sys/random.h>
+#endif
+
+/* ---- Allocation gate ------------------------------------------------------------------------------------------- */
+
+COCO__IN void *coco__realloc(const coco__mem *m, void *p, size_t n)
+{
+    assert(n > 0);
+    return m->gate.realloc ? m->gate.realloc(m->gate.self, p, n) : realloc(p, n);
+}
+
+COCO__IN void *coco__alloc(const coco__mem *m, size_t n)
+{
+    return n ? coco__realloc(m, NULL, n) : NULL;
+}
+
+COCO__IN void *coco__zalloc(const coco__mem *m, size_t n)
+{
+    void *p = coco__alloc(m, n);
+
+    if (p) memset(p, 0, n);
+    return p;
+}
+
+COCO__IN void coco__free(const coco__mem *m, void *p)
+{
+    if (!p) return;
+    if (m->gate.realloc)
+        (void)m->gate.realloc(m->gate.self, p, 0);
+    else
+        free(p);
+}
+
+COCO__IN char *coco__strdup(const coco__mem *m, const char *s)
+{
+    size_t n = strlen(s) + 1;
+    char *copy = coco__alloc(m, n);
+
+    if (copy) memcpy(copy, s, n);
+    return copy;
+}
+
+/* ---- Arena ----------------------------------------------------------------------------------------------------- */
+
+#define COCO__ALIGN ((size_t)16)
+#define COCO__CHUNK_MIN ((size_t)1024)
+#define COCO__CHUNK_MAX ((size_t)64 * 1024)
+/* Room behind a request that has a chunk of its own: the small things that follow fill it, instead of a new chunk. */
+#define COCO__CHUNK_SLACK ((size_t)1024)
+
+/* A gate may give memory that is aligned to less than 16, so a chunk's usable part is computed, never assumed. */
+static size_t coco__chunk_pad(const coco__chunk *c)
+{
+    return (size_t)(-(uintptr_t)(c + 1) & (COCO__ALIGN - 1));
+}
+
+static char *coco__chunk_start(coco__chunk *c)
+{
+    return (char *)(c + 1) + coco__chunk_pad(c);
+}
+
+/* The usable part is a multiple of 16, which lets coco__arena_alloc compare before it rounds up. */
+static char *coco__chunk_end(coco__chunk *c)
+{
+    return coco__chunk_start(c) + ((c->size - coco__chunk_pad(c)) & ~(COCO__ALIGN - 1));
+}
+
+/* Makes c (or none) the newest chunk, all of it free. */
+static void coco__arena_fill(coco__arena *a, coco__chunk *c)
+{
+    a->chunks = c;
+    a->cur = c ? coco__chunk_start(c) : NULL;
+    a->end = c ? coco__chunk_end(c) : NULL;
+}
+
+static void coco__chunk_drop(coco__arena *a, coco__chunk *c)
+{
+    a->total -= sizeof *c + c->size;
+    coco__free(a->mem, c);
+}
+
+COCO__IN void coco__arena_init(coco__arena *a, const coco__mem *m)
+{
+    *a = (coco__arena){ .mem = m };
+}
+
+/* The slow path: a new chunk as large as all before it (so the total doubles), within bounds, or as large as the
+ * request. */
+static void *coco__arena_grow(coco__arena *a, size_t n)
+{
+    size_t size = a->total;
+    coco__chunk *c;
+
+    if (n == 0) return coco__arena_alloc(a, 1);
+    if (n > SIZE_MAX / 2) return NULL;
+    if (size < COCO__CHUNK_MIN) size = COCO__CHUNK_MIN;
+    if (size > COCO__CHUNK_MAX) size = COCO__CHUNK_MAX;
+    size = (size - sizeof *c) & ~(COCO__ALIGN - 1);
+    if (n > size - COCO__ALIGN) size = ((n + COCO__ALIGN - 1) & ~(COCO__ALIGN - 1)) + COCO__ALIGN + COCO__CHUNK_SLACK;
+    c = coco__alloc(a->mem, sizeof *c + size);
+    if (!c) return NULL;
+    c->size = size;
+    c->next = a->chunks;
+    a->total += sizeof *c + size;
+    coco__arena_fill(a, c);
+    return coco__arena_alloc(a, n);
+}
+
+/* Hot: one comparison and one addition. */
+COCO__IN void *coco__arena_alloc(coco__arena *a, size_t n)
+{
+    char *p = a->cur;
+
+    if (n - 1 >= (size_t)(a->end - p)) return coco__arena_grow(a, n); /* n 0 wraps round and takes the slow path */
+    a->cur = p + ((n + COCO__ALIGN - 1) & ~(COCO__ALIGN - 1));
+    return p;
+}
+
+COCO__IN void *coco__arena_zalloc(coco__arena *a, size_t n)
+{
+    void *p = coco__arena_alloc(a, n);
+
+    if (p) memset(p, 0, n);
+    return p;
+}
+
+COCO__IN void *coco__arena_copy(coco__arena *a, const void *p, size_t n)
+{
+    char *copy = n < SIZE_MAX ? coco__arena_alloc(a, n + 1) : NULL;
+
+    if (!copy) return NULL;
+    if (n) memcpy(copy, p, n);
+    copy[n] = '\0';
+    return copy;
+}
+
+COCO__IN coco__mark coco__arena_mark(const coco__arena *a)
+{
+    return (coco__mark){ a->chunks, a->cur };
+}
+
+/* A mark of the empty arena keeps a chunk, so that a loop of mark and release doesn't allocate in every turn. What
+ * was spliced in behind the marked chunk stays until the arena ends: late, but never too early. */
+COCO__IN void coco__arena_release(coco__arena *a, coco__mark to)
+{
+    if (!to.chunk) {
+        coco__arena_reset(a);
+        return;
+    }
+    while (a->chunks != to.chunk) {
+        coco__chunk *c = a->chunks;
+
+        assert(c); /* else the mark is of another arena, or older than a reset */
+        a->chunks = c->next;
+        coco__chunk_drop(a, c);
+    }
+    a->cur = to.cur;
+    a->end = coco__chunk_end(to.chunk);
+}
+
+/* Chunks double, so the newest of ordinary size is the largest, and the one to keep. */
+COCO__IN void coco__arena_reset(coco__arena *a)
+{
+    coco__chunk *c = a->chunks, *next, *kept = NULL;
+
+    for (; c; c = next) {
+        next = c->next;
+        if (!kept && c->size <= COCO__CHUNK_MAX)
+            kept = c;
+        else
+            coco__chunk_drop(a, c);
+    }
+    if (kept) kept->next = NULL;
+    coco__arena_fill(a, kept);
+}
+
+COCO__IN void coco__arena_free(coco__arena *a)
+{
+    coco__chunk *c, *next;
+
+    for (c = a->chunks; c; c = next) {
+        next = c->next;
+        coco__chunk_drop(a, c);
+    }
+    coco__arena_fill(a, NULL);
+}
+
+/* from's chunks go behind the one that into is filling; both must share a gate. */
+COCO__IN void coco__arena_splice(coco__arena *into, coco__arena *from)
+{
+    coco__chunk *last = from->chunks;
+
+    if (!last) return;
+    if (!into->chunks) {
+        into->chunks = from->chunks;
+        into->cur = from->cur;
+        into->end = from->end;
+    } else {
+        while (last->next) last = last->next;
+        last->next = into->chunks->next;
+        into->chunks->next = from->chunks;
+    }
+    into->total += from->total;
+    from->total = 0;
+    coco__arena_fill(from, NULL);
+}
+
+/* ---- Byte buffer ----------------------------------------------------------------------------------------------- */
+
+COCO__IN void coco__buf_init(coco__buf *b, const coco__mem *m)
+{
+    *b = (coco__buf){ .mem = m };
+}
+
+COCO__IN void coco__buf_free(coco__buf *b)
+{
+    coco__free(b->mem, b->p);
+    coco__buf_init(b, b->mem);
+}
+
+/* Makes room for n more bytes. After a failure cap is n, so that the fast paths, which look at cap alone, never
+ * write. */
+static bool coco__buf_reserve(coco__buf *b, size_t n)
+{
+    size_t cap = b->cap < 64 ? 64 : b->cap;
+    uint8_t *p = NULL;
+
+    if (b->failed) return false;
+    if (n <= SIZE_MAX / 2 && b->n <= SIZE_MAX / 2 - n) {
+        while (cap < b->n + n) cap *= 2;
+        p = coco__realloc(b->mem, b->p, cap);
+    }
+    if (!p) {
+        b->failed = true;
+        b->cap = b->n;
+        return false;
+    }
+    b->p = p;
+    b->cap = cap;
+    return true;
+}
+
+/* A buffer that never grew has no memory: then even 0 bytes allocate, because NULL means failure. */
+COCO__IN uint8_t *coco__buf_grow(coco__buf *b, size_t n)
+{
+    uint8_t *p;
+
+    if ((n > b->cap - b->n || b->failed || !b->p) && !coco__buf_reserve(b, n)) return NULL;
+    p = b->p + b->n;
+    b->n += n;
+    return p;
+}
+
+COCO__IN void coco__buf_put(coco__buf *b, const void *p, size_t n)
+{
+    if (n == 0 || (n > b->cap - b->n && !coco__buf_reserve(b, n))) return;
+    memcpy(b->p + b->n, p, n);
+    b->n += n;
+}
+
+COCO__IN void coco__buf_byte(coco__buf *b, uint8_t byte)
+{
+    if (b->n == b->cap && !coco__buf_reserve(b, 1)) return;
+    b->p[b->n++] = byte;
+}
+
+/* Byte by byte: compilers make one swapped load or store of it, and no byte order is asked for. */
+COCO__IN void coco__put_be64(uint8_t out[8], uint64_t v)
+{
+    int i;
+
+    for (i = 7; i >= 0; i--, v >>= 8) out[i] = (uint8_t)v;
+}
+
+COCO__IN uint64_t coco__get_be64(const uint8_t in[8])
+{
+    uint64_t v = 0;
+    int i;
+
+    for (i = 0; i < 8; i++) v = v << 8 | in[i];
+    return v;
+}
+
+COCO__IN void coco__buf_be32(coco__buf *b, uint32_t v)
+{
+    const uint8_t bytes[4] = { (uint8_t)(v >> 24), (uint8_t)(v >> 16), (uint8_t)(v >> 8), (uint8_t)v };
+
+    coco__buf_put(b, bytes, sizeof bytes);
+}
+
+COCO__IN void coco__buf_be64(coco__buf *b, uint64_t v)
+{
+    uint8_t bytes[8];
+
+    coco__put_be64(bytes, v);
+    coco__buf_put(b, bytes, sizeof bytes);
+}
+
+COCO__IN void coco__buf_varint(coco__buf *b, uint64_t v)
+{
+    for (; v >= 0x80; v >>= 7) coco__buf_byte(b, (uint8_t)(v | 0x80));
+    coco__buf_byte(b, (uint8_t)v);
+}
+
+COCO__IN void coco__buf_blob(coco__buf *b, const void *p, size_t n)
+{
+    coco__buf_varint(b, n);
+    coco__buf_put(b, p, n);
+}
+
+COCO__IN void coco__buf_str(coco__buf *b, const char *s)
+{
+    coco__buf_put(b, s, strlen(s));
+}
+
+/* Prints into the room there is; where that is too little, the length is known and it prints again. */
+COCO__IN void coco__buf_printf(coco__buf *b, const char *fmt, ...)
+{
+    va_list ap, again;
+    size_t room = b->failed ? 0 : b->cap - b->n;
+    int n;
+
+    va_start(ap, fmt);
+    va_copy(again, ap);
+    n = vsnprintf(room ? (char *)b->p + b->n : NULL, room, fmt, ap);
+    /* vsnprintf writes a NUL too, hence the byte more than is used. */
+    if (n >= 0 && ((size_t)n < room || coco__buf_reserve(b, (size_t)n + 1))) {
+        if ((size_t)n >= room) (void)vsnprintf((char *)b->p + b->n, (size_t)n + 1, fmt, again);
+        b->n += (size_t)n;
+    }
+    va_end(again);
+    va_end(ap);
+}
+
+/* The NUL isn't counted: what is put next overwrites it. */
+COCO__IN const char *coco__buf_cstr(coco__buf *b)
+{
+    if (b->failed || (b->n == b->cap && !coco__buf_reserve(b, 1))) return "";
+    b->p[b->n] = 0;
+    return (const char *)b->p;
+}
+
+/* ---- Reader ---------------------------------------------------------------------------------------------------- */
+
+/* No bytes at all are a pointer to none, so that NULL from coco__read_bytes always means a failure. */
+COCO__IN coco__reader coco__reader_of(const void *p, size_t n)
+{
+    const uint8_t *start = p ? p : (const void *)"";
+
+    return (coco__reader){ start, start + (p ? n : 0), false };
+}
+
+/* Nothing is left to read after a failure, so later reads fail by themselves. */
+static void coco__reader_fail(coco__reader *r)
+{
+    r->p = r->end;
+    r->bad = true;
+}
+
+COCO__IN size_t coco__left(const coco__reader *r)
+{
+    return (size_t)(r->end - r->p);
+}
+
+COCO__IN const uint8_t *coco__read_bytes(coco__reader *r, size_t n)
+{
+    const uint8_t *p = r->p;
+
+    if (n > coco__left(r)) coco__reader_fail(r);
+    if (r->bad) return NULL;
+    r->p += n;
+    return p;
+}
+
+COCO__IN uint8_t coco__read_byte(coco__reader *r)
+{
+    if (r->p == r->end) {
+        r->bad = true;
+        return 0;
+    }
+    return *r->p++;
+}
+
+COCO__IN uint32_t coco__read_be32(coco__reader *r)
+{
+    const uint8_t *p = coco__read_bytes(r, 4);
+
+    return p ? (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3] : 0;
+}
+
+COCO__IN uint64_t coco__read_be64(coco__reader *r)
+{
+    const uint8_t *p = coco__read_bytes(r, 8);
+
+    return p ? coco__get_be64(p) : 0;
+}
+
+/* Takes the one shortest form of each number, so that what decodes has one encoding: a last group of zero is
+ * malformed. */
+COCO__IN uint64_t coco__read_varint(coco__reader *r)
+{
+    uint64_t v = 0;
+    unsigned shift;
+
+    for (shift = 0; shift < 64; shift += 7) {
+        uint8_t byte = coco__read_byte(r);
+
+        v |= (uint64_t)(byte & 0x7f) << shift;
+        if (byte & 0x80) continue;
+        if (r->bad || (byte == 0 && shift > 0) || (shift == 63 && byte > 1)) break;
+        return v;
+    }
+    coco__reader_fail(r);
+    return 0;
+}
+
+/* The length is held against what is left before it is used: it may be any number. */
+COCO__IN coco_str coco__read_blob(coco__reader *r)
+{
+    uint64_t n = coco__read_varint(r);
+    coco_str s = { "", 0 };
+
+    if (n > coco__left(r)) coco__reader_fail(r);
+    if (r->bad) return s;
+    s.p = (const char *)r->p;
+    s.n = (size_t)n;
+    r->p += s.n;
+    return s;
+}
+
+/* ---- Hash ------------------------------------------------------------------------------------------------------ */
+
+/* Odd numbers without a pattern; the first is 2^64 over the golden ratio. */
+#define COCO__MIX_A UINT64_C(0x9e3779b97f4a7c15)
+#define COCO__MIX_B UINT64_C(0xd1b54a32d192ed03)
+#define COCO__MIX_C UINT64_C(0x8cb92ba72f3d8dd7)
+
+/* Little-endian on every machine, as the hash must be. */
+static uint64_t coco__load64(const uint8_t *p)
+{
+    uint64_t v;
+
+    memcpy(&v, p, 8);
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    v = __builtin_bswap64(v);
+#endif
+    return v;
+}
+
+static uint64_t coco__load32(const uint8_t *p)
+{
+    return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 | (uint64_t)p[3] << 24;
+}
+
+/* The 128-bit product folded onto itself: each bit of the result depends on all bits of a and b. */
+static uint64_t coco__fold(uint64_t a, uint64_t b)
+{
+#if defined(__SIZEOF_INT128__) && !defined(COCO__NO_INT128)
+    __extension__ typedef unsigned __int128 wide;
+    wide r = (wide)a * b;
+
+    return (uint64_t)r ^ (uint64_t)(r >> 64);
+#else
+    uint64_t al = (uint32_t)a, ah = a >> 32, bl = (uint32_t)b, bh = b >> 32;
+    uint64_t low = al * bl, m1 = ah * bl + (low >> 32), m2 = al * bh + (uint32_t)m1;
+
+    return (a * b) ^ (ah * bh + (m1 >> 32) + (m2 >> 32));
+#endif
+}
+
+/* A chain of folds over 16 bytes each; the last 1 to 16 are read as two words that may overlap, and the length
+ * tells apart what then reads the same. */
+COCO__IN uint32_t coco__hash32(const void *p, size_t n, uint32_t seed)
+{
+    const uint8_t *s = p;
+    uint64_t h = seed ^ COCO__MIX_A, a = 0, b = 0;
+    size_t left = n;
+
+    for (; left > 16; left -= 16, s += 16) h = coco__fold(coco__load64(s) ^ COCO__MIX_B, coco__load64(s + 8) ^ h);
+    if (left >= 8) {
+        a = coco__load64(s);
+        b = coco__load64(s + left - 8);
+    } else if (left >= 4) {
+        a = coco__load32(s);
+        b = coco__load32(s + left - 4);
+    } else if (left) {
+        a = (uint64_t)s[0] << 16 | (uint64_t)s[left / 2] << 8 | s[left - 1];
+    }
+    h = coco__fold(coco__fold(a ^ COCO__MIX_B, b ^ h) ^ COCO__MIX_C, n ^ COCO__MIX_A);
+    return (uint32_t)(h ^ h >> 32);
+}
+
+/* ---- Hash table ------------------------------------------------------------------------------------------------ */
+
+/* Linear probing. An entry stands at its hash's slot or behind it with no free slot between; removing one moves up
+ * those behind it that may (backward shift), so there are no tombstones and a search ends at the first free slot. */
+
+COCO__IN void coco__table_init(coco__table *t, const coco__mem *m)
+{
+    *t = (coco__table){ .mem = m };
+}
+
+COCO__IN void coco__table_free(coco__table *t)
+{
+    coco__free(t->mem, t->slots);
+    coco__table_init(t, t->mem);
+}
+
+/* The slot of the key, or the free one where it would go. */
+static coco__slot *coco__table_find(const coco__table *t, const void *key, size_t nkey, uint32_t hash)
+{
+    size_t i = hash & (t->cap - 1);
+
+    for (;; i = (i + 1) & (t->cap - 1)) {
+        coco__slot *s = &t->slots[i];
+
+        if (!s->value) return s;
+        if (s->hash == hash && s->nkey == nkey && (nkey == 0 || memcmp(s->key, key, nkey) == 0)) return s;
+    }
+}
+
+/* All keys are known to differ here, so the first free slot will do. */
+static bool coco__table_grow(coco__table *t)
+{
+    size_t cap = t->cap ? t->cap * 2 : 16, i, j;
+    coco__slot *slots = cap <= SIZE_MAX / 2 / sizeof *slots ? coco__zalloc(t->mem, cap * sizeof *slots) : NULL;
+
+    if (!slots) return false;
+    for (i = 0; i < t->cap; i++) {
+        if (!t->slots[i].value) continue;
+        for (j = t->slots[i].hash & (cap - 1); slots[j].value;) j = (j + 1) & (cap - 1);
+        slots[j] = t->slots[i];
+    }
+    coco__free(t->mem, t->slots);
+    t->slots = slots;
+    t->cap = cap;
+    return true;
+}
+
+COCO__IN void *coco__table_get(const coco__table *t, const void *key, size_t nkey)
+{
+    return t->n ? coco__table_find(t, key, nkey, coco__hash32(key, nkey, 0))->value : NULL;
+}
+
+/* Grows only for a new key, and before anything else changes. Replacing takes the new key's pointer too: the old one
+ * may die with the old value. */
+COCO__IN bool coco__table_put(coco__table *t, const void *key, size_t nkey, void *value)
+{
+    uint32_t hash = coco__hash32(key, nkey, 0);
+    coco__slot *s = t->cap ? coco__table_find(t, key, nkey, hash) : NULL;
+
+    assert(value);
+    if (!s || !s->value) {
+        if (!s || t->n >= t->cap / 4 * 3) {
+            if (!coco__table_grow(t)) return false;
+            s = coco__table_find(t, key, nkey, hash);
+        }
+        t->n++;
+    }
+    *s = (coco__slot){ key, nkey, value, hash };
+    return true;
+}
+
+COCO__IN void *coco__table_remove(coco__table *t, const void *key, size_t nkey)
+{
+    size_t mask = t->cap - 1, hole, i;
+    coco__slot *s = t->n ? coco__table_find(t, key, nkey, coco__hash32(key, nkey, 0)) : NULL;
+    void *value = s ? s->value : NULL;
+
+    if (!value) return NULL;
+    /* An entry may fill the hole if its own slot isn't cyclically behind the hole: it is as far from home as from
+     * the hole. */
+    hole = (size_t)(s - t->slots);
+    for (i = (hole + 1) & mask; t->slots[i].value; i = (i + 1) & mask) {
+        if (((i - t->slots[i].hash) & mask) < ((i - hole) & mask)) continue;
+        t->slots[hole] = t->slots[i];
+        hole = i;
+    }
+    t->slots[hole] = (coco__slot){ 0 };
+    t->n--;
+    return value;
+}
+
+/* Keeps the slots: who clears a table is about to fill it again. */
+COCO__IN void coco__table_clear(coco__table *t)
+{
+    if (t->n) memset(t->slots, 0, t->cap * sizeof *t->slots);
+    t->n = 0;
+}
+
+/* Nothing may be put or removed between two calls. */
+COCO__IN bool coco__table_next(const coco__table *t, size_t *i, coco__slot **slot)
+{
+    while (*i < t->cap) {
+        coco__slot *s = &t->slots[(*i)++];
+
+        if (!s->value) continue;
+        *slot = s;
+        return true;
+    }
+    return false;
+}
+
+/* ---- Set of fingerprints --------------------------------------------------------------------------------------- */
+
+/* Fingerprints are hashes already: their first bytes choose the slot. All zeros marks a free slot; the one
+ * fingerprint that looks so has a flag of its own. */
+
+static const uint8_t coco__zero16[16];
+
+COCO__IN void coco__set16_init(coco__set16 *s, const coco__mem *m)
+{
+    *s = (coco__set16){ .mem = m };
+}
+
+COCO__IN void coco__set16_free(coco__set16 *s)
+{
+    coco__free(s->mem, s->slots);
+    coco__set16_init(s, s->mem);
+}
+
+/* The slot that holds fp, or the free one where it would go. */
+static uint8_t *coco__set16_find(uint8_t (*slots)[16], size_t cap, const uint8_t fp[16])
+{
+    size_t i = (size_t)coco__load64(fp) & (cap - 1);
+
+    while (memcmp(slots[i], fp, 16) != 0 && memcmp(slots[i], coco__zero16, 16) != 0) i = (i + 1) & (cap - 1);
+    return slots[i];
+}
+
+static bool coco__set16_grow(coco__set16 *s)
+{
+    size_t cap = s->cap ? s->cap * 2 : 64, i;
+    uint8_t(*slots)[16] = cap <= SIZE_MAX / 32 ? coco__zalloc(s->mem, cap * 16) : NULL;
+
+    if (!slots) return false;
+    for (i = 0; i < s->cap; i++)
+        if (memcmp(s->slots[i], coco__zero16, 16) != 0)
+            memcpy(coco__set16_find(slots, cap, s->slots[i]), s->slots[i], 16);
+    coco__free(s->mem, s->slots);
+    s->slots = slots;
+    s->cap = cap;
+    return true;
+}
+
+COCO__IN bool coco__set16_has(const coco__set16 *s, const uint8_t fp[16])
+{
+    if (memcmp(fp, coco__zero16, 16) == 0) return s->zero;
+    return s->cap && memcmp(coco__set16_find(s->slots, s->cap, fp), fp, 16) == 0;
+}
+
+/* n counts the slots in use and the flag, as a user of the set would count. */
+COCO__IN int coco__set16_add(coco__set16 *s, const uint8_t fp[16])
+{
+    if (coco__set16_has(s, fp)) return 0;
+    if (memcmp(fp, coco__zero16, 16) == 0) {
+        s->zero = true;
+    } else {
+        if (s->n >= s->cap / 4 * 3 && !coco__set16_grow(s)) return -1;
+        memcpy(coco__set16_find(s->slots, s->cap, fp), fp, 16);
+    }
+    s->n++;
+    return 1;
+}
+
+/* ---- Errors ---------------------------------------------------------------------------------------------------- */
+
+#define COCO__STRING(x) COCO__STRING_(x)
+#define COCO__STRING_(x) #x
+
+const char *coco_version(void)
+{
+    return COCO__STRING(COCO_VERSION_MAJOR) "." COCO__STRING(COCO_VERSION_MINOR) "." COCO__STRING(COCO_VERSION_PATCH);
+}
+
+/* Both lists come from COCO_ERRORS; a status beyond it is a program's mistake, not a reason to crash. */
+const char *coco_status_name(coco_status rc)
+{
+#define COCO__NAME_CASE(name, number, text) \
+    case COCO_##name: return "COCO_" #name;
+    switch (rc) {
+    case COCO_OK: return "COCO_OK";
+    COCO_ERRORS(COCO__NAME_CASE)
+    default: return "COCO_E?";
+    }
+#undef COCO__NAME_CASE
+}
+
+const char *coco_status_text(coco_status rc)
+{
+#define COCO__TEXT_CASE(name, number, text) \
+    case COCO_##name: return text;
+    switch (rc) {
+    case COCO_OK: return "ok";
+    COCO_ERRORS(COCO__TEXT_CASE)
+    default: return "unknown status";
+    }
+#undef COCO__TEXT_CASE
+}
+
+/* The length to which n bytes of cut-off UTF-8 shrink so that they end with a whole character. */
+static size_t coco__utf8_cut(const char *s, size_t n)
+{
+    size_t i = n, need;
+    uint8_t lead;
+
+    while (i > 0 && n - i < 3 && ((uint8_t)s[i - 1] & 0xc0) == 0x80) i--;
+    if (i == 0) return n;
+    lead = (uint8_t)s[i - 1];
+    need = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1;
+    return n - (i - 1) < need ? i - 1 : n;
+}
+
+/* Formats beside err first: the arguments may point into its old message. */
+COCO__IN coco_status coco__err_vset(coco_err *err, coco_status code, const char *fmt, va_list ap)
+{
+    char msg[COCO_ERR_MAX];
+    int wanted;
+    size_t n;
+
+    if (!err) return code;
+    wanted = vsnprintf(msg, sizeof msg, fmt, ap);
+    n = wanted < 0 ? 0 : (size_t)wanted;
+    if (n >= sizeof msg) n = coco__utf8_cut(msg, sizeof msg - 1);
+    memcpy(err->msg, msg, n);
+    err->msg[n] = '\0';
+    err->code = code;
+    err->transient = false;
+    return code;
+}
+
+coco_status coco_err_set(coco_err *err, coco_status code, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    coco__err_vset(err, code, fmt, ap);
+    va_end(ap);
+    return code;
+}
+
+coco_status coco_transient(coco_err *err, coco_status code, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    coco__err_vset(err, code, fmt, ap);
+    va_end(ap);
+    if (err) err->transient = true;
+    return code;
+}
+
+/* ---- Clock and chance ------------------------------------------------------------------------------------------ */
+
+COCO__IN uint64_t coco__monotonic_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000U + (uint64_t)t.tv_nsec;
+}
+
+COCO__IN int64_t coco__wall_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* A signal doesn't cut the sleep short. */
+COCO__IN void coco__sleep_ms(unsigned ms)
+{
+    struct timespec t = { .tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000 };
+
+    while (nanosleep(&t, &t) != 0 && errno == EINTR) continue;
+}
+
+COCO__IN uint64_t coco__random64(void)
+{
+    static atomic_uint_fast64_t count;
+    uint64_t v, salt;
+
+    if (getentropy(&v, sizeof v) == 0) return v;
+    /* A sandbox may forbid it: then distinct values, at least, from the clocks, the process and a count. */
+    salt = (uint64_t)coco__wall_ms() << 22 ^ (uint64_t)getpid() ^ atomic_fetch_add(&count, 1) << 40;
+    return coco__fold(coco__monotonic_ns() ^ COCO__MIX_B, salt ^ COCO__MIX_C);
+}

@@ -1,0 +1,843 @@
+/* component.c - components: mounting, hits and runs, mount_each, what is no longer mounted, states and ids.
+ *
+ * Floor: above submit. A mount finds the child's record, decides between a hit (nothing below runs, nothing is written) and a run,
+ * and hands a finished component to submit.c once everything below it is through. Paths form a tree like inodes: a record stands
+ * under (id of its parent's node, segment); inner nodes are path elements without a component.
+ *
+ * mount_each over an ordered source walks the source beside the recorded children; what the walk passes over is gone (S3.7). Any
+ * other source is looked up item by item, with a compact set of fingerprints to tell what came. */
+#include "engine.h"
+
+static coco__node coco__mounted; /* marks a segment that a component is mounted at */
+
+/* ---- Nodes and paths ---- */
+
+COCO__IN uint64_t coco__node_id(coco__node *node)
+{
+    if (!node->id) node->id = node->comp->run->meta.next_id++;
+    return node->id;
+}
+
+COCO__IN void coco__place_of(const coco__node *node, coco__place *at)
+{
+    if (node == &node->comp->node) {
+        *at = node->comp->at;
+        return;
+    }
+    at->parent = coco__node_id(node->up);
+    at->segment = node->segment;
+}
+
+static void coco__node_path(const coco__node *node, coco__buf *path)
+{
+    if (node == &node->comp->node && node->comp->path.p) {
+        coco__buf_put(path, node->comp->path.p, node->comp->path.n);
+        return;
+    }
+    if (!node->up) return;
+    coco__node_path(node->up, path);
+    coco__buf_put(path, node->segment.p, node->segment.n);
+}
+
+COCO__IN void coco__comp_path(const coco__comp *comp, coco__buf *path) { coco__node_path(&comp->node, path); }
+
+/* Reads a record; *payload.p NULL: there is none. Copied into b. */
+static coco_status coco__record_read(coco__run *run, const coco__place *at, coco__buf *b, coco_str *payload)
+{
+    coco__dbkey k;
+    coco__txn t;
+    coco_status rc;
+
+    *payload = (coco_str){ 0 };
+    COCO_TRY(coco__run_read(run, &t));
+    coco__place_key(&k, COCO__COMPONENT, at);
+    rc = coco__get(&t, &k, payload);
+    b->n = 0;
+    if (rc == COCO_OK) {
+        coco__buf_put(b, payload->p, payload->n);
+        *payload = (coco_str){ b->p ? (char *)b->p : "", b->n };
+    }
+    coco__run_read_end(run, &t);
+    if (b->failed) return COCO_ENOMEM;
+    return rc == COCO_ENOTFOUND ? COCO_OK : rc;
+}
+
+static coco_status coco__node_recorded(coco__run *run, coco__node *node)
+{
+    coco__place at;
+    coco__rec rec;
+    coco_str payload;
+    coco_status rc;
+    coco__buf b;
+
+    coco__place_of(node, &at);
+    coco__buf_init(&b, run->mem);
+    rc = coco__record_read(run, &at, &b, &payload);
+    if (rc == COCO_OK && payload.p) rc = coco__rec_get(payload, &rec, &run->cx_err);
+    if (rc == COCO_OK && payload.p) {
+        node->id = rec.id;
+        node->recorded = node->persisted = rec.flags & COCO__R_ID;
+        node->was_component = rec.flags & COCO__R_COMPONENT;
+    }
+    coco__buf_free(&b);
+    return rc;
+}
+
+/* The inner node of comp below `up` at segment, made if it isn't there. */
+static coco_status coco__node_child(coco_ctx *cx, coco__node *up, coco_str segment, coco__node **out)
+{
+    coco__comp *comp = cx->comp;
+    coco__node *node = coco__table_get(&up->kids, segment.p, segment.n);
+
+    *out = node;
+    if (node == &coco__mounted || (node && node->each) || up->each)
+        return coco_fail(cx, COCO_EDUP, "a component or a mount_each stands on this path already");
+    if (node) return COCO_OK;
+    node = coco__arena_zalloc(&comp->arena, sizeof *node);
+    if (!node) return coco__oom(cx);
+    node->up = up;
+    node->comp = comp;
+    node->segment = (coco_str){ coco__arena_copy(&comp->arena, segment.p, segment.n), segment.n };
+    coco__table_init(&node->kids, comp->run->mem);
+    if (!node->segment.p || !coco__table_put(&up->kids, node->segment.p, segment.n, node)) return coco__oom(cx);
+    node->next = comp->inner;
+    comp->inner = node;
+    if (up->recorded) {
+        coco_status rc = coco__node_recorded(comp->run, node);
+        coco__place at;
+        if (rc != COCO_OK) return coco_fail(cx, rc, "%s", comp->run->cx_err.msg);
+        coco__place_of(node, &at);
+        if (!node->was_component) coco__tomb_remove(comp->run, &at);
+    }
+    *out = node;
+    return COCO_OK;
+}
+
+static coco_status coco__segment_of(coco_ctx *cx, coco_value key, coco__buf *b)
+{
+    coco_status rc;
+
+    b->n = 0;
+    rc = coco__key_put(b, key);
+    if (rc != COCO_OK) return coco_fail(cx, rc, "a path element must be null, a symbol, bool, int, text, bytes, uuid or a list of these");
+    return b->failed ? coco__oom(cx) : COCO_OK;
+}
+
+static coco_status coco__scope_nodes(coco_ctx *cx, const coco__scope *scope, coco__buf *b, coco__node **node)
+{
+    if (!scope) return COCO_OK;
+    COCO_TRY(coco__scope_nodes(cx, scope->up, b, node));
+    COCO_TRY(coco__segment_of(cx, scope->key, b));
+    return coco__node_child(cx, *node, (coco_str){ (char *)b->p, b->n }, node);
+}
+
+/* Walks scopes and all but the last element of path; the last one is left in segment. */
+static coco_status coco__resolve(coco_ctx *cx, coco_path path, const coco_fn *fn, coco__node **up, coco__buf *segment)
+{
+    coco_value name = coco_symbol(fn->name);
+
+    if (path.n == 0) path = (coco_path){ &name, 1 };
+    *up = &cx->comp->node;
+    COCO_TRY(coco__scope_nodes(cx, cx->scope, segment, up));
+    for (size_t i = 0; i + 1 < path.n; i++) {
+        COCO_TRY(coco__segment_of(cx, path.keys[i], segment));
+        COCO_TRY(coco__node_child(cx, *up, (coco_str){ (char *)segment->p, segment->n }, up));
+    }
+    return coco__segment_of(cx, path.keys[path.n - 1], segment);
+}
+
+/* The node that a mount_each has to itself. */
+COCO__IN coco_status coco__each_node(coco_ctx *cx, coco_path path, const coco_fn *fn, coco__buf *segment, coco__node **node)
+{
+    coco__node *up;
+
+    COCO_TRY(coco__resolve(cx, path, fn, &up, segment));
+    coco_str last = { (char *)segment->p, segment->n };
+    if (coco__table_get(&up->kids, last.p, last.n))
+        return coco_fail(cx, COCO_EDUP, "%s: a component, a mount_each or a path of another mount stands on this path already", fn->name);
+    return coco__node_child(cx, up, last, node);
+}
+
+/* Counts and reports a source item that can't be read; what is recorded for it stays. */
+COCO__IN void coco__unread(coco_ctx *cx, const coco_source *src, coco_value key)
+{
+    coco__run *run = cx->run;
+    coco__buf path;
+    coco_failure f = { .function = "", .kind = COCO_MOUNT_EACH, .code = COCO_EUNREAD };
+
+    coco__buf_init(&path, run->mem);
+    coco__buf_printf(&path, "%s:", src->title ? src->title : "");
+    coco__value_print(&path, key);
+    f.path = coco__buf_cstr(&path);
+    f.message = cx->message ? cx->message : coco_status_text(COCO_EUNREAD);
+    coco__fail_path(run, &f, cx->catches);
+    cx->comp->failed_below = true;
+    coco__buf_free(&path);
+}
+
+/* ---- Making and freeing ---- */
+
+COCO__IN coco__comp *coco__comp_new(coco__run *run)
+{
+    coco__comp *c = run->spare;
+    coco__arena arena;
+
+    if (c) {
+        run->spare = c->next;
+        run->nspare--;
+        arena = c->arena;
+    } else {
+        if (!(c = coco__alloc(run->mem, sizeof *c))) return NULL;
+        coco__arena_init(&arena, run->mem);
+    }
+    memset(c, 0, sizeof *c);
+    c->arena = arena;
+    c->run = run;
+    c->node.comp = c;
+    coco__table_init(&c->node.kids, run->mem);
+    return c;
+}
+
+COCO__IN void coco__comp_free(coco__comp *c)
+{
+    coco__run *run = c->run;
+
+    coco__owned_free(&c->owned);
+    coco__table_free(&c->node.kids);
+    if (c->ordinals.mem) coco__table_free(&c->ordinals);
+    for (coco__node *n = c->inner; n; n = n->next) coco__table_free(&n->kids);
+    if (run->nspare < 64 && !run->ending) {
+        coco__arena_reset(&c->arena);
+        c->next = run->spare;
+        run->spare = c;
+        run->nspare++;
+        return;
+    }
+    coco__arena_free(&c->arena);
+    coco__free(run->mem, c);
+}
+
+COCO__IN coco_status coco__comp_load(coco__comp *c, coco_str payload)
+{
+    coco_str copy = { coco__arena_copy(&c->arena, payload.p, payload.n), payload.n };
+
+    if (!copy.p) return COCO_ENOMEM;
+    COCO_TRY(coco__rec_get(copy, &c->rec, &c->run->cx_err));
+    c->recorded = true;
+    c->node.id = c->rec.id;
+    c->node.recorded = c->node.persisted = c->rec.flags & COCO__R_ID;
+    return COCO_OK;
+}
+
+/* ---- Hit or run ---- */
+
+COCO__IN bool coco__recheck_due(coco__run *run, const uint8_t *fp)
+{
+    return run->opts.recheck && (coco__get_be64(fp) ^ run->number * 0x9e3779b97f4a7c15u) % 100 < run->opts.recheck;
+}
+
+static coco__why coco__set_why(const coco__depset *set)
+{
+    static const coco__reason reasons[] = { [COCO__D_LOGIC] = COCO__WHY_LOGIC, [COCO__D_CONTEXT] = COCO__WHY_CONTEXT,
+                                            [COCO__D_PARAM] = COCO__WHY_PARAM, [COCO__D_PROVIDER] = COCO__WHY_SCHEMA };
+
+    if (!set || !set->differs) return (coco__why){ COCO__WHY_LOGIC, { 0 } };
+    return (coco__why){ reasons[set->differs->kind], set->differs->name };
+}
+
+static bool coco__moved_away(coco__run *run, const coco__place *at)
+{
+    coco__dbkey k;
+
+    if (!run->moves) return false;
+    coco__place_key(&k, COCO__COMPONENT, at);
+    return coco__table_get(&run->moved, k.b, k.n) != NULL;
+}
+
+/* What can be told without the arguments. */
+static coco__reason coco__miss_early(coco__comp *c)
+{
+    coco__run *run = c->run;
+    coco_str fn = coco__name_of(run, c->rec.fn);
+
+    if (!(c->rec.flags & COCO__R_COMPONENT)) return COCO__WHY_NEW;
+    if (run->full) return COCO__WHY_FORCED;
+    if (!coco_str_equal(fn, coco_str_of(c->fn->name))) return COCO__WHY_FUNCTION;
+    if (coco__moved_away(run, &c->at)) return COCO__WHY_MOVED;
+    if (c->rec.flags & COCO__R_PENDING) return COCO__WHY_PENDING;
+    if (!c->fn->memo) return COCO__WHY_NOMEMO;
+    if (!(c->rec.flags & COCO__R_MEMO)) return COCO__WHY_RETRY;
+    return (coco__reason)0;
+}
+
+/* Compares the memo (or a remembered failure) with now: why.reason 0 if all of it holds. */
+static coco_status coco__memo_holds(coco_ctx *cx, coco__comp *c, coco_args args, coco_str *states, coco__depset **set)
+{
+    coco_status rc;
+
+    if (coco__bytes_cmp(c->rec.argkey.p, c->rec.argkey.n, c->fresh.argkey.p, c->fresh.argkey.n) != 0) {
+        c->why.reason = COCO__WHY_INPUT;
+        return COCO_OK;
+    }
+    COCO_TRY(coco__depset_load(c->run, c->rec.depset, set));
+    if (!*set || !coco__depset_valid(c->run, *set)) {
+        c->why = coco__set_why(*set);
+        return COCO_OK;
+    }
+    rc = coco__states_check(cx, c->fn, args, c->rec.states, states, &c->why);
+    if (rc == COCO_OK) c->why.reason = (coco__reason)0;
+    return rc == COCO_ENOTFOUND ? COCO_OK : rc;
+}
+
+/* A hit whose files were seen in a new state is written with it, under the run and reason it has. */
+static void coco__hit_restamp(coco__comp *c, coco_str states, coco__depset *set)
+{
+    if (coco__bytes_cmp(states.p, states.n, c->rec.states.p, c->rec.states.n) == 0) return;
+    coco_str argkey = c->fresh.argkey;
+    c->fresh = c->rec;
+    c->fresh.argkey = argkey;
+    c->fresh.states = states;
+    c->set = set;
+    c->restamp = c->dirty = true;
+}
+
+/* Does a failure that the function wants remembered still wait? */
+static bool coco__failure_waits(const coco__comp *c)
+{
+    uint64_t wait = c->fn->remember_failure_ms, day = 86400000;
+    const coco__run *run = c->run;
+
+    if (!wait || !(c->rec.flags & COCO__R_FAILED) || run->full || run->only.p) return false;
+    for (uint64_t i = 1; i < c->rec.fail_count && wait < day; i++) wait *= 2;
+    return coco__wall_ms() < c->rec.fail_time + (int64_t)(wait < day ? wait : day);
+}
+
+/* Decides: why.reason 0 means a hit (or, with *waits, a remembered failure). */
+static coco_status coco__decide(coco_ctx *cx, coco__comp *c, coco_args args, bool *waits)
+{
+    coco__depset *set = NULL;
+    coco_str states = { 0 };
+    bool failed = coco__failure_waits(c);
+
+    *waits = false;
+    c->why.reason = coco__miss_early(c);
+    if (!c->fn->memo && !c->fn->remember_failure_ms) return COCO_OK;
+    COCO_TRY(coco__argkey(cx, c->fn, args, &c->fresh.argkey));
+    if (failed) {
+        coco__why early = c->why;
+        COCO_TRY(coco__memo_holds(cx, c, args, &states, &set));
+        *waits = c->why.reason == 0;
+        if (!*waits) c->why = early.reason == COCO__WHY_RETRY || early.reason == COCO__WHY_NOMEMO ? c->why : early;
+        return COCO_OK;
+    }
+    if (c->why.reason) return COCO_OK;
+    COCO_TRY(coco__memo_holds(cx, c, args, &states, &set));
+    if (c->why.reason) return COCO_OK;
+    uint8_t fp[COCO__FP];
+    if (c->run->opts.recheck) {
+        coco_fingerprint_bytes(c->at.segment.p, c->at.segment.n, fp);
+        c->recheck = coco__recheck_due(c->run, fp);
+    }
+    if (c->recheck) {
+        c->why.reason = COCO__WHY_RECHECK;
+        return COCO_OK;
+    }
+    coco__hit_restamp(c, states, set);
+    if (!c->parent || !c->memo_above) return COCO_OK;
+    COCO_TRY(coco__deps_merge(c->run, &cx->deps, set->v, set->n, true));
+    return coco__states_tracked(cx, c->rec.states, &cx->tracked);
+}
+
+static coco_status coco__stored_result(coco_ctx *cx, const coco__comp *c, coco_value *value)
+{
+    coco__reader r = coco__reader_of(c->rec.result.p, c->rec.result.n);
+
+    *value = coco_null();
+    return c->rec.result.n ? coco__value_get(&r, cx->arena, value) : COCO_OK;
+}
+
+static void coco__count_hit(coco__comp *c)
+{
+    coco__count_fn(c->run->app, c->fn, COCO__UNCHANGED, 1);
+    c->run->saved_ns += c->rec.ns;
+    c->run->saved_units += c->rec.units;
+    coco__emit(c->run, COCO_EV_HIT, c, NULL);
+}
+
+/* ---- After the function has returned ---- */
+
+static coco_status coco__gone_add(coco__comp *c, coco__node *node, coco_str segment, bool self_only)
+{
+    coco__tomb *g = coco__arena_zalloc(&c->arena, sizeof *g);
+
+    if (!g || !(g->at.segment.p = coco__arena_copy(&c->arena, segment.p, segment.n))) return COCO_ENOMEM;
+    g->at.segment.n = segment.n;
+    g->at.parent = coco__node_id(node);
+    g->self_only = self_only;
+    g->next = c->gone;
+    c->gone = g;
+    return COCO_OK;
+}
+
+COCO__IN coco_status coco__gone_child(coco__comp *c, coco__node *node, coco_str segment) { return coco__gone_add(c, node, segment, false); }
+
+/* Recorded children of a node that nobody mounted in this run. */
+static coco_status coco__gone_under(coco__comp *c, coco__node *node)
+{
+    coco__stream s;
+    coco_str segment, payload;
+    coco_status rc = COCO_OK;
+    bool cut;
+    int got;
+
+    if (!node->recorded || node->incomplete || node->each) return COCO_OK;
+    coco__stream_open(&s, c->run, node->id);
+    while (rc == COCO_OK && (got = coco__stream_next(&s, &segment, &payload, &cut)) != 0) {
+        const coco__node *kid = got > 0 ? coco__table_get(&node->kids, segment.p, segment.n) : NULL;
+        if (got < 0) rc = got;
+        else if (!kid || (kid != &coco__mounted && kid->was_component)) rc = coco__gone_add(c, node, segment, kid != NULL);
+    }
+    coco__stream_close(&s);
+    return rc;
+}
+
+typedef struct coco__leftover {
+    coco__comp *comp;
+    uint64_t states;
+    bool counting;
+} coco__leftover;
+
+static coco_status coco__leftover_entry(void *self, const coco__entry *e)
+{
+    coco__leftover *l = self;
+
+    if (!l->counting) return coco__declare_gone(l->comp, e, COCO__DEL_CONDEMN);
+    l->states += coco__ekey_space((const uint8_t *)e->ekey.p, e->ekey.n, NULL) >= COCO__S_FIRST_PROVIDER;
+    return COCO_OK;
+}
+
+/* What the component has recorded and did not declare again; the guard looks first. */
+static coco_status coco__undeclared(coco__comp *c, coco_ctx *frame)
+{
+    coco__leftover l = { .comp = c, .counting = true };
+    const coco_app_config *config = &c->run->app->config;
+    uint64_t limit = config->guard_states ? config->guard_states : 1000;
+    unsigned percent = config->guard_percent ? config->guard_percent : 50;
+
+    if (c->rec.nstates > limit && !c->run->opts.allow_delete) {
+        COCO_TRY(coco__owned_each(&c->owned, true, coco__leftover_entry, &l));
+        if (l.states > limit && l.states * 100 > c->rec.nstates * percent) {
+            c->run->guard = true;
+            return coco_fail(frame, COCO_EGUARD, "would delete %llu of its %llu target states", (unsigned long long)l.states,
+                             (unsigned long long)c->rec.nstates);
+        }
+    }
+    l.counting = false;
+    coco_status rc = coco__owned_each(&c->owned, true, coco__leftover_entry, &l);
+    if (rc != COCO_OK && c->run->cx->said == rc) return coco_fail(frame, rc, "%s", coco_error_message(c->run->cx));
+    return rc;
+}
+
+static coco_status coco__memo_keep(coco__comp *c, coco_ctx *frame, coco_args args)
+{
+    coco__buf b;
+    coco_status rc;
+
+    if (!c->fn->memo || frame->uncacheable || c->uncacheable) return COCO_OK;
+    coco__buf_init(&b, c->run->mem);
+    rc = frame->result.kind == COCO_NULL ? COCO_OK : coco__value_put(&b, frame->result, COCO__STORED);
+    if (rc != COCO_OK) rc = coco_fail(frame, rc, "%s: the result of a memoized function can't hold an object", c->fn->name);
+    c->fresh.result = (coco_str){ coco__arena_copy(&c->arena, b.p, b.n), b.n };
+    if (rc == COCO_OK && (b.failed || !c->fresh.result.p)) rc = COCO_ENOMEM;
+    coco__buf_free(&b);
+    if (rc == COCO_OK) rc = coco__states_take(frame, c->fn, args, frame->tracked, &c->fresh.states);
+    if (rc == COCO_OK) rc = coco__depset_of(c->run, &frame->deps, &c->set);
+    if (rc == COCO_OK) c->fresh.flags |= COCO__R_MEMO;
+    return rc;
+}
+
+/* A hit that was run again must have changed nothing. */
+static coco_status coco__recheck_component(coco__comp *c, coco_ctx *frame)
+{
+    bool same = coco__bytes_cmp(c->fresh.result.p, c->fresh.result.n, c->rec.result.p, c->rec.result.n) == 0;
+
+    for (const coco__change *ch = c->owned.changes; ch && same; ch = ch->next) same = !ch->target;
+    if (same) return COCO_OK;
+    c->run->recheck_failed = true;
+    return coco_fail(frame, COCO_ERECHECK, "%s: a memo hit differs when run again: it has an input it doesn't declare", c->fn->name);
+}
+
+static coco_status coco__settle(coco__comp *c, coco_ctx *frame, coco_args args)
+{
+    COCO_TRY(coco__undeclared(c, frame));
+    COCO_TRY(coco__gone_under(c, &c->node));
+    for (coco__node *n = c->inner; n; n = n->next) COCO_TRY(coco__gone_under(c, n));
+    COCO_TRY(coco__memo_keep(c, frame, args));
+    return c->recheck ? coco__recheck_component(c, frame) : COCO_OK;
+}
+
+/* What is needed to wait with the next try. */
+static void coco__failure_keep(coco__comp *c, coco_ctx *frame, coco_args args)
+{
+    if (!c->fn->remember_failure_ms || c->stopped || !c->fresh.argkey.p) return;
+    if (coco__states_take(frame, c->fn, args, frame->tracked, &c->fresh.states) != COCO_OK) return;
+    if (coco__depset_of(c->run, &frame->deps, &c->set) != COCO_OK) return;
+    c->fresh.flags |= COCO__R_FAILED;
+    c->fresh.fail_count = (c->rec.flags & COCO__R_FAILED ? c->rec.fail_count : 0) + 1;
+    c->fresh.fail_time = coco__wall_ms();
+}
+
+/* ---- Running ---- */
+
+static void coco__comp_frame(coco_ctx *frame, coco__comp *c, coco_ctx *caller)
+{
+    coco__frame_init(frame, caller, c->fn);
+    frame->comp = c;
+    frame->arena = frame->home = &c->arena;
+    frame->scope = NULL;
+    frame->memo_depth = 0;
+}
+
+static void coco__started(coco__comp *c)
+{
+    coco__buf why;
+
+    coco__count_fn(c->run->app, c->fn, COCO__STARTS, 1);
+    if (!coco__listening(c->run)) return;
+    coco__buf_init(&why, c->run->mem);
+    coco__why_print(&why, c->why);
+    coco__emit(c->run, COCO_EV_STARTED, c, coco__buf_cstr(&why));
+    coco__buf_free(&why);
+}
+
+/* Runs the function, and prepares what is to be recorded. */
+static coco_status coco__run_function(coco__comp *c, coco_ctx *frame, coco_args args)
+{
+    uint64_t begun = coco__monotonic_ns();
+    coco_status rc;
+
+    coco__owned_init(&c->owned, c->run, &c->arena, &c->rec);
+    coco__started(c);
+    rc = coco__call_frame(frame, frame->up, c->fn, args);
+    c->fresh.ns = coco__monotonic_ns() - begun;
+    c->fresh.units = frame->units;
+    if (rc == COCO_OK && c->stopped) rc = coco_fail(frame, COCO_ESTOP, "stopped");
+    if (rc == COCO_OK && !c->above) rc = coco__settle(c, frame, args);
+    if (rc != COCO_OK && (!frame->message || frame->said != rc))
+        coco_fail(frame, rc, "%s", c->run->cx_err.code == rc ? c->run->cx_err.msg : coco_status_text(rc));
+    if (rc != COCO_OK) coco__failure_keep(c, frame, args);
+    return rc;
+}
+
+/* Ends a component whose function has returned: it waits for its children, or goes on at once. */
+static void coco__comp_end(coco__comp *c, coco_status rc, const char *message)
+{
+    if (rc != COCO_OK) coco__fail(c, rc, message);
+    c->state = COCO__WAITING;
+    if (c->pending == 0) coco__submit(c);
+}
+
+/* --only: is the child on the way to PATH (1), at or below it (2), or off (0)? */
+static int coco__only_side(coco__run *run, coco__comp *c)
+{
+    coco__buf path;
+    int side = 0;
+
+    if (!run->only.p) return 2;
+    coco__buf_init(&path, run->mem);
+    coco__comp_path(c, &path);
+    if (path.n >= run->only.n && (run->only.n == 0 || memcmp(path.p, run->only.p, run->only.n) == 0)) side = 2;
+    else if (path.n < run->only.n && (path.n == 0 || memcmp(path.p, run->only.p, path.n) == 0)) side = 1;
+    if (side == 2 && path.n == run->only.n) run->reached = true;
+    coco__buf_free(&path);
+    return side;
+}
+
+static coco_status coco__comp_find(coco_ctx *cx, coco__comp *c, const coco__mount_call *m)
+{
+    coco_str payload = { 0 };
+    coco__run *run = c->run;
+    coco_status rc = COCO_OK;
+
+    if (m->payload) payload = *m->payload;
+    else if (m->up ? m->up->recorded : run->app->has_dbi) rc = coco__record_read(run, &c->at, &run->lookup, &payload);
+    if (rc == COCO_OK && payload.p) rc = coco__comp_load(c, payload);
+    if (rc != COCO_OK) {
+        coco__buf path, text;
+        coco__buf_init(&path, run->mem), coco__buf_init(&text, run->mem);
+        coco__comp_path(c, &path);
+        coco__path_print(&text, path.p, path.n);
+        coco_fail(cx, rc, "%s: %s", coco__buf_cstr(&text), run->cx_err.code == rc ? run->cx_err.msg : coco_status_text(rc));
+        coco__buf_free(&path), coco__buf_free(&text);
+    }
+    if (run->tombs) coco__tomb_remove(run, &c->at);
+    return rc;
+}
+
+/* Waits until a used child is applied, or has failed. */
+static coco_status coco__await(coco_ctx *cx, coco_handle *h, bool applied)
+{
+    while (h->comp && !(applied && h->applied)) {
+        coco_status rc = coco__flush(cx->run, true);
+        if (rc != COCO_OK) return coco_fail(cx, rc, "%s", cx->run->fatal.msg);
+    }
+    return COCO_OK;
+}
+
+static coco_status coco__waiting_failure(coco__comp *c)
+{
+    char text[160];
+
+    snprintf(text, sizeof text, "failed %llu time%s before and isn't due again yet", (unsigned long long)c->rec.fail_count,
+             c->rec.fail_count == 1 ? "" : "s");
+    coco__fail(c, COCO_EWAIT, text);
+    c->no_write = true;
+    c->state = COCO__WAITING;
+    coco__submit(c);
+    return COCO_OK;
+}
+
+/* Runs, hits or fails a child that is set up; takes it over. Its failure goes to coco__fail alone. */
+static void coco__comp_go(coco_ctx *cx, coco__comp *c, const coco__mount_call *m)
+{
+    coco_ctx frame;
+    coco_status rc = COCO_OK, said = cx->said;
+    char *message = cx->message;
+    bool waits = false;
+
+    coco__comp_frame(&frame, c, cx);
+    if (c->above) c->why.reason = COCO__WHY_NOMEMO;
+    else rc = coco__decide(&frame, c, m->args, &waits);
+    if (rc == COCO_OK && waits) {
+        coco__frame_end(&frame, NULL);
+        coco__waiting_failure(c);
+        return;
+    }
+    if (rc == COCO_OK && c->why.reason == 0) {
+        c->hit = true;
+        coco__count_hit(c);
+        if (m->value) rc = coco__stored_result(cx, c, m->value);
+    } else if (rc == COCO_OK) {
+        rc = coco__run_function(c, &frame, m->args);
+        if (rc == COCO_OK && m->value) rc = coco__result_to(cx, frame.result, m->value);
+    }
+    if (rc != COCO_OK && (!frame.message || frame.said != rc))
+        coco_fail(&frame, rc, "%s", c->run->cx_err.code == rc ? c->run->cx_err.msg : coco_status_text(rc));
+    const char *text = rc != COCO_OK ? coco_error_message(&frame) : NULL;
+    coco_status ended = coco__frame_end(&frame, c->memo_above && rc == COCO_OK ? cx : NULL);
+    cx->said = said, cx->message = message;
+    coco__comp_end(c, rc == COCO_OK ? ended : rc, text);
+}
+
+/* Sets a child up under its node and runs it. c comes with its memory (arguments may live there). Returns an error only where
+ * there was no mount. */
+COCO__IN coco_status coco__mount_child(coco_ctx *cx, coco__comp *c, const coco__mount_call *m)
+{
+    coco__comp *parent = cx->comp;
+    int side;
+    coco_status rc;
+
+    c->parent = parent;
+    c->fn = m->fn;
+    c->kind = m->kind;
+    c->catches = cx->catches;
+    c->memo_above = coco__records(cx);
+    c->node.up = m->up;
+    c->node.segment = (coco_str){ coco__arena_copy(&c->arena, m->segment.p, m->segment.n), m->segment.n };
+    if (!c->node.segment.p) {
+        coco__comp_free(c);
+        return coco__oom(cx);
+    }
+    c->at = (coco__place){ coco__node_id(m->up), c->node.segment };
+    side = m->kind == COCO_MOUNT_USE && parent->above ? 2 : coco__only_side(c->run, c);
+    c->above = side == 1;
+    if (side == 0) {
+        coco__comp_free(c);
+        return COCO_OK;
+    }
+    rc = coco__comp_find(cx, c, m);
+    c->handle = m->handle;
+    if (c->handle) *c->handle = (coco_handle){ .comp = c, .run = c->run };
+    parent->pending++;
+    if (rc == COCO_OK) {
+        coco__comp_go(cx, c, m);
+        return COCO_OK;
+    }
+    c->no_write = true; /* its record is damaged: it fails by itself, named */
+    coco__comp_end(c, rc, coco__arena_copy(&c->arena, coco_error_message(cx), strlen(coco_error_message(cx))));
+    return COCO_OK;
+}
+
+static coco_status coco__mount_check(coco_ctx *cx, const coco_fn *fn, coco_args args)
+{
+    if (cx->kept) return cx->kept;
+    if (!cx->comp) return coco_fail(cx, COCO_EINVAL, "%s can be mounted only inside a component", fn->name);
+    if (cx->memo_depth) {
+        cx->uncacheable = true;
+        return coco_fail(cx, COCO_EMEMO, "%s can't be mounted inside a memoized call", fn->name);
+    }
+    if ((size_t)fn->nparams != args.n)
+        return coco_fail(cx, COCO_ETYPE, "%s: takes %d argument%s, got %zu", fn->name, fn->nparams, fn->nparams == 1 ? "" : "s", args.n);
+    return coco_checkpoint(cx);
+}
+
+/* Room for one more: with too many in flight, or too much memory, a round is written first. */
+COCO__IN coco_status coco__make_room(coco_ctx *cx)
+{
+    coco__run *run = cx->run;
+    size_t max = run->app->config.max_inflight;
+
+    size_t bytes = run->app->config.max_inflight_bytes ? run->app->config.max_inflight_bytes : (size_t)256 << 20;
+
+    if (run->nopen + run->napplied < max && run->inflight_bytes < bytes && run->nqueued_memos < 4096 && run->queued_bytes < bytes / 8 &&
+        (run->nopen + run->napplied == 0 || coco__monotonic_ns() - run->round_ns < 500000000u))
+        return COCO_OK;
+    coco_status rc = coco__flush(run, true);
+    return rc == COCO_OK ? rc : coco_fail(cx, rc, "%s", run->fatal.msg);
+}
+
+static coco_status coco__mount_at(coco_ctx *cx, coco_path path, coco__mount_call *m)
+{
+    coco__buf segment;
+    coco__comp *c = NULL;
+    coco_status rc = coco__mount_check(cx, m->fn, m->args);
+
+    if (rc == COCO_OK) rc = coco__make_room(cx);
+    if (rc != COCO_OK) return rc;
+    coco__buf_init(&segment, cx->run->mem);
+    rc = coco__resolve(cx, path, m->fn, &m->up, &segment);
+    m->segment = (coco_str){ (char *)segment.p, segment.n };
+    if (rc == COCO_OK && (m->up->each || coco__table_get(&m->up->kids, m->segment.p, m->segment.n))) {
+        coco__buf text;
+        coco__buf_init(&text, cx->run->mem);
+        coco__key_print(&text, m->segment.p, m->segment.n);
+        rc = coco_fail(cx, COCO_EDUP, "%s: something is mounted at %s already", m->fn->name, coco__buf_cstr(&text));
+        coco__buf_free(&text);
+    }
+    if (rc == COCO_OK) {
+        char *copy = coco__arena_copy(&cx->comp->arena, m->segment.p, m->segment.n);
+        if (!copy || !coco__table_put(&m->up->kids, copy, m->segment.n, &coco__mounted) || !(c = coco__comp_new(cx->run))) rc = coco__oom(cx);
+    }
+    if (rc == COCO_OK) rc = coco__mount_child(cx, c, m);
+    coco__buf_free(&segment);
+    return rc;
+}
+
+coco_status coco_mount(coco_ctx *cx, coco_path path, const coco_fn *fn, coco_args args, coco_handle **handle)
+{
+    coco__mount_call m = { .fn = fn, .args = args, .kind = COCO_MOUNT };
+
+    if (handle) {
+        *handle = NULL;
+        if (cx->comp && !(m.handle = coco__arena_zalloc(&cx->comp->arena, sizeof *m.handle))) return coco__oom(cx);
+    }
+    COCO_TRY(coco__mount_at(cx, path, &m));
+    if (handle) *handle = m.handle;
+    return COCO_OK;
+}
+
+coco_status coco_ready(coco_ctx *cx, coco_handle *handle) { return handle ? coco__await(cx, handle, false) : COCO_OK; }
+coco_status coco_handle_status(const coco_handle *handle) { return handle ? handle->status : COCO_OK; }
+
+coco_status coco_use_mount(coco_ctx *cx, coco_path path, const coco_fn *fn, coco_args args, coco_value *value)
+{
+    coco_value v = coco_null();
+    coco_handle h = { 0 };
+    coco__mount_call m = { .fn = fn, .args = args, .kind = COCO_MOUNT_USE, .value = &v, .handle = &h };
+
+    if (value) *value = v;
+    COCO_TRY(coco__mount_at(cx, path, &m));
+    COCO_TRY(coco__await(cx, &h, true));
+    if (h.comp) h.comp->handle = NULL; /* applied; its commit comes with the next round */
+    if (h.status != COCO_OK) return coco_fail(cx, h.status, "%s", h.message ? h.message : coco_status_text(h.status));
+    if (value) *value = v;
+    return COCO_OK;
+}
+
+/* ---- mount_target: use_mount of a container declaration ---- */
+
+typedef struct coco__mounting {
+    coco_target *target, *child;
+    coco_value key, value;
+    const coco_container_opts *opts;
+} coco__mounting;
+
+static const coco_class coco__mounting_class = { .type = "coco__mounting" };
+
+static coco_status coco__target_call(coco_ctx *cx, const coco_value *args)
+{
+    coco__mounting *m = coco_object_of(args[0], &coco__mounting_class);
+
+    return coco_declare_container(cx, m->target, m->key, m->value, m->opts, &m->child);
+}
+
+static coco_fn coco__target_fn = { .name = "target", .call = coco__target_call, .nparams = 1, .logic_tracking = COCO_LOGIC_NONE };
+COCO_AT_START(coco__target) { coco_register(&coco__target_fn); }
+
+/* The path elements that name a target: @handler, its key if it has one, then the keys of the containers on the way down. */
+static coco_status coco__target_elements(coco_ctx *cx, const coco_target *t, coco_value *out, size_t *n)
+{
+    coco__reader r = coco__reader_of(t->key.p, t->key.n);
+    coco_value key;
+
+    if (t->parent) COCO_TRY(coco__target_elements(cx, t->parent, out, n));
+    if (*n + 2 > 32) return coco_fail(cx, COCO_EINVAL, "target %s is nested too deep to be mounted", t->title);
+    if (t->attachment.p) {
+        out[(*n)++] = coco_symbol(t->attachment.p);
+        return COCO_OK;
+    }
+    if (coco__key_get(&r, cx->home, &key) != COCO_OK) return coco__oom(cx);
+    if (t->parent) out[(*n)++] = key;
+    else out[(*n)++] = coco_at(key, 0);
+    if (!t->parent && coco_at(key, 1).kind != COCO_NULL) out[(*n)++] = coco_at(key, 1);
+    return COCO_OK;
+}
+
+coco_status coco_mount_target(coco_ctx *cx, coco_target *target, coco_value key, coco_value value, const coco_container_opts *opts,
+                              coco_target **child)
+{
+    coco__mounting m = { target, NULL, key, value, opts };
+    coco_value elements[34];
+    size_t n = 0;
+
+    *child = NULL;
+    if (cx->kept) return cx->kept;
+    if (!target) return coco_fail(cx, COCO_EINVAL, "mount_target of no target");
+    COCO_TRY(coco__target_elements(cx, target, elements, &n));
+    elements[n++] = key;
+    coco_value arg = coco_object(&coco__mounting_class, &m);
+    COCO_TRY(coco_use_mount(cx, (coco_path){ elements, n }, &coco__target_fn, (coco_args){ &arg, 1 }, NULL));
+    *child = m.child;
+    return COCO_OK;
+}
+
+/* ---- The root ---- */
+
+COCO__IN coco_status coco__run_root(coco__run *run, coco_value *value)
+{
+    coco_ctx outer = { .run = run, .env = run->env, .app = run->app, .arena = &run->arena, .home = &run->arena };
+    coco__comp *c = coco__comp_new(run);
+    coco_handle h = { .comp = c, .run = run };
+    coco__mount_call m = { .fn = run->app->config.main, .args = run->app->config.args, .kind = COCO_MOUNT_ROOT, .value = value };
+    coco_status rc;
+
+    if (!c) return COCO_ENOMEM;
+    c->fn = m.fn;
+    c->kind = COCO_MOUNT_ROOT;
+    c->at = (coco__place){ 0, { "", 0 } };
+    c->node.segment = c->at.segment;
+    c->handle = &h;
+    c->above = coco__only_side(run, c) == 1;
+    rc = coco__comp_find(&outer, c, &m);
+    if (rc == COCO_OK) {
+        coco__comp_go(&outer, c, &m);
+    } else {
+        c->no_write = true;
+        coco__comp_end(c, rc, coco_error_message(&outer));
+    }
+    rc = COCO_OK;
+    while (h.comp && rc == COCO_OK) rc = coco__flush(run, false);
+    run->root_status = h.status;
+    run->root_message = h.message;
+    return rc;
+}

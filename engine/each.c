@@ -1,0 +1,530 @@
+/* each.c - mount_each, and what a component keeps between its runs: states and ids.
+ *
+ * Floor: beside component. Recorded children are read ahead in batches, copied, with no read transaction open while user code runs.
+ * An ordered source is walked beside them (a merge: no lookup, no set in memory); of any other source a 16-byte fingerprint a key
+ * tells at the end what came. Keys too long for the database are recorded in a cut form whose order isn't theirs: they are looked up
+ * one by one and matched as a set. */
+#include "engine.h"
+
+/* ---- Recorded children ---- */
+
+COCO__IN void coco__stream_open(coco__stream *s, coco__run *run, uint64_t id)
+{
+    memset(s, 0, sizeof *s);
+    s->run = run;
+    s->id = id;
+    coco__buf_init(&s->data, run->mem);
+    coco__dbkey_id(&s->last, COCO__COMPONENT, id, NULL, 0);
+}
+
+COCO__IN void coco__stream_close(coco__stream *s)
+{
+    coco__buf_free(&s->data);
+    coco__free(s->run->mem, s->children);
+    s->children = NULL;
+}
+
+static coco_status coco__stream_keep(coco__stream *s, const coco__txn *t, const MDB_val *key, const MDB_val *data)
+{
+    struct coco__child *c = &s->children[s->n];
+    coco__rec rec;
+    coco_str payload, segment = { (char *)key->mv_data + 9, key->mv_size - 9 };
+    coco_status rc = coco__check_payload(t, key, data, &payload);
+
+    c->cut = segment.n > COCO__CUT;
+    if (rc == COCO_ECORRUPT) payload = (coco_str){ (char *)data->mv_data, 0 }; /* the mount will say so */
+    if (rc == COCO_OK && c->cut && coco__rec_get(payload, &rec, t->err) == COCO_OK && rec.flags & COCO__R_LONG) segment = rec.segment;
+    c->bad = rc != COCO_OK;
+    c->segment = s->data.n;
+    c->nsegment = segment.n;
+    coco__buf_put(&s->data, segment.p, segment.n);
+    c->payload = s->data.n;
+    c->npayload = payload.n;
+    coco__buf_put(&s->data, payload.p, payload.n);
+    if (s->data.failed) return COCO_ENOMEM;
+    s->n++;
+    return COCO_OK;
+}
+
+static coco_status coco__stream_fill(coco__stream *s)
+{
+    coco__txn t;
+    MDB_cursor *cur;
+    MDB_val key = { s->last.n, s->last.b }, data;
+    coco_status status = COCO_OK;
+    int rc;
+
+    if (!s->children && !(s->children = coco__alloc(s->run->mem, COCO__READ_AHEAD * sizeof *s->children))) return COCO_ENOMEM;
+    s->n = s->i = 0;
+    s->data.n = 0;
+    COCO_TRY(coco__run_read(s->run, &t));
+    rc = mdb_cursor_open(t.mdb, t.dbi, &cur);
+    if (rc == 0) {
+        rc = mdb_cursor_get(cur, &key, &data, MDB_SET_RANGE);
+        if (rc == 0 && s->begun && key.mv_size == s->last.n && memcmp(key.mv_data, s->last.b, s->last.n) == 0)
+            rc = mdb_cursor_get(cur, &key, &data, MDB_NEXT);
+        while (rc == 0 && status == COCO_OK && s->n < COCO__READ_AHEAD && s->data.n < 65536 && key.mv_size >= 9 &&
+               memcmp(key.mv_data, s->last.b, 9) == 0) {
+            status = coco__stream_keep(s, &t, &key, &data);
+            memcpy(s->last.b, key.mv_data, s->last.n = key.mv_size);
+            s->begun = true;
+            rc = mdb_cursor_get(cur, &key, &data, MDB_NEXT);
+        }
+        s->ended = rc != 0 || key.mv_size < 9 || memcmp(key.mv_data, s->last.b, 9) != 0;
+        mdb_cursor_close(cur);
+    }
+    if (rc != 0 && rc != MDB_NOTFOUND) status = coco__mdb_error(t.err, rc, t.env, "read");
+    coco__run_read_end(s->run, &t);
+    return status;
+}
+
+COCO__IN int coco__stream_next(coco__stream *s, coco_str *segment, coco_str *payload, bool *cut)
+{
+    if (s->i == s->n) {
+        if (s->ended) return 0;
+        COCO_TRY(coco__stream_fill(s));
+        if (s->n == 0) return 0;
+    }
+    const struct coco__child *c = &s->children[s->i++];
+    *segment = (coco_str){ (char *)s->data.p + c->segment, c->nsegment };
+    *payload = (coco_str){ c->bad ? NULL : (char *)s->data.p + c->payload, c->npayload };
+    *cut = c->cut;
+    return 1;
+}
+
+/* ---- mount_each ---- */
+
+typedef struct coco__unread_range {
+    struct coco__unread_range *next;
+    coco_str bytes; /* encoded key, or the encoding of a text prefix */
+    bool prefix;
+} coco__unread_range;
+
+typedef struct coco__each {
+    coco_ctx *cx;
+    coco__node *node;
+    coco_source *src;
+    const coco_fn *fn;
+    coco_args args;
+    coco__stream stream;
+    bool reading;             /* there are recorded children */
+    int got;                  /* stream's current child: 1, 0 at the end */
+    coco_str recorded, payload;
+    bool cut;
+    coco__buf segment, before; /* encoded key of the item, and of the one before */
+    bool first;
+    coco__set16 came;         /* keys of an unordered source, cut keys of an ordered one */
+    coco__unread_range *unread;
+    coco__tomb *cuts;         /* recorded children with cut keys that haven't come yet */
+} coco__each;
+
+static bool coco__each_keeps(const coco__each *e, coco_str segment)
+{
+    for (const coco__unread_range *u = e->unread; u; u = u->next)
+        if (segment.n >= u->bytes.n && (u->prefix || segment.n == u->bytes.n) && memcmp(segment.p, u->bytes.p, u->bytes.n) == 0) return true;
+    return false;
+}
+
+static coco_status coco__each_gone(coco__each *e, coco_str segment)
+{
+    if (e->cx->comp->above || coco__each_keeps(e, segment)) return COCO_OK;
+    return coco__gone_child(e->cx->comp, e->node, segment);
+}
+
+static coco_status coco__each_advance(coco__each *e)
+{
+    for (;;) {
+        int got = coco__stream_next(&e->stream, &e->recorded, &e->payload, &e->cut);
+        if (got < 0) return got;
+        e->got = got;
+        if (!got || !e->cut) return COCO_OK;
+        coco__tomb *c = coco__arena_zalloc(&e->cx->comp->arena, sizeof *c);
+        if (!c || !(c->at.segment.p = coco__arena_copy(&e->cx->comp->arena, e->recorded.p, e->recorded.n))) return COCO_ENOMEM;
+        c->at.segment.n = e->recorded.n;
+        c->next = e->cuts;
+        e->cuts = c;
+    }
+}
+
+/* Passes over what is recorded before the key; what is passed over is gone. */
+static coco_status coco__each_seek(coco__each *e, coco_str segment, const coco_str **payload)
+{
+    int order = 1;
+
+    *payload = NULL;
+    if (!e->reading) return COCO_OK;
+    while (e->got && (order = coco__bytes_cmp(e->recorded.p, e->recorded.n, segment.p, segment.n)) < 0) {
+        COCO_TRY(coco__each_gone(e, e->recorded));
+        COCO_TRY(coco__each_advance(e));
+    }
+    static const coco_str none = { NULL, 0 };
+    *payload = e->got && order == 0 ? (e->payload.p ? &e->payload : NULL) : &none;
+    return COCO_OK;
+}
+
+static coco_status coco__each_key_error(coco__each *e, coco_status code, const char *what)
+{
+    coco__buf now, before;
+
+    coco__buf_init(&now, e->cx->run->mem);
+    coco__buf_init(&before, e->cx->run->mem);
+    coco__key_print(&now, e->segment.p, e->segment.n);
+    coco__key_print(&before, e->before.p, e->before.n);
+    if (code == COCO_EDUP) coco_fail(e->cx, code, "%s: the source gave the key %s twice", e->fn->name, coco__buf_cstr(&now));
+    else coco_fail(e->cx, code, "%s: %s: key %s came after %s", e->fn->name, what, coco__buf_cstr(&now), coco__buf_cstr(&before));
+    coco__buf_free(&now);
+    coco__buf_free(&before);
+    return code;
+}
+
+/* Is the key new, and in order? */
+static coco_status coco__each_check_key(coco__each *e)
+{
+    uint8_t fp[COCO__FP];
+    int added = 1;
+
+    if (e->src->ordered && !e->first) {
+        int order = coco__bytes_cmp(e->segment.p, e->segment.n, e->before.p, e->before.n);
+        if (order == 0) return coco__each_key_error(e, COCO_EDUP, "");
+        if (order < 0) return coco__each_key_error(e, COCO_EINVAL, "the source says it is ordered, but");
+    }
+    if (!e->src->ordered || e->segment.n > COCO__CUT) {
+        coco_fingerprint_bytes(e->segment.p, e->segment.n, fp);
+        if ((added = coco__set16_add(&e->came, fp)) < 0) return coco__oom(e->cx);
+    }
+    if (!added) return coco__each_key_error(e, COCO_EDUP, "");
+    if (e->src->ordered) {
+        coco__buf swap = e->before;
+        e->before = e->segment;
+        e->segment = swap;
+        e->first = false;
+    }
+    return COCO_OK;
+}
+
+static coco_status coco__each_unread(coco__each *e, coco_ctx *item, coco_value key, coco_value value)
+{
+    coco__unread_range *u = coco__arena_zalloc(&e->cx->comp->arena, sizeof *u);
+
+    e->segment.n = 0;
+    if (coco_bool_of(value)) coco__key_text_prefix(&e->segment, coco_text_of(key));
+    else COCO_TRY(coco__key_put(&e->segment, key));
+    if (!u || e->segment.failed || !(u->bytes.p = coco__arena_copy(&e->cx->comp->arena, e->segment.p, e->segment.n))) return coco__oom(e->cx);
+    u->bytes.n = e->segment.n;
+    u->prefix = coco_bool_of(value);
+    u->next = e->unread;
+    e->unread = u;
+    coco__unread(item, e->src, key);
+    return COCO_OK;
+}
+
+static coco_status coco__each_mount(coco__each *e, coco__comp *c, coco_value value)
+{
+    coco_value all[COCO_MAX_PARAMS];
+    coco_str segment;
+    coco_status rc = coco__each_check_key(e);
+    const coco__buf *key = e->src->ordered ? &e->before : &e->segment; /* swapped by the check */
+
+    coco__mount_call m = { .fn = e->fn, .args = { all, e->args.n + 1 }, .kind = COCO_MOUNT_EACH, .up = e->node };
+    all[0] = value;
+    for (size_t i = 0; i < e->args.n; i++) all[i + 1] = e->args.v[i];
+    segment = (coco_str){ (char *)key->p, key->n };
+    m.segment = segment;
+    if (rc == COCO_OK && e->src->ordered && segment.n <= COCO__CUT) rc = coco__each_seek(e, segment, &m.payload);
+    if (rc == COCO_OK) rc = coco__make_room(e->cx);
+    if (rc != COCO_OK) {
+        coco__comp_free(c);
+        return rc;
+    }
+    return coco__mount_child(e->cx, c, &m);
+}
+
+/* One item: its memory is that of the component that will run it. Returns 1, 0 at the end, or an error. */
+static int coco__each_item(coco__each *e)
+{
+    coco__comp *c = coco__comp_new(e->cx->run);
+    coco_ctx item = *e->cx;
+    coco_value key = coco_null(), value = coco_null();
+    coco_status rc = coco_checkpoint(e->cx);
+
+    if (!c) return coco__oom(e->cx);
+    item.arena = item.home = &c->arena;
+    item.message = NULL;
+    item.marks = NULL;
+    if (rc == COCO_OK) rc = e->src->next(e->src, &item, &key, &value);
+    if (rc == 1) {
+        e->segment.n = 0;
+        rc = coco__key_put(&e->segment, key);
+        if (rc != COCO_OK) coco_fail(e->cx, rc, "%s: the source gave a key that isn't a stable key", e->fn->name);
+        else if (e->segment.failed) rc = coco__oom(e->cx);
+        else if ((rc = coco__each_mount(e, c, value)) == COCO_OK) return 1;
+        else return rc;
+    } else if (rc == COCO_EUNREAD) {
+        rc = coco__each_unread(e, &item, key, value);
+        if (rc == COCO_OK) rc = 1;
+    } else if (rc < 0 && rc != COCO_ESTOP) {
+        coco_fail(e->cx, rc, "%s", item.message ? item.message : coco_status_text(rc));
+    }
+    coco__comp_free(c);
+    return rc;
+}
+
+/* After the last item: whatever is recorded and didn't come. */
+static coco_status coco__each_rest(coco__each *e)
+{
+    uint8_t fp[COCO__FP];
+
+    for (; e->reading && e->got; ) {
+        bool came = false;
+        if (!e->src->ordered) {
+            coco_fingerprint_bytes(e->recorded.p, e->recorded.n, fp);
+            came = coco__set16_has(&e->came, fp);
+        }
+        if (!came) COCO_TRY(coco__each_gone(e, e->recorded));
+        COCO_TRY(coco__each_advance(e));
+    }
+    for (const coco__tomb *c = e->cuts; c; c = c->next) {
+        coco_fingerprint_bytes(c->at.segment.p, c->at.segment.n, fp);
+        if (!coco__set16_has(&e->came, fp)) COCO_TRY(coco__each_gone(e, c->at.segment));
+    }
+    return COCO_OK;
+}
+
+static coco_status coco__each_begin(coco__each *e, coco_path path)
+{
+    coco__buf segment;
+    coco_ctx *cx = e->cx;
+    coco_status rc;
+
+    COCO_TRY(coco__iterate_check(cx, e->src));
+    if ((size_t)e->fn->nparams != e->args.n + 1)
+        return coco_fail(cx, COCO_ETYPE, "%s: takes %d arguments; mount_each gives the item and %zu more", e->fn->name, e->fn->nparams, e->args.n);
+    coco__buf_init(&segment, cx->run->mem);
+    rc = coco__each_node(cx, path, e->fn, &segment, &e->node);
+    coco__buf_free(&segment);
+    COCO_TRY(rc);
+    e->node->each = true;
+    e->node->source = (coco_str){ e->src->title ? coco__arena_copy(&cx->comp->arena, e->src->title, strlen(e->src->title)) : "",
+                                  e->src->title ? strlen(e->src->title) : 0 };
+    if (!e->node->source.p) return coco__oom(cx);
+    e->reading = e->node->recorded;
+    if (!e->reading) return COCO_OK;
+    coco__stream_open(&e->stream, cx->run, e->node->id);
+    return e->src->ordered ? coco__each_advance(e) : COCO_OK;
+}
+
+coco_status coco_mount_each(coco_ctx *cx, coco_path path, const coco_fn *fn, coco_source *src, coco_args args)
+{
+    coco__each e = { .cx = cx, .src = src, .fn = fn, .args = args, .first = true };
+    coco_status rc;
+    int got = 1;
+
+    if (cx->comp) {
+        coco__buf_init(&e.segment, cx->run->mem);
+        coco__buf_init(&e.before, cx->run->mem);
+        coco__set16_init(&e.came, cx->run->mem);
+    }
+    rc = coco__each_begin(&e, path);
+    while (rc == COCO_OK && got == 1) {
+        got = coco__each_item(&e);
+        if (got < 0) rc = got;
+    }
+    if (e.node && rc != COCO_OK) e.node->incomplete = true;
+    if (rc == COCO_OK && e.reading && !src->ordered) rc = coco__each_advance(&e);
+    if (rc == COCO_OK) rc = coco__each_rest(&e);
+    coco__source_close(src);
+    if (e.stream.run) coco__stream_close(&e.stream);
+    if (cx->comp) {
+        coco__buf_free(&e.segment);
+        coco__buf_free(&e.before);
+        coco__set16_free(&e.came);
+    }
+    if (rc != COCO_OK && cx->said != rc) coco_fail(cx, rc, "%s", coco_status_text(rc));
+    return rc;
+}
+
+/* ---- What a component keeps: states and ids ---- */
+
+COCO__IN coco_status coco__own(coco__comp *c, uint64_t space, coco_str key, coco_str value, coco_str *was)
+{
+    coco__ekey k;
+    coco__change *ch;
+    coco__entry *e;
+
+    if (c->above) return COCO_OK;
+    coco__ekey_make(&k, space, key.p, key.n);
+    coco_str ekey = { (char *)k.b, k.n };
+    ch = coco__owned_changed(&c->owned, ekey);
+    if (!ch) {
+        COCO_TRY(coco__owned_find(&c->owned, ekey, &e));
+        if (e && was) *was = (coco_str){ coco__arena_copy(&c->arena, e->value.p, e->value.n), e->value.n };
+        bool same = e && value.p && coco__bytes_cmp(e->value.p, e->value.n, value.p, value.n) == 0;
+        if (e) coco__owned_mark(&c->owned);
+        if (same || (!e && !value.p)) return COCO_OK;
+        if (e && !value.p) return COCO_OK;
+        coco_str old = e && space == COCO__S_MEMO ? (coco_str){ coco__arena_copy(&c->arena, e->value.p, e->value.n), e->value.n } : (coco_str){ 0 };
+        bool there = e != NULL;
+        if (!(ch = coco__owned_change(&c->owned, ekey))) return COCO_ENOMEM;
+        ch->was = there;
+        ch->record = old;
+    } else if (was) {
+        *was = ch->after;
+        if (!value.p) return COCO_OK;
+    }
+    ch->after = (coco_str){ coco__arena_copy(&c->arena, value.p, value.n), value.n };
+    if (space == COCO__S_ID) ch->before = ch->after; /* ids are kept from the precommit on */
+    return ch->after.p ? COCO_OK : COCO_ENOMEM;
+}
+
+static coco_status coco__state_check(coco_ctx *cx, coco_value key, coco__buf *b)
+{
+    coco_status rc;
+
+    if (cx->kept) return cx->kept;
+    if (!cx->comp) return coco_fail(cx, COCO_EINVAL, "a state belongs to a component");
+    if (cx->memo_depth) {
+        cx->uncacheable = true;
+        return coco_fail(cx, COCO_EMEMO, "a state can't be used inside a memoized call");
+    }
+    rc = coco__key_put(b, key);
+    return rc == COCO_OK ? rc : coco_fail(cx, rc, "a state's key must be a stable key");
+}
+
+static coco_status coco__state_access(coco_ctx *cx, coco_value key, coco_value value, bool set, coco_str *was)
+{
+    coco__buf k, v;
+    coco_status rc;
+
+    *was = (coco_str){ 0 };
+    coco__buf_init(&k, cx->run->mem);
+    coco__buf_init(&v, cx->run->mem);
+    rc = coco__state_check(cx, key, &k);
+    coco_str name = { (char *)k.p, k.n };
+    if (rc == COCO_OK && !set && !cx->run->full) rc = coco__own(cx->comp, COCO__S_STATE, name, (coco_str){ 0 }, was);
+    if (rc == COCO_OK && !was->p) {
+        rc = coco__value_put(&v, value, COCO__STORED);
+        if (rc != COCO_OK) coco_fail(cx, rc, "a state can't hold an object");
+        else if (k.failed || v.failed) rc = coco__oom(cx);
+        else rc = coco__own(cx->comp, COCO__S_STATE, name, (coco_str){ (char *)v.p, v.n }, NULL);
+    }
+    coco__buf_free(&k);
+    coco__buf_free(&v);
+    return rc;
+}
+
+coco_status coco_use_state(coco_ctx *cx, coco_value key, coco_value initial, coco_value *value)
+{
+    coco_str was;
+
+    *value = coco_null();
+    COCO_TRY(coco__state_access(cx, key, initial, false, &was));
+    if (was.p) {
+        coco__reader r = coco__reader_of(was.p, was.n);
+        return coco__value_get(&r, cx->home, value);
+    }
+    *value = coco_copy_value(cx, initial);
+    return cx->kept;
+}
+
+coco_status coco_state_set(coco_ctx *cx, coco_value key, coco_value value)
+{
+    coco_str was;
+
+    return coco__state_access(cx, key, value, true, &was);
+}
+
+/* The n-th call with one dep: counted in the component. */
+static coco_status coco__ordinal(coco_ctx *cx, coco_str dep, uint64_t *n)
+{
+    coco__comp *c = cx->comp;
+    uint64_t *count;
+
+    if (!c->ordinals.mem) coco__table_init(&c->ordinals, cx->run->mem);
+    if (!(count = coco__table_get(&c->ordinals, dep.p, dep.n))) {
+        char *copy = coco__arena_copy(&c->arena, dep.p, dep.n);
+        if (!copy || !(count = coco__arena_zalloc(&c->arena, sizeof *count)) || !coco__table_put(&c->ordinals, copy, dep.n, count))
+            return coco__oom(cx);
+    }
+    *n = ++*count;
+    return COCO_OK;
+}
+
+/* The key of an id: kind, ordinal (0: the same for every call), dep. */
+static coco_status coco__id_key(coco_ctx *cx, uint8_t kind, coco_value dep, bool next, coco__buf *b)
+{
+    uint64_t n = 0;
+    coco_status rc;
+
+    if (cx->kept) return cx->kept;
+    if (!cx->comp) return coco_fail(cx, COCO_EINVAL, "an id belongs to a component");
+    coco__buf_byte(b, kind);
+    rc = coco__value_put(b, dep, COCO__CANONICAL);
+    if (rc != COCO_OK) return coco_fail(cx, rc, "the dep of an id can't hold an object");
+    if (b->failed) return coco__oom(cx);
+    if (next) COCO_TRY(coco__ordinal(cx, (coco_str){ (char *)b->p, b->n }, &n));
+    coco__buf_varint(b, n);
+    return b->failed ? coco__oom(cx) : COCO_OK;
+}
+
+static coco_status coco__int_id(coco_ctx *cx, coco_value dep, bool next, int64_t *id)
+{
+    coco__buf k;
+    coco_str was = { 0 };
+    uint8_t be[8];
+    coco__ekey ekey;
+    coco_status rc;
+
+    *id = 0;
+    coco__buf_init(&k, cx->run->mem);
+    rc = coco__id_key(cx, 'i', dep, next, &k);
+    coco_str name = { (char *)k.p, k.n };
+    if (rc == COCO_OK) rc = coco__own(cx->comp, COCO__S_ID, name, (coco_str){ 0 }, &was);
+    if (rc == COCO_OK && was.n == sizeof be) {
+        *id = (int64_t)coco__get_be64((const uint8_t *)was.p);
+    } else if (rc == COCO_OK) {
+        *id = (int64_t)cx->run->meta.next_int_id++;
+        coco__put_be64(be, (uint64_t)*id);
+        rc = coco__own(cx->comp, COCO__S_ID, name, (coco_str){ (char *)be, sizeof be }, NULL);
+    }
+    if (rc == COCO_OK && cx->memo_depth) {
+        cx->owned = true;
+        coco__ekey_make(&ekey, COCO__S_ID, name.p, name.n);
+        coco__buf_blob(&cx->declared, ekey.b, ekey.n);
+    }
+    coco__buf_free(&k);
+    return rc;
+}
+
+coco_status coco_generate_id(coco_ctx *cx, coco_value dep, int64_t *id) { return coco__int_id(cx, dep, false, id); }
+coco_status coco_next_id(coco_ctx *cx, coco_value dep, int64_t *id) { return coco__int_id(cx, dep, true, id); }
+
+/* A uuid of version 8 (RFC 9562) from app, path, dep and ordinal: the same in every run without being stored. */
+static coco_status coco__uuid(coco_ctx *cx, coco_value dep, bool next, uint8_t uuid[16])
+{
+    coco__buf k, path;
+    coco_hash h;
+    coco_status rc;
+
+    memset(uuid, 0, 16);
+    coco__buf_init(&k, cx->run->mem);
+    coco__buf_init(&path, cx->run->mem);
+    rc = coco__id_key(cx, 'u', dep, next, &k);
+    if (rc == COCO_OK) {
+        coco__comp_path(cx->comp, &path);
+        coco_hash_begin(&h);
+        coco_hash_add(&h, cx->app->name, strlen(cx->app->name) + 1);
+        coco__buf_be64(&path, path.n);
+        coco_hash_add(&h, path.p, path.n);
+        coco_hash_add(&h, k.p, k.n);
+        coco_hash_end(&h, uuid);
+        uuid[6] = (uint8_t)((uuid[6] & 0x0f) | 0x80);
+        uuid[8] = (uint8_t)((uuid[8] & 0x3f) | 0x80);
+        if (path.failed) rc = coco__oom(cx);
+    }
+    coco__buf_free(&k);
+    coco__buf_free(&path);
+    return rc;
+}
+
+coco_status coco_generate_uuid(coco_ctx *cx, coco_value dep, uint8_t uuid[16]) { return coco__uuid(cx, dep, false, uuid); }
+coco_status coco_next_uuid(coco_ctx *cx, coco_value dep, uint8_t uuid[16]) { return coco__uuid(cx, dep, true, uuid); }

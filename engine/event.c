@@ -1,0 +1,173 @@
+/* event.c - events, counters and the log: every decision of the engine passes here.
+ *
+ * Floor: above base, value and key. Nothing is printed or allocated for an event that nobody listens to. Counters are relaxed
+ * atomics, so that any thread may read them while an update runs. */
+#include "engine.h"
+
+const char *coco_event_name(coco_event_kind kind)
+{
+    static const char *const names[] = { "started", "hit", "call hit", "call miss", "declared", "reconciled", "precommit",
+                                         "applied", "committed", "deleted", "failed", "gone", "moved", "notice" };
+
+    return (size_t)kind < sizeof names / sizeof names[0] ? names[kind] : "";
+}
+
+COCO__IN bool coco__listening(const coco__run *run) { return run->env->config.on_event != NULL; }
+
+COCO__IN void coco__log(coco_env *env, coco_log_level level, const char *fmt, ...)
+{
+    char text[COCO_ERR_MAX];
+    va_list ap;
+
+    if (!env->config.on_log || level > env->config.log_level) return;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    env->config.on_log(env->config.user, level, text);
+}
+
+static void coco__send(coco__run *run, const coco__comp *comp, const coco_fn *fn, coco_event *e)
+{
+    coco__buf path;
+
+    coco__buf_init(&path, run->mem);
+    if (comp) {
+        coco__buf encoded;
+        coco__buf_init(&encoded, run->mem);
+        coco__comp_path(comp, &encoded);
+        coco__path_print(&path, encoded.p, encoded.n);
+        coco__buf_free(&encoded);
+    }
+    e->path = coco__buf_cstr(&path);
+    e->function = fn ? fn->name : "";
+    if (!e->state) e->state = "";
+    if (!e->detail) e->detail = "";
+    run->env->config.on_event(run->env->config.user, e);
+    coco__buf_free(&path);
+}
+
+COCO__IN void coco__emit(coco__run *run, coco_event_kind kind, const coco__comp *comp, const char *detail)
+{
+    coco_event e = { .kind = kind, .detail = detail };
+
+    if (coco__listening(run)) coco__send(run, comp, comp ? comp->fn : NULL, &e);
+}
+
+COCO__IN void coco__emit_call(coco_ctx *cx, const coco_fn *fn, bool hit, coco__why why)
+{
+    coco_event e = { .kind = hit ? COCO_EV_CALL_HIT : COCO_EV_CALL_MISS };
+    coco__buf detail;
+
+    if (!coco__listening(cx->run)) return;
+    coco__buf_init(&detail, cx->run->mem);
+    if (!hit) coco__why_print(&detail, why);
+    e.detail = coco__buf_cstr(&detail);
+    coco__send(cx->run, cx->comp, fn, &e);
+    coco__buf_free(&detail);
+}
+
+COCO__IN void coco__emit_state(coco__run *run, coco_event_kind kind, const coco__comp *comp, const coco__change *c, const char *detail)
+{
+    coco_event e = { .kind = kind, .detail = detail, .container = c->container };
+    coco__buf state, text;
+
+    if (!coco__listening(run)) return;
+    coco__buf_init(&state, run->mem);
+    coco__buf_init(&text, run->mem);
+    coco__state_name(&state, c->target, c->key);
+    e.state = coco__buf_cstr(&state);
+    if (c->action) {
+        e.action = c->action->kind;
+        coco__buf_put(&text, c->action->text.p, c->action->text.n);
+        if (!detail) e.detail = coco__buf_cstr(&text);
+    }
+    coco__send(run, comp, comp ? comp->fn : NULL, &e);
+    coco__buf_free(&state);
+    coco__buf_free(&text);
+}
+
+/* ---- Counters ---- */
+
+COCO__IN void coco__count_fn(coco_app *app, const coco_fn *fn, int which, uint64_t by)
+{
+    if (fn && fn->index < app->nfns) COCO__ADD(app->counts[fn->index].n[which], by);
+}
+
+COCO__IN coco__target_counts *coco__counts_of_title(coco_app *app, const char *title)
+{
+    coco_env *env = app->env;
+    coco__target_counts *c;
+
+    pthread_mutex_lock(&env->mutex);
+    for (c = app->targets; c && strcmp(c->title, title) != 0;) c = c->next;
+    if (!c && (c = coco__zalloc(&env->mem, sizeof *c)) != NULL) {
+        if (!(c->title = coco__strdup(&env->mem, title))) {
+            coco__free(&env->mem, c);
+            c = NULL;
+        } else {
+            c->next = app->targets;
+            app->targets = c;
+        }
+    }
+    pthread_mutex_unlock(&env->mutex);
+    return c;
+}
+
+COCO__IN void coco__count_action(coco__target_counts *counts, const coco_action *a)
+{
+    if (!counts) return;
+    COCO__ADD(*(a->kind == COCO_INSERT ? &counts->inserts : a->kind == COCO_UPDATE ? &counts->updates : &counts->deletes), 1);
+    COCO__ADD(counts->bytes, a->bytes);
+}
+
+COCO__IN void coco__counts_reset(coco_app *app)
+{
+    for (size_t i = 0; i < app->nfns; i++)
+        for (int j = 0; j < COCO__NCOUNTS; j++) atomic_store_explicit(&app->counts[i].n[j], 0, memory_order_relaxed);
+    pthread_mutex_lock(&app->env->mutex);
+    for (coco__target_counts *c = app->targets; c; c = c->next) c->inserts = c->updates = c->deletes = c->bytes = 0;
+    pthread_mutex_unlock(&app->env->mutex);
+}
+
+static coco_status coco__stats_copy(coco_app *app, coco_stats *s)
+{
+    const coco__mem *m = &app->env->mem;
+    size_t n = 0;
+
+    for (coco__target_counts *c = app->targets; c; c = c->next) n++;
+    s->fns = coco__zalloc(m, (app->nfns + 1) * sizeof *s->fns);
+    s->targets = coco__zalloc(m, (n + 1) * sizeof *s->targets);
+    if (!s->fns || !s->targets) return COCO_ENOMEM;
+    for (size_t i = 0; i < app->nfns; i++) {
+        const coco_fn *fn = coco__fn_at(i);
+        uint64_t v[COCO__NCOUNTS], any = 0;
+        for (int j = 0; j < COCO__NCOUNTS; j++) any |= v[j] = atomic_load_explicit(&app->counts[i].n[j], memory_order_relaxed);
+        if (any && fn)
+            s->fns[s->nfns++] = (coco_fn_stats){ fn->name, v[COCO__STARTS], v[COCO__ADDED], v[COCO__REPROCESSED], v[COCO__UNCHANGED],
+                                                 v[COCO__DELETED], v[COCO__ERRORS], v[COCO__HITS], v[COCO__MISSES], v[COCO__NS] };
+    }
+    for (coco__target_counts *c = app->targets; c; c = c->next)
+        s->targets[s->ntargets++] = (coco_target_stats){ c->title, c->inserts, c->updates, c->deletes, c->bytes };
+    return COCO_OK;
+}
+
+coco_status coco_stats_get(coco_app *app, coco_stats *stats)
+{
+    coco_status rc;
+
+    memset(stats, 0, sizeof *stats);
+    stats->app = app;
+    pthread_mutex_lock(&app->env->mutex);
+    rc = coco__stats_copy(app, stats);
+    pthread_mutex_unlock(&app->env->mutex);
+    if (rc != COCO_OK) coco_stats_free(stats);
+    return rc;
+}
+
+void coco_stats_free(coco_stats *stats)
+{
+    if (!stats || !stats->app) return;
+    coco__free(&stats->app->env->mem, stats->fns);
+    coco__free(&stats->app->env->mem, stats->targets);
+    memset(stats, 0, sizeof *stats);
+}

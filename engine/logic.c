@@ -1,0 +1,454 @@
+/* logic.c - functions and their logic fingerprints, names, and dependency sets.
+ *
+ * Floor: above store. A dependency is something a memo relied on (a function's logic, a context value, a parameter, a target's
+ * schema) with the value it had. The dependencies of one memo form a set; most components share one, so sets are interned, stored
+ * once with a use count, and judged once in a run: valid if and only if every dependency equals the current one. A provider that
+ * changes raises the run's epoch, which unjudges all. */
+#include "engine.h"
+
+static coco_fn *coco__fns;
+static coco_logic_table *coco__logics;
+static coco_class *coco__classes;
+static pthread_mutex_t coco__registry_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+void coco_register(coco_fn *fn)
+{
+    coco_fn **last = &coco__fns;
+
+    if (!fn->name) fn->name = fn->ident;
+    for (; *last; last = &(*last)->next)
+        if (*last == fn) return;
+    fn->index = last == &coco__fns ? 0 : ((coco_fn *)(void *)((char *)last - offsetof(coco_fn, next)))->index + 1;
+    fn->next = NULL;
+    *last = fn;
+}
+
+void coco_logic_register(coco_logic_table *table)
+{
+    for (coco_logic_table *t = coco__logics; t; t = t->next)
+        if (t == table) return;
+    table->next = coco__logics;
+    coco__logics = table;
+}
+
+void coco_class_register(coco_class *cls)
+{
+    for (coco_class *c = coco__classes; c; c = (coco_class *)(uintptr_t)c->next)
+        if (c == cls) return;
+    cls->next = coco__classes;
+    coco__classes = cls;
+}
+
+COCO__IN const coco_class *coco__class_named(coco_str type)
+{
+    for (const coco_class *c = coco__classes; c; c = c->next)
+        if (coco_str_equal(coco_str_of(c->type), type)) return c;
+    return NULL;
+}
+
+COCO__IN size_t coco__fn_count(void)
+{
+    size_t n = 0;
+
+    for (const coco_fn *f = coco__fns; f; f = f->next) n++;
+    return n;
+}
+
+COCO__IN const coco_fn *coco__fn_named(coco_str name)
+{
+    for (const coco_fn *f = coco__fns; f; f = f->next)
+        if (coco_str_equal(coco_str_of(f->name), name)) return f;
+    return NULL;
+}
+
+COCO__IN const coco_fn *coco__fn_at(size_t index)
+{
+    const coco_fn *f = coco__fns;
+
+    while (f && index--) f = f->next;
+    return f;
+}
+
+static const char *coco__base_name(const char *path)
+{
+    const char *slash = path ? strrchr(path, '/') : NULL;
+
+    return slash ? slash + 1 : path ? path : "";
+}
+
+static const char *coco__generated_logic(const coco_fn *fn)
+{
+    for (const coco_logic_table *t = coco__logics; t; t = t->next)
+        for (size_t i = 0; i < t->n; i++)
+            if (fn->ident && strcmp(t->entries[i].ident, fn->ident) == 0 &&
+                strcmp(coco__base_name(t->entries[i].file), coco__base_name(fn->file)) == 0)
+                return t->entries[i].fingerprint;
+    return "";
+}
+
+/* Name, version or generated fingerprint, and deps. */
+static coco_status coco__fn_logic(coco_fn *fn, coco_err *err)
+{
+    coco_value parts[] = { coco_text(fn->name), coco_int(fn->version), coco_text(fn->version ? "" : coco__generated_logic(fn)), fn->deps };
+
+    if (fn->deps.kind != COCO_NULL && fn->logic_tracking == COCO_LOGIC_NONE)
+        return coco_err_set(err, COCO_EINVAL, "function %s: deps are given, but logic_tracking is none", fn->name);
+    if (coco_fingerprint(coco_list(parts, 4), fn->logic) != COCO_OK)
+        return coco_err_set(err, COCO_ETYPE, "function %s: deps hold an object", fn->name);
+    return COCO_OK;
+}
+
+COCO__IN coco_status coco__registry_check(coco_err *err)
+{
+    coco_status rc = COCO_OK;
+
+    pthread_mutex_lock(&coco__registry_mutex);
+    for (coco_fn *f = coco__fns; f && rc == COCO_OK; f = f->next) {
+        if (!f->name || !f->call || f->nparams < 0 || f->nparams > COCO_MAX_PARAMS)
+            rc = coco_err_set(err, COCO_EINVAL, "a registered function lacks a name or a body, or has too many parameters");
+        else if (coco__fn_named(coco_str_of(f->name)) != f)
+            rc = coco_err_set(err, COCO_EDUP, "two registered functions are called %s: tell them apart by .name", f->name);
+        else
+            rc = coco__fn_logic(f, err);
+    }
+    pthread_mutex_unlock(&coco__registry_mutex);
+    return rc;
+}
+
+/* ---- Function names by number, as records hold them ---- */
+
+static coco_status coco__name_add(coco__run *run, uint64_t id, coco_str name)
+{
+    char *copy = coco__arena_copy(&run->arena, name.p, name.n);
+
+    if (id >= run->names_cap) {
+        uint64_t cap = id * 2 + 16;
+        coco_str *list = coco__arena_zalloc(&run->arena, (size_t)cap * sizeof *list);
+        if (!list) return COCO_ENOMEM;
+        if (run->name_list) memcpy(list, run->name_list, (size_t)run->names_cap * sizeof *list);
+        run->name_list = list;
+        run->names_cap = cap;
+    }
+    if (!copy || !coco__table_put(&run->names, copy, name.n, (void *)(uintptr_t)id)) return COCO_ENOMEM;
+    run->name_list[id] = (coco_str){ copy, name.n };
+    return COCO_OK;
+}
+
+COCO__IN coco_status coco__name_id(coco__run *run, const char *name, uint64_t *id)
+{
+    size_t n = strlen(name);
+
+    if ((*id = (uint64_t)(uintptr_t)coco__table_get(&run->names, name, n)) != 0) return COCO_OK;
+    *id = run->meta.next_name++;
+    return coco__name_add(run, *id, (coco_str){ name, n });
+}
+
+/* A name this run hasn't seen is read once; an unknown one is empty. */
+COCO__IN coco_str coco__name_of(coco__run *run, uint64_t id)
+{
+    return id < run->names_cap ? run->name_list[id] : (coco_str){ 0 };
+}
+
+COCO__IN coco_status coco__names_load(coco__run *run, const coco__txn *t)
+{
+    coco__dbkey k;
+    coco_str p;
+
+    for (uint64_t id = 1; id < run->meta.next_name; id++) {
+        coco__dbkey_id(&k, COCO__NAME, id, NULL, 0);
+        coco_status rc = coco__get(t, &k, &p);
+        if (rc == COCO_ENOTFOUND) continue;
+        COCO_TRY(rc);
+        COCO_TRY(coco__name_add(run, id, p));
+    }
+    run->names_stored = run->meta.next_name;
+    return COCO_OK;
+}
+
+COCO__IN coco_status coco__names_write(coco__run *run, const coco__txn *t)
+{
+    coco__dbkey k;
+
+    for (uint64_t id = run->names_stored; id < run->meta.next_name; id++) {
+        coco__dbkey_id(&k, COCO__NAME, id, NULL, 0);
+        COCO_TRY(coco__put(t, &k, run->name_list[id].p, run->name_list[id].n));
+    }
+    return COCO_OK;
+}
+
+/* ---- Dependencies ---- */
+
+static coco_status coco__dep_intern(coco__run *run, coco__dep_kind kind, coco_str name, const uint8_t *fp, coco__dep **out)
+{
+    uint8_t key[1 + COCO__FP + 512];
+    coco__buf b;
+    coco__dep *d;
+
+    if (name.n > 512) name.n = 512;
+    key[0] = (uint8_t)kind;
+    memcpy(key + 1, fp, COCO__FP);
+    memcpy(key + 1 + COCO__FP, name.p, name.n);
+    if ((*out = coco__table_get(&run->deps, key, 1 + COCO__FP + name.n)) != NULL) return COCO_OK;
+    d = coco__arena_zalloc(&run->arena, sizeof *d);
+    coco__buf_init(&b, run->mem);
+    coco__buf_put(&b, key, 1 + COCO__FP + name.n);
+    char *copy = b.failed ? NULL : coco__arena_copy(&run->arena, b.p, b.n);
+    coco__buf_free(&b);
+    if (!d || !copy) return COCO_ENOMEM;
+    d->kind = kind;
+    d->bytes = (coco_str){ copy, 1 + COCO__FP + name.n };
+    d->name = (coco_str){ copy + 1 + COCO__FP, name.n };
+    memcpy(d->fp, fp, COCO__FP);
+    if (!coco__table_put(&run->deps, d->bytes.p, d->bytes.n, d)) return COCO_ENOMEM;
+    *out = d;
+    return COCO_OK;
+}
+
+static coco_status coco__deps_push(coco__run *run, coco__deps *d, coco__dep *dep)
+{
+    for (size_t i = 0; i < d->n; i++)
+        if (d->v[i] == dep) return COCO_OK;
+    if (d->n == d->cap) {
+        size_t cap = d->cap ? d->cap * 2 : 8;
+        coco__dep **v = coco__realloc(run->mem, d->v, cap * sizeof(coco__dep *));
+        if (!v) return COCO_ENOMEM;
+        d->v = v;
+        d->cap = cap;
+    }
+    d->v[d->n++] = dep;
+    return COCO_OK;
+}
+
+COCO__IN coco_status coco__deps_add(coco__run *run, coco__deps *d, coco__dep_kind kind, coco_str name, const uint8_t fp[COCO__FP])
+{
+    coco__dep *dep;
+
+    COCO_TRY(coco__dep_intern(run, kind, name, fp, &dep));
+    return coco__deps_push(run, d, dep);
+}
+
+COCO__IN coco_status coco__deps_merge(coco__run *run, coco__deps *into, coco__dep *const *v, size_t n, bool logic_too)
+{
+    for (size_t i = 0; i < n; i++)
+        if (logic_too || v[i]->kind != COCO__D_LOGIC) COCO_TRY(coco__deps_push(run, into, v[i]));
+    return COCO_OK;
+}
+
+/* ---- Sets ---- */
+
+/* Canonical order, so that equal sets encode equally; sets are small. */
+static void coco__deps_sort(coco__deps *d)
+{
+    for (size_t i = 1; i < d->n; i++) {
+        coco__dep *x = d->v[i];
+        size_t j = i;
+        for (; j > 0 && coco__bytes_cmp(d->v[j - 1]->bytes.p, d->v[j - 1]->bytes.n, x->bytes.p, x->bytes.n) > 0; j--) d->v[j] = d->v[j - 1];
+        d->v[j] = x;
+    }
+}
+
+static coco_status coco__depset_new(coco__run *run, coco_str bytes, coco__dep *const *v, size_t n, coco__depset **out)
+{
+    coco__depset *s = coco__arena_zalloc(&run->arena, sizeof *s);
+    char *copy = coco__arena_copy(&run->arena, bytes.p, bytes.n);
+
+    if (!s || !copy || !(s->v = coco__arena_alloc(&run->arena, n * sizeof *v))) return COCO_ENOMEM;
+    s->bytes = (coco_str){ copy, bytes.n };
+    if (n) memcpy(s->v, v, n * sizeof *v);
+    s->n = n;
+    coco_fingerprint_bytes(copy, bytes.n, s->fp);
+    if (!coco__table_put(&run->depsets, s->bytes.p, s->bytes.n, s)) return COCO_ENOMEM;
+    *out = s;
+    return COCO_OK;
+}
+
+/* The id under which an earlier run stored the same set. */
+static coco_status coco__depset_known(coco__run *run, coco__depset *s)
+{
+    coco__dbkey k;
+    coco__txn t;
+    coco_str p;
+    coco_status rc;
+
+    if (!run->app->has_dbi) return COCO_OK;
+    COCO_TRY(coco__run_read(run, &t));
+    coco__dbkey_raw(&k, COCO__DEPSET_FP, s->fp, COCO__FP);
+    rc = coco__get(&t, &k, &p);
+    if (rc == COCO_OK) {
+        coco__reader r = coco__reader_of(p.p, p.n);
+        s->id = coco__read_varint(&r);
+    }
+    coco__run_read_end(run, &t);
+    return rc == COCO_ENOTFOUND ? COCO_OK : rc;
+}
+
+static coco_status coco__depset_index(coco__run *run, coco__depset *s)
+{
+    uint64_t *id = coco__arena_alloc(&run->arena, sizeof *id);
+
+    if (!id) return COCO_ENOMEM;
+    *id = s->id;
+    return coco__table_put(&run->depsets_by_id, id, sizeof *id, s) ? COCO_OK : COCO_ENOMEM;
+}
+
+COCO__IN coco_status coco__depset_of(coco__run *run, const coco__deps *d, coco__depset **set)
+{
+    coco__deps sorted = *d;
+    coco__buf b;
+    coco_status rc = COCO_OK;
+
+    coco__deps_sort(&sorted);
+    coco__buf_init(&b, run->mem);
+    for (size_t i = 0; i < sorted.n; i++) coco__buf_blob(&b, sorted.v[i]->bytes.p, sorted.v[i]->bytes.n);
+    *set = b.failed ? NULL : coco__table_get(&run->depsets, b.p, b.n);
+    if (b.failed) rc = COCO_ENOMEM;
+    else if (!*set) {
+        rc = coco__depset_new(run, (coco_str){ (char *)b.p, b.n }, sorted.v, sorted.n, set);
+        if (rc == COCO_OK) rc = coco__depset_known(run, *set);
+        if (rc == COCO_OK && !(*set)->id) (*set)->id = run->meta.next_depset++;
+        if (rc == COCO_OK) rc = coco__depset_index(run, *set);
+    }
+    coco__buf_free(&b);
+    return rc;
+}
+
+static coco_status coco__depset_decode(coco__run *run, coco_str bytes, coco__depset **set)
+{
+    coco__reader r = coco__reader_of(bytes.p, bytes.n);
+    coco__deps d = { 0 };
+    coco_status rc = COCO_OK;
+
+    while (rc == COCO_OK && coco__left(&r)) {
+        coco_str one = coco__read_blob(&r);
+        coco__dep *dep;
+        if (r.bad || one.n < 1 + COCO__FP) rc = COCO_ECORRUPT;
+        if (rc == COCO_OK)
+            rc = coco__dep_intern(run, (coco__dep_kind)one.p[0], (coco_str){ one.p + 1 + COCO__FP, one.n - 1 - COCO__FP },
+                                  (const uint8_t *)one.p + 1, &dep);
+        if (rc == COCO_OK) rc = coco__deps_push(run, &d, dep);
+    }
+    if (rc == COCO_OK && !(*set = coco__table_get(&run->depsets, bytes.p, bytes.n))) rc = coco__depset_new(run, bytes, d.v, d.n, set);
+    coco__free(run->mem, d.v);
+    return rc;
+}
+
+COCO__IN coco_status coco__depset_load(coco__run *run, uint64_t id, coco__depset **set)
+{
+    coco__dbkey k;
+    coco__txn t;
+    coco_str p;
+    coco_status rc;
+
+    if ((*set = coco__table_get(&run->depsets_by_id, &id, sizeof id)) != NULL) return COCO_OK;
+    COCO_TRY(coco__run_read(run, &t));
+    coco__dbkey_id(&k, COCO__DEPSET, id, NULL, 0);
+    rc = coco__get(&t, &k, &p);
+    if (rc == COCO_OK) {
+        coco__reader r = coco__reader_of(p.p, p.n);
+        coco__read_varint(&r);
+        rc = r.bad ? COCO_ECORRUPT : coco__depset_decode(run, (coco_str){ (const char *)r.p, coco__left(&r) }, set);
+    }
+    coco__run_read_end(run, &t);
+    if (rc == COCO_ENOTFOUND) return COCO_OK;
+    if (rc == COCO_OK && !(*set)->id) (*set)->id = id;
+    return rc == COCO_OK && (*set)->id == id ? coco__depset_index(run, *set) : rc;
+}
+
+/* ---- Judging ---- */
+
+COCO__IN const coco__provided *coco__provided_find(const coco__run *run, coco_str name)
+{
+    for (const coco__provided *p = run->app->context; p; p = p->next)
+        if (coco_str_equal(coco_str_of(p->name), name)) return p;
+    for (const coco__provided *p = run->env->context; p; p = p->next)
+        if (coco_str_equal(coco_str_of(p->name), name)) return p;
+    return NULL;
+}
+
+static bool coco__param_holds(const coco__run *run, const coco__dep *d)
+{
+    const coco_param_def *def = run->app->config.params;
+    uint8_t fp[COCO__FP];
+
+    for (size_t i = 0; def && def[i].name; i++)
+        if (coco_str_equal(coco_str_of(def[i].name), d->name)) {
+            coco_fingerprint_bytes(run->app->params[i], strlen(run->app->params[i]), fp);
+            return memcmp(fp, d->fp, COCO__FP) == 0;
+        }
+    return false;
+}
+
+static bool coco__dep_holds(coco__run *run, const coco__dep *d)
+{
+    const coco_fn *fn;
+    const coco__provided *p;
+    coco_target *t = NULL;
+
+    switch (d->kind) {
+    case COCO__D_LOGIC:
+        fn = coco__fn_named(d->name);
+        return fn && memcmp(fn->logic, d->fp, COCO__FP) == 0;
+    case COCO__D_CONTEXT:
+        p = coco__provided_find(run, d->name);
+        return p && p->detect && memcmp(p->fp, d->fp, COCO__FP) == 0;
+    case COCO__D_PARAM: return coco__param_holds(run, d);
+    case COCO__D_PROVIDER:
+        return coco__target_by_id(run, coco__get_be64(d->fp), &t) == COCO_OK && t && !t->gone && t->counter == coco__get_be64(d->fp + 8);
+    }
+    return false;
+}
+
+COCO__IN bool coco__depset_valid(coco__run *run, coco__depset *set)
+{
+    if (set->judged == run->epoch) return set->valid;
+    set->judged = run->epoch;
+    set->differs = NULL;
+    for (size_t i = 0; i < set->n && !set->differs; i++)
+        if (!coco__dep_holds(run, set->v[i])) set->differs = set->v[i];
+    return set->valid = !set->differs;
+}
+
+/* ---- Use counts ---- */
+
+COCO__IN void coco__depset_use(coco__run *run, coco__depset *set, int delta)
+{
+    set->delta += delta;
+    if (set->dirty) return;
+    set->dirty = true;
+    set->next_dirty = run->dirty_sets;
+    run->dirty_sets = set;
+}
+
+static coco_status coco__depset_write(coco__run *run, const coco__txn *t, coco__depset *s)
+{
+    coco__dbkey k;
+    coco_str p;
+    uint64_t count = 0;
+    coco__buf *b = &run->scratch;
+    coco_status rc;
+
+    coco__dbkey_id(&k, COCO__DEPSET, s->id, NULL, 0);
+    if ((rc = coco__get(t, &k, &p)) == COCO_OK) {
+        coco__reader r = coco__reader_of(p.p, p.n);
+        count = coco__read_varint(&r);
+    } else if (rc != COCO_ENOTFOUND) {
+        return rc;
+    }
+    bool known = rc == COCO_OK;
+    count = s->delta < 0 && count < (uint64_t)-s->delta ? 0 : count + (uint64_t)s->delta;
+    b->n = 0;
+    if (count) coco__buf_varint(b, count), coco__buf_put(b, s->bytes.p, s->bytes.n);
+    COCO_TRY(count ? coco__put(t, &k, b->p, b->n) : coco__del(t, &k));
+    if (known == (count != 0)) return b->failed ? COCO_ENOMEM : COCO_OK;
+    b->n = 0;
+    coco__buf_varint(b, s->id);
+    coco__dbkey_raw(&k, COCO__DEPSET_FP, s->fp, COCO__FP);
+    return b->failed ? COCO_ENOMEM : count ? coco__put(t, &k, b->p, b->n) : coco__del(t, &k);
+}
+
+COCO__IN coco_status coco__depsets_write(coco__run *run, const coco__txn *t)
+{
+    for (coco__depset *s = run->dirty_sets; s; s = s->next_dirty)
+        if (s->delta) COCO_TRY(coco__depset_write(run, t, s));
+    return COCO_OK;
+}

@@ -1,0 +1,700 @@
+/* remove.c - tombstones, the guard against mass deletion, and deletes.
+ *
+ * Floor: above submit. After the root has been submitted, what is gone is worked off in passes over the tombstoned subtrees, each
+ * through ordinary rounds, so that every delete is precommitted, applied and committed like any other change:
+ *   1. count what would go, and let the guard look (S3.10);
+ *   2. content: states that are no containers, children's components first;
+ *   3. containers, the deepest first, with those that running components no longer declare (S7.5);
+ *   4. content again: what stood below a container that took it along is void now, and dropped;
+ *   5. records: a component's goes when it has no states and no children left (invariant 4), inner nodes with their last child.
+ * What failed stays recorded under its tombstone for the next update. */
+#include "engine.h"
+
+/* ---- Walking recorded subtrees, children first ---- */
+
+typedef struct coco__visit {
+    const coco__place *at;
+    coco_str payload, path; /* record; encoded path */
+} coco__visit;
+typedef coco_status (*coco__visit_fn)(void *self, coco__run *run, const coco__visit *v);
+
+typedef struct coco__walk {
+    coco__run *run;
+    coco__visit_fn fn;
+    void *self;
+    bool self_only;
+    coco__buf path;
+} coco__walk;
+
+static coco_status coco__walk_at(coco__walk *w, const coco__place *at, coco_str payload);
+
+static coco_status coco__walk_children(coco__walk *w, uint64_t id)
+{
+    coco__stream s;
+    coco__place at = { .parent = id };
+    coco_str payload;
+    coco_status rc = COCO_OK;
+    bool cut;
+    int got;
+    size_t before = w->path.n;
+
+    coco__stream_open(&s, w->run, id);
+    while (rc == COCO_OK && (got = coco__stream_next(&s, &at.segment, &payload, &cut)) != 0) {
+        if (got < 0) {
+            rc = got;
+            break;
+        }
+        coco__buf_put(&w->path, at.segment.p, at.segment.n);
+        rc = w->path.failed ? COCO_ENOMEM : coco__walk_at(w, &at, payload);
+        w->path.n = before;
+    }
+    coco__stream_close(&s);
+    return rc;
+}
+
+static coco_status coco__walk_at(coco__walk *w, const coco__place *at, coco_str payload)
+{
+    coco__visit v = { at, payload, { 0 } };
+    coco__rec rec;
+
+    if (!payload.p) return COCO_OK; /* damaged: it stays, `check` names it */
+    COCO_TRY(coco__rec_get(payload, &rec, &w->run->cx_err));
+    if ((rec.flags & COCO__R_ID) && !w->self_only) COCO_TRY(coco__walk_children(w, rec.id));
+    v.path = (coco_str){ w->path.p ? (char *)w->path.p : "", w->path.n };
+    return w->fn(w->self, w->run, &v);
+}
+
+static coco_status coco__walk_tomb(coco__run *run, const coco__tomb *g, coco__visit_fn fn, void *self)
+{
+    coco__walk w = { .run = run, .fn = fn, .self = self, .self_only = g->self_only };
+    coco__buf payload;
+    coco__dbkey k;
+    coco__txn t;
+    coco_str p;
+    coco_status rc;
+
+    if (g->removed || g->kept) return COCO_OK;
+    coco__buf_init(&w.path, run->mem);
+    coco__buf_init(&payload, run->mem);
+    COCO_TRY(coco__run_read(run, &t));
+    coco__place_key(&k, COCO__COMPONENT, &g->at);
+    rc = coco__get(&t, &k, &p);
+    if (rc == COCO_OK) coco__buf_put(&payload, p.p, p.n);
+    if (rc == COCO_OK) rc = coco__place_path(&t, &g->at, &w.path);
+    coco__run_read_end(run, &t);
+    if (rc == COCO_OK) rc = payload.failed ? COCO_ENOMEM : coco__walk_at(&w, &g->at, (coco_str){ payload.p ? (char *)payload.p : "", payload.n });
+    coco__buf_free(&payload);
+    coco__buf_free(&w.path);
+    return rc == COCO_ENOTFOUND ? COCO_OK : rc;
+}
+
+static coco_status coco__walk_tombs(coco__run *run, coco__visit_fn fn, void *self)
+{
+    for (coco__tomb *g = run->tombs; g; g = g->next) COCO_TRY(coco__walk_tomb(run, g, fn, self));
+    return COCO_OK;
+}
+
+/* ---- A component that is deleted ---- */
+
+static coco_status coco__removal_new(coco__run *run, const coco__visit *v, coco__comp **out)
+{
+    coco__comp *c = coco__comp_new(run);
+    coco_status rc;
+
+    if (!c) return COCO_ENOMEM;
+    c->kind = COCO_MOUNT_DELETE;
+    c->deleting = true;
+    c->at = (coco__place){ v->at->parent, { coco__arena_copy(&c->arena, v->at->segment.p, v->at->segment.n), v->at->segment.n } };
+    c->path = (coco_str){ coco__arena_copy(&c->arena, v->path.p, v->path.n), v->path.n };
+    rc = c->at.segment.p && c->path.p ? coco__comp_load(c, v->payload) : COCO_ENOMEM;
+    c->fn = coco__fn_named(coco__name_of(run, c->rec.fn));
+    if (rc == COCO_OK) coco__owned_init(&c->owned, run, &c->arena, &c->rec);
+    else coco__comp_free(c);
+    if (rc == COCO_OK) *out = c;
+    return rc;
+}
+
+/* Sends a component's deletes into the next round, or reports why they can't be made. */
+static coco_status coco__removal_go(coco__comp *c, coco_status rc)
+{
+    coco__run *run = c->run;
+
+    if (rc != COCO_OK) {
+        coco__fail(c, rc, run->cx->said == rc ? coco_error_message(run->cx) : NULL);
+        coco__done(c);
+        return rc == COCO_ENOMEM ? rc : COCO_OK;
+    }
+    if (run->preview) {
+        coco__preview_apply(c);
+        coco__done(c);
+        return COCO_OK;
+    }
+    if (!c->owned.nchanges && !c->last_delete) {
+        coco__done(c);
+        return COCO_OK;
+    }
+    coco__queue(c);
+    return run->nopen + run->napplied >= run->app->config.max_inflight ? coco__flush(run, false) : COCO_OK;
+}
+
+COCO__IN coco_status coco__commit_removal(coco__comp *c, const coco__txn *t, coco__rec *rec)
+{
+    for (coco__change *ch = c->owned.changes; ch; ch = ch->next) COCO_TRY(coco__commit_change(c, ch, t, rec));
+    COCO_TRY(coco__owned_write(&c->owned, t, rec, true, &c->run->pages));
+    return coco__store_rec(c->run, t, &c->at, rec);
+}
+
+COCO__IN void coco__removal_committed(coco__comp *c) { coco__emit(c->run, COCO_EV_COMMITTED, c, NULL); }
+
+/* ---- Counting, and the guard ---- */
+
+typedef struct coco__count {
+    coco__run *run;
+    bool touches; /* a tripped target */
+    bool looking;
+} coco__count;
+
+static coco_status coco__count_entry(void *self, const coco__entry *e)
+{
+    coco__count *n = self;
+    coco_target *t, *child;
+    coco__state s;
+    uint64_t space = coco__ekey_space((const uint8_t *)e->ekey.p, e->ekey.n, NULL);
+
+    if (space < COCO__S_FIRST_PROVIDER) return COCO_OK;
+    COCO_TRY(coco__target_by_id(n->run, space, &t));
+    if (!t) return COCO_OK;
+    if (n->looking) {
+        n->touches |= t->top->tripped;
+        return COCO_OK;
+    }
+    t->top->doomed++;
+    COCO_TRY(coco__state_get(e->ekey, e->value, &s));
+    if (!s.container || s.user_managed) return COCO_OK;
+    COCO_TRY(coco__target_at(n->run, t, s.key, (coco_str){ 0 }, &child));
+    child->condemned = true;
+    return COCO_OK;
+}
+
+static coco_status coco__count_visit(void *self, coco__run *run, const coco__visit *v)
+{
+    coco__comp *c;
+    coco_status rc;
+
+    COCO_TRY(coco__removal_new(run, v, &c));
+    rc = coco__owned_each(&c->owned, false, coco__count_entry, self);
+    coco__comp_free(c);
+    return rc;
+}
+
+/* A container that goes takes at least what is counted below it. */
+static coco_status coco__count_container(coco__run *run, coco_target *child)
+{
+    uint64_t all;
+
+    child->condemned = true;
+    if (child->top != child || !run->app->has_dbi) return COCO_OK;
+    COCO_TRY(coco__top_states(run, child, &all));
+    if (child->doomed < all) child->doomed = all;
+    return COCO_OK;
+}
+
+static coco_status coco__guard_trip(coco__run *run, const coco_target *top, uint64_t all)
+{
+    coco_err why;
+    coco_failure f = { .path = "/", .function = "", .kind = COCO_MOUNT_DELETE, .code = COCO_EGUARD };
+
+    coco_err_set(&why, COCO_EGUARD, "target %s: %llu of %llu states would be deleted; nothing of it was (--allow-delete lets it pass)",
+                 top->title, (unsigned long long)top->doomed, (unsigned long long)all);
+    f.message = why.msg;
+    if (!run->guard) coco_err_set(&run->guard_err, COCO_EGUARD, "%s", why.msg);
+    run->guard = true;
+    coco__fail_path(run, &f, NULL);
+    return COCO_OK;
+}
+
+static coco_status coco__guard_look(coco__run *run)
+{
+    const coco_app_config *config = &run->app->config;
+    uint64_t limit = config->guard_states ? config->guard_states : 1000, all;
+    unsigned percent = config->guard_percent ? config->guard_percent : 50;
+    coco__slot *slot;
+    coco__count look = { .run = run, .looking = true };
+    bool any = false;
+
+    for (size_t i = 0; coco__table_next(&run->targets, &i, &slot);) {
+        coco_target *t = slot->value;
+        if (t->doomed <= limit) continue;
+        COCO_TRY(coco__top_states(run, t, &all));
+        t->tripped = t->doomed * 100 > all * percent;
+        if (t->tripped) COCO_TRY(coco__guard_trip(run, t, all));
+        any |= t->tripped;
+    }
+    for (coco__tomb *g = run->tombs; g && any; g = g->next) {
+        look.touches = false;
+        COCO_TRY(coco__walk_tomb(run, g, coco__count_visit, &look));
+        g->kept = look.touches;
+    }
+    return COCO_OK;
+}
+
+static coco_status coco__guard(coco__run *run)
+{
+    coco__count count = { .run = run };
+    coco__slot *slot;
+
+    COCO_TRY(coco__walk_tombs(run, coco__count_visit, &count));
+    for (coco__condemned *d = run->condemned; d; d = d->next) d->child->condemned = true;
+    for (size_t i = 0; coco__table_next(&run->targets, &i, &slot);) {
+        coco_target *t = slot->value;
+        if (t->condemned && t->stored && !t->gone) COCO_TRY(coco__count_container(run, t));
+    }
+    return run->dropping || run->opts.allow_delete ? COCO_OK : coco__guard_look(run);
+}
+
+/* ---- Content ---- */
+
+static coco_status coco__content_entry(void *self, const coco__entry *e) { return coco__declare_gone(self, e, COCO__DEL_CONTENT); }
+
+static coco_status coco__content_visit(void *self, coco__run *run, const coco__visit *v)
+{
+    coco__comp *c;
+
+    (void)self;
+    COCO_TRY(coco__removal_new(run, v, &c));
+    if (!(c->rec.flags & COCO__R_COMPONENT)) {
+        coco__comp_free(c);
+        return COCO_OK;
+    }
+    return coco__removal_go(c, coco__owned_each(&c->owned, false, coco__content_entry, c));
+}
+
+/* ---- Containers ---- */
+
+typedef struct coco__depth {
+    coco__comp *comp;
+    uint32_t depth, deepest;
+} coco__depth;
+
+static coco_status coco__container_entry(void *self, const coco__entry *e)
+{
+    coco__depth *d = self;
+    coco_target *t;
+    coco__state s;
+    uint64_t space = coco__ekey_space((const uint8_t *)e->ekey.p, e->ekey.n, NULL);
+
+    if (space < COCO__S_FIRST_PROVIDER) return COCO_OK;
+    COCO_TRY(coco__target_by_id(d->comp->run, space, &t));
+    COCO_TRY(coco__state_get(e->ekey, e->value, &s));
+    if (!t || !s.container) return COCO_OK;
+    if (t->depth > d->deepest) d->deepest = t->depth;
+    return t->depth == d->depth ? coco__declare_gone(d->comp, e, COCO__DEL_CONTAINER) : COCO_OK;
+}
+
+static coco_status coco__container_visit(void *self, coco__run *run, const coco__visit *v)
+{
+    coco__depth *d = self;
+
+    COCO_TRY(coco__removal_new(run, v, &d->comp));
+    if (d->comp->rec.nstates == 0) {
+        coco__comp_free(d->comp);
+        return COCO_OK;
+    }
+    return coco__removal_go(d->comp, coco__owned_each(&d->comp->owned, false, coco__container_entry, d));
+}
+
+/* The containers at one depth that running components no longer declare. */
+static coco_status coco__condemned_at(coco__run *run, uint32_t depth)
+{
+    for (coco__condemned *d = run->condemned; d; d = d->next) {
+        coco__comp *c;
+        coco__entry e = { d->ekey, { 0 } };
+        coco__rec rec;
+        coco__txn t;
+        coco__buf payload;
+        if (d->place->depth != depth || d->child->tripped || d->place->top->tripped) continue;
+        coco__buf_init(&payload, run->mem);
+        COCO_TRY(coco__run_read(run, &t));
+        coco_status rc = coco__stored(run, &t, &d->at, &payload, &rec);
+        if (rc == COCO_OK && rec.flags) rc = coco__entry_get(&t, &rec, d->ekey, &run->arena, &e.value);
+        coco__run_read_end(run, &t);
+        coco__visit v = { &d->at, { (char *)payload.p, payload.n }, d->path };
+        if (rc == COCO_OK && e.value.p) {
+            rc = coco__removal_new(run, &v, &c);
+            if (rc == COCO_OK) rc = coco__removal_go(c, coco__declare_gone(c, &e, COCO__DEL_CONTAINER));
+        }
+        coco__buf_free(&payload);
+        COCO_TRY(rc);
+    }
+    return COCO_OK;
+}
+
+static coco_status coco__containers(coco__run *run)
+{
+    coco__depth d = { .depth = UINT32_MAX };
+
+    COCO_TRY(coco__walk_tombs(run, coco__container_visit, &d)); /* matches no depth: finds the deepest */
+    for (coco__condemned *c = run->condemned; c; c = c->next)
+        if (c->place->depth > d.deepest) d.deepest = c->place->depth;
+    for (d.depth = d.deepest;; d.depth--) {
+        uint32_t depth = d.depth;
+        COCO_TRY(coco__walk_tombs(run, coco__container_visit, &d));
+        COCO_TRY(coco__condemned_at(run, depth));
+        COCO_TRY(coco__drain(run));
+        d.depth = depth;
+        if (depth == 0) return COCO_OK;
+    }
+}
+
+COCO__IN void coco__condemned_add(coco__comp *c)
+{
+    coco__run *run = c->run;
+
+    for (coco__condemned *d = c->condemned, *next; d; d = next) {
+        coco__buf path;
+        next = d->next;
+        coco__buf_init(&path, run->mem);
+        coco__comp_path(c, &path);
+        d->path = (coco_str){ coco__arena_copy(&run->arena, path.p, path.n), path.n };
+        d->at = (coco__place){ c->at.parent, { coco__arena_copy(&run->arena, c->at.segment.p, c->at.segment.n), c->at.segment.n } };
+        coco__buf_free(&path);
+        if (!d->path.p || !d->at.segment.p) return; /* the component stays pending: the next update does it */
+        d->next = run->condemned;
+        run->condemned = d;
+    }
+}
+
+/* ---- Records ---- */
+
+typedef struct coco__sweep {
+    coco__run *run;
+    coco__place at;
+    bool self_only, removed;
+} coco__sweep;
+
+static bool coco__has_children(const coco__txn *t, uint64_t id)
+{
+    coco__dbkey k;
+    MDB_val key, data;
+    MDB_cursor *cur;
+    bool found = false;
+
+    if (!id || mdb_cursor_open(t->mdb, t->dbi, &cur) != 0) return id != 0;
+    coco__dbkey_id(&k, COCO__COMPONENT, id, NULL, 0);
+    key = (MDB_val){ k.n, k.b };
+    if (mdb_cursor_get(cur, &key, &data, MDB_SET_RANGE) == 0) found = key.mv_size >= k.n && memcmp(key.mv_data, k.b, k.n) == 0;
+    mdb_cursor_close(cur);
+    return found;
+}
+
+static coco_status coco__drop_record(coco__run *run, const coco__txn *t, const coco__place *at, const coco__rec *rec)
+{
+    coco__comp none = { .run = run };
+    coco__dbkey k;
+
+    COCO_TRY(coco__commit_set(&none, rec, false));
+    if (rec->flags & COCO__R_ID) {
+        coco__dbkey_id(&k, COCO__PAGE, rec->id, NULL, 0);
+        COCO_TRY(coco__del_range(t, &k));
+        coco__dbkey_id(&k, COCO__PARENT, rec->id, NULL, 0);
+        COCO_TRY(coco__del(t, &k));
+    }
+    coco__place_key(&k, COCO__COMPONENT, at);
+    return coco__del(t, &k);
+}
+
+/* Inner nodes go with their last child. */
+static coco_status coco__drop_empty(coco__run *run, const coco__txn *t, uint64_t id)
+{
+    coco__dbkey k;
+    coco_str p;
+    coco__rec rec;
+    coco__place at;
+
+    while (id) {
+        coco__dbkey_id(&k, COCO__PARENT, id, NULL, 0);
+        coco_status rc = coco__get(t, &k, &p);
+        if (rc == COCO_ENOTFOUND) return COCO_OK;
+        COCO_TRY(rc);
+        run->lookup.n = 0;
+        coco__buf_put(&run->lookup, p.p, p.n);
+        if (run->lookup.failed) return COCO_ENOMEM;
+        COCO_TRY(coco__place_get((coco_str){ (char *)run->lookup.p, run->lookup.n }, &at));
+        COCO_TRY(coco__stored(run, t, &at, &run->record, &rec));
+        if ((rec.flags & COCO__R_COMPONENT) || coco__has_children(t, id)) return COCO_OK;
+        COCO_TRY(coco__drop_record(run, t, &at, &rec));
+        id = at.parent;
+    }
+    return COCO_OK;
+}
+
+static coco_status coco__sweep_body(void *self, coco__txn *t)
+{
+    coco__sweep *s = self;
+    coco__run *run = s->run;
+    coco__rec rec;
+    coco__dbkey k;
+
+    s->removed = false;
+    COCO_TRY(coco__stored(run, t, &s->at, &run->record, &rec));
+    if (rec.nstates) return COCO_OK;
+    if (coco__has_children(t, rec.id)) {
+        if (!s->self_only) return COCO_OK;
+        COCO_TRY(coco__commit_set(&(coco__comp){ .run = run }, &rec, false));
+        coco__rec inner = { .flags = COCO__R_ID, .id = rec.id };
+        COCO_TRY(coco__store_rec(run, t, &s->at, &inner));
+    } else {
+        COCO_TRY(coco__drop_record(run, t, &s->at, &rec));
+        COCO_TRY(coco__drop_empty(run, t, s->at.parent));
+    }
+    s->removed = true;
+    coco__place_key(&k, COCO__TOMBSTONE, &s->at);
+    COCO_TRY(coco__del(t, &k));
+    return coco__depsets_write(run, t);
+}
+
+typedef struct coco__sweep_list { /* records of one walk, children first, removed in one transaction a few hundred at a time */
+    coco__run *run;
+    coco__arena arena;
+    coco__sweep *v;
+    size_t n;
+    bool self_only;
+} coco__sweep_list;
+
+enum { COCO__SWEEP = 256 };
+
+static void coco__sweep_undo(void *self)
+{
+    coco__sweep_list *l = self;
+
+    for (coco__depset *s = l->run->dirty_sets; s; s = s->next_dirty) s->dirty = false, s->delta = 0;
+    l->run->dirty_sets = NULL;
+}
+
+static coco_status coco__sweep_bodies(void *self, coco__txn *t)
+{
+    coco__sweep_list *l = self;
+
+    for (size_t i = 0; i < l->n; i++) {
+        COCO_TRY(coco__sweep_body(&l->v[i], t));
+        coco__sweep_undo(l); /* the counts are written */
+    }
+    return COCO_OK;
+}
+
+static void coco__swept(coco__run *run, const coco__visit *v, bool self_only)
+{
+    coco__comp *c;
+
+    (void)self_only;
+    if (coco__removal_new(run, v, &c) != COCO_OK) return;
+    if (c->rec.flags & COCO__R_COMPONENT) {
+        coco__count_fn(run->app, c->fn, COCO__DELETED, 1);
+        coco__emit(run, COCO_EV_DELETED, c, NULL);
+    }
+    coco__comp_free(c);
+}
+
+static coco_status coco__sweep_flush(coco__sweep_list *l)
+{
+    coco__writer w = { coco__sweep_bodies, coco__sweep_undo, l, false };
+    coco__run *run = l->run;
+
+    if (l->n == 0) return COCO_OK;
+    COCO_TRY(coco__write(run->app, &w, &run->fatal));
+    run->unsynced = true;
+    for (size_t i = 0; i < l->n; i++)
+        if (l->v[i].removed) coco__tomb_remove(run, &l->v[i].at);
+    l->n = 0;
+    coco__arena_reset(&l->arena);
+    return COCO_OK;
+}
+
+static coco_status coco__sweep_visit(void *self, coco__run *run, const coco__visit *v)
+{
+    coco__sweep_list *l = self;
+    coco__sweep *s = &l->v[l->n];
+    coco__rec rec;
+
+    COCO_TRY(coco__rec_get(v->payload, &rec, &run->cx_err));
+    if (run->preview || (rec.nstates == 0 && (rec.flags & COCO__R_COMPONENT))) coco__swept(run, v, l->self_only);
+    if (run->preview) return COCO_OK;
+    *s = (coco__sweep){ run, { v->at->parent, { coco__arena_copy(&l->arena, v->at->segment.p, v->at->segment.n), v->at->segment.n } },
+                        l->self_only, false };
+    if (!s->at.segment.p) return COCO_ENOMEM;
+    return ++l->n == COCO__SWEEP ? coco__sweep_flush(l) : COCO_OK;
+}
+
+static coco_status coco__records_remove(coco__run *run)
+{
+    coco__sweep_list l = { .run = run };
+    coco_status rc = COCO_OK;
+
+    if (!(l.v = coco__alloc(run->mem, COCO__SWEEP * sizeof *l.v))) return COCO_ENOMEM;
+    coco__arena_init(&l.arena, run->mem);
+    for (coco__tomb *g = run->tombs; g && rc == COCO_OK; g = g->next) {
+        l.self_only = g->self_only;
+        rc = coco__walk_tomb(run, g, coco__sweep_visit, &l);
+        if (rc == COCO_OK) rc = coco__sweep_flush(&l);
+    }
+    coco__free(run->mem, l.v);
+    coco__arena_free(&l.arena);
+    return rc;
+}
+
+/* A component whose condemned containers are gone is no longer pending. */
+static coco_status coco__settled_body(void *self, coco__txn *t)
+{
+    coco__run *run = self;
+    coco__rec rec;
+    coco_str value;
+
+    for (coco__condemned *d = run->condemned; d; d = d->next) {
+        bool left = false;
+        COCO_TRY(coco__stored(run, t, &d->at, &run->record, &rec));
+        if (!(rec.flags & COCO__R_PENDING)) continue;
+        for (coco__condemned *o = run->condemned; o && !left; o = o->next) {
+            if (o->at.parent != d->at.parent || !coco_str_equal(o->at.segment, d->at.segment)) continue;
+            COCO_TRY(coco__entry_get(t, &rec, o->ekey, &run->arena, &value));
+            left = value.p != NULL;
+        }
+        if (left) continue;
+        rec.flags &= ~(uint32_t)COCO__R_PENDING;
+        COCO_TRY(coco__store_rec(run, t, &d->at, &rec));
+    }
+    return COCO_OK;
+}
+
+COCO__IN coco_status coco__tombs_work(coco__run *run)
+{
+    coco__writer settle = { coco__settled_body, NULL, run, false };
+    bool any = run->condemned != NULL;
+
+    for (coco__tomb *g = run->tombs; g; g = g->next) any |= !g->removed;
+    if (!any) return COCO_OK;
+    for (coco__tomb *g = run->tombs; g; g = g->next) g->kept = false;
+    COCO_TRY(coco__guard(run));
+    COCO_TRY(coco__walk_tombs(run, coco__content_visit, NULL));
+    COCO_TRY(coco__drain(run));
+    COCO_TRY(coco__containers(run));
+    if (!run->preview) {
+        COCO_TRY(coco__walk_tombs(run, coco__content_visit, NULL));
+        COCO_TRY(coco__drain(run));
+    }
+    COCO_TRY(coco__records_remove(run));
+    return run->condemned && !run->preview ? coco__write(run->app, &settle, &run->fatal) : COCO_OK;
+}
+
+COCO__IN coco_status coco__tombs_load(coco__run *run, const coco__txn *t)
+{
+    coco__dbkey prefix;
+    MDB_cursor *cur;
+    MDB_val key, data;
+    coco_str p;
+    coco_status status = COCO_OK;
+    int rc = mdb_cursor_open(t->mdb, t->dbi, &cur);
+
+    if (rc) return coco__mdb_error(t->err, rc, t->env, "read");
+    coco__dbkey_raw(&prefix, COCO__TOMBSTONE, NULL, 0);
+    key = (MDB_val){ prefix.n, prefix.b };
+    for (rc = mdb_cursor_get(cur, &key, &data, MDB_SET_RANGE);
+         rc == 0 && status == COCO_OK && key.mv_size >= 9 && *(uint8_t *)key.mv_data == COCO__TOMBSTONE;
+         rc = mdb_cursor_get(cur, &key, &data, MDB_NEXT)) {
+        coco__place at = { coco__get_be64((uint8_t *)key.mv_data + 1), { (char *)key.mv_data + 9, key.mv_size - 9 } };
+        status = coco__check_payload(t, &key, &data, &p);
+        if (status == COCO_OK && p.n > 1) at.segment = (coco_str){ p.p + 1, p.n - 1 };
+        if (status == COCO_OK) status = coco__tomb_add(run, &at, p.n && p.p[0]);
+    }
+    mdb_cursor_close(cur);
+    return status;
+}
+
+/* ---- Drop and forget ---- */
+
+COCO__IN coco_status coco__remove_all(coco__run *run)
+{
+    coco__place root = { 0, { "", 0 } };
+
+    COCO_TRY(coco__tomb_add(run, &root, false));
+    return coco__tombs_work(run);
+}
+
+typedef struct coco__forgetting {
+    coco__comp *comp;
+    coco_target *target;
+} coco__forgetting;
+
+static coco_status coco__forget_entry(void *self, const coco__entry *e)
+{
+    coco__forgetting *f = self;
+    coco_target *t, *child = NULL;
+    coco__change *c;
+    coco__state s;
+    uint64_t space = coco__ekey_space((const uint8_t *)e->ekey.p, e->ekey.n, NULL);
+    bool below = false;
+
+    if (space < COCO__S_FIRST_PROVIDER) return COCO_OK;
+    COCO_TRY(coco__target_by_id(f->comp->run, space, &t));
+    if (!t) return COCO_OK;
+    for (const coco_target *up = t; up; up = up->parent) below |= up == f->target;
+    COCO_TRY(coco__state_get(e->ekey, e->value, &s));
+    if (s.container) COCO_TRY(coco__target_at(f->comp->run, t, s.key, (coco_str){ 0 }, &child));
+    if (!below && child != f->target) return COCO_OK;
+    if (!(c = coco__owned_change(&f->comp->owned, e->ekey))) return COCO_ENOMEM;
+    c->was = true;
+    c->target = t;
+    c->child = child;
+    c->child_fate = child ? COCO__CHILD_GONE : COCO__CHILD_KEPT;
+    c->container = s.container;
+    return COCO_OK;
+}
+
+static coco_status coco__forget_visit(void *self, coco__run *run, const coco__visit *v)
+{
+    coco__forgetting *f = self;
+
+    COCO_TRY(coco__removal_new(run, v, &f->comp));
+    return coco__removal_go(f->comp, coco__owned_each(&f->comp->owned, false, coco__forget_entry, f));
+}
+
+static coco_status coco__target_titled(coco__run *run, const char *title, coco_target **out)
+{
+    coco__dbkey prefix;
+    coco__txn t;
+    MDB_cursor *cur;
+    MDB_val key, data;
+    coco_str p;
+    uint64_t id = 0;
+    int rc;
+
+    COCO_TRY(coco__run_read(run, &t));
+    coco__dbkey_raw(&prefix, COCO__PROVIDER, NULL, 0);
+    key = (MDB_val){ prefix.n, prefix.b };
+    rc = mdb_cursor_open(t.mdb, t.dbi, &cur);
+    if (rc == 0) {
+        for (rc = mdb_cursor_get(cur, &key, &data, MDB_SET_RANGE); rc == 0 && !id && *(uint8_t *)key.mv_data == COCO__PROVIDER;
+             rc = mdb_cursor_get(cur, &key, &data, MDB_NEXT)) {
+            if (coco__check_payload(&t, &key, &data, &p) != COCO_OK) continue;
+            coco__reader r = coco__reader_of(p.p, p.n);
+            uint64_t found = coco__read_varint(&r);
+            coco__read_varint(&r);
+            coco__read_byte(&r);
+            if (coco_str_equal(coco__read_blob(&r), coco_str_of(title))) id = found;
+        }
+        mdb_cursor_close(cur);
+    }
+    coco__run_read_end(run, &t);
+    *out = NULL;
+    return id ? coco__target_by_id(run, id, out) : COCO_OK;
+}
+
+COCO__IN coco_status coco__forget_target(coco__run *run, const char *title, coco_err *err)
+{
+    coco__forgetting f = { 0 };
+    coco__tomb root = { .at = { 0, { "", 0 } } };
+
+    COCO_TRY(coco__target_titled(run, title, &f.target));
+    if (!f.target) return coco_err_set(err, COCO_ENOTFOUND, "app %s has no target called %s", run->app->name, title);
+    COCO_TRY(coco__walk_tomb(run, &root, coco__forget_visit, &f));
+    return coco__drain(run);
+}

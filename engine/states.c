@@ -1,0 +1,636 @@
+/* states.c - what a component owns, as ordered entries: inline in its record while they are few, in pages beside it when many.
+ *
+ * Floor: above store; knows entries and bytes, not what they mean. An entry's key is its space (a provider's id, or one of the
+ * engine's own) and the cut form of the target key, so that entries, pages and LMDB share one order. While a component runs,
+ * recorded entries are read page by page: an entry that stays as it is costs one "seen" bit at its place (which also finds
+ * duplicates), one that changes is kept as a coco__change. Writing merges the changes into the pages they fall in and leaves the
+ * others alone, so that one changed row of a million costs one page.
+ *
+ * A page's label is a lower bound of its keys; the first page has the empty label, so that every key falls into some page. */
+#include "engine.h"
+
+/* ---- Entry keys and values ---- */
+
+/* The space as an order-preserving number: its length in bytes, then the bytes, most significant first. */
+COCO__IN void coco__ekey_make(coco__ekey *k, uint64_t space, const void *key, size_t n)
+{
+    uint8_t be[8];
+    size_t skip = 0;
+
+    coco__put_be64(be, space);
+    while (skip < 7 && be[skip] == 0) skip++;
+    k->b[0] = (uint8_t)(8 - skip);
+    memcpy(k->b + 1, be + skip, 8 - skip);
+    k->n = 9 - skip;
+    k->n += coco__cut(k->b + k->n, key, n);
+}
+
+COCO__IN uint64_t coco__ekey_space(const uint8_t *p, size_t n, size_t *skip)
+{
+    uint64_t v = 0;
+
+    if (n == 0 || p[0] == 0 || p[0] > 8 || n < 1u + p[0]) return 0;
+    for (size_t i = 1; i <= p[0]; i++) v = v << 8 | p[i];
+    if (skip) *skip = 1u + p[0];
+    return v;
+}
+
+COCO__IN int coco__bytes_cmp(const void *a, size_t na, const void *b, size_t nb)
+{
+    int c = na && nb ? memcmp(a, b, na < nb ? na : nb) : 0;
+
+    return c ? c : (na > nb) - (na < nb);
+}
+
+static int coco__str_cmp(coco_str a, coco_str b) { return coco__bytes_cmp(a.p, a.n, b.p, b.n); }
+
+enum { COCO__E_CONTAINER = 1, COCO__E_USER = 2, COCO__E_CONDEMNED = 4, COCO__E_LONG = 8 };
+
+COCO__IN void coco__state_put(coco__buf *b, const coco__state *s, bool long_key)
+{
+    unsigned flags = (s->container ? COCO__E_CONTAINER : 0u) | (s->user_managed ? COCO__E_USER : 0u) |
+                     (s->condemned ? COCO__E_CONDEMNED : 0u) | (long_key ? COCO__E_LONG : 0u);
+
+    coco__buf_byte(b, (uint8_t)(flags | (unsigned)s->npossible << 4));
+    coco__buf_varint(b, s->counter);
+    if (long_key) coco__buf_blob(b, s->key.p, s->key.n);
+    for (size_t i = 0; i < s->npossible; i++) {
+        coco__buf_varint(b, s->possible[i].p ? s->possible[i].n + 1 : 0);
+        if (s->possible[i].p) coco__buf_put(b, s->possible[i].p, s->possible[i].n);
+    }
+}
+
+COCO__IN coco_status coco__state_get(coco_str ekey, coco_str value, coco__state *s)
+{
+    coco__reader r = coco__reader_of(value.p, value.n);
+    uint8_t flags = coco__read_byte(&r);
+    size_t skip;
+
+    memset(s, 0, sizeof *s);
+    if (coco__ekey_space((const uint8_t *)ekey.p, ekey.n, &skip) == 0) return COCO_ECORRUPT;
+    s->container = flags & COCO__E_CONTAINER;
+    s->user_managed = flags & COCO__E_USER;
+    s->condemned = flags & COCO__E_CONDEMNED;
+    s->counter = coco__read_varint(&r);
+    s->key = flags & COCO__E_LONG ? coco__read_blob(&r) : (coco_str){ ekey.p + skip, ekey.n - skip };
+    s->npossible = flags >> 4;
+    if (s->npossible > sizeof s->possible / sizeof s->possible[0]) return COCO_ECORRUPT;
+    for (size_t i = 0; i < s->npossible; i++) {
+        uint64_t n = coco__read_varint(&r);
+        if (n == 0) continue;
+        if (n - 1 > coco__left(&r)) return COCO_ECORRUPT;
+        s->possible[i].n = (size_t)n - 1;
+        s->possible[i].p = (const char *)coco__read_bytes(&r, (size_t)n - 1);
+    }
+    return r.bad || coco__left(&r) ? COCO_ECORRUPT : COCO_OK;
+}
+
+/* ---- Pages as bytes: entries with the length of the prefix shared with the key before ---- */
+
+static void coco__view_init(coco__view *v, const coco__mem *m)
+{
+    memset(v, 0, sizeof *v);
+    coco__buf_init(&v->keys, m);
+}
+
+static void coco__view_free(coco__view *v)
+{
+    coco__free(v->keys.mem, v->entries);
+    coco__buf_free(&v->keys);
+}
+
+static coco__entry *coco__view_add(coco__view *v)
+{
+    if (v->n == v->cap) {
+        size_t cap = v->cap ? v->cap * 2 : 32;
+        coco__entry *e = coco__realloc(v->keys.mem, v->entries, cap * sizeof *e);
+        if (!e) return NULL;
+        v->entries = e;
+        v->cap = cap;
+    }
+    return &v->entries[v->n++];
+}
+
+/* Keys are gathered in a buffer that moves while it grows: offsets first, pointers at the end. */
+static coco_status coco__view_decode(coco__view *v, coco_str bytes)
+{
+    coco__reader r = coco__reader_of(bytes.p, bytes.n);
+    size_t before = 0, nbefore = 0;
+
+    v->n = 0;
+    v->keys.n = 0;
+    while (coco__left(&r) && !r.bad) {
+        uint64_t shared = coco__read_varint(&r);
+        coco_str rest = coco__read_blob(&r), value = coco__read_blob(&r);
+        size_t at = v->keys.n;
+        uint8_t *out;
+        coco__entry *e;
+        if (r.bad || shared > nbefore || shared + rest.n > COCO__EKEY_MAX) return COCO_ECORRUPT;
+        e = coco__view_add(v);
+        out = coco__buf_grow(&v->keys, (size_t)shared + rest.n);
+        if (!e || !out) return COCO_ENOMEM;
+        memcpy(out, v->keys.p + before, (size_t)shared);
+        if (rest.n) memcpy(out + shared, rest.p, rest.n);
+        *e = (coco__entry){ { NULL, (size_t)shared + rest.n }, value };
+        before = at;
+        nbefore = e->ekey.n;
+    }
+    if (r.bad) return COCO_ECORRUPT;
+    size_t at = 0;
+    for (size_t i = 0; i < v->n; at += v->entries[i++].ekey.n) v->entries[i].ekey.p = (const char *)v->keys.p + at;
+    return COCO_OK;
+}
+
+static size_t coco__shared(coco_str a, coco_str b)
+{
+    size_t n = a.n < b.n ? a.n : b.n, i = 0;
+
+    while (i < n && a.p[i] == b.p[i]) i++;
+    return i;
+}
+
+static void coco__page_append(coco__buf *b, const coco__entry *e, coco_str before)
+{
+    size_t shared = coco__shared(before, e->ekey);
+
+    coco__buf_varint(b, shared);
+    coco__buf_blob(b, e->ekey.p + shared, e->ekey.n - shared);
+    coco__buf_blob(b, e->value.p, e->value.n);
+}
+
+static size_t coco__view_find(const coco__view *v, coco_str ekey, bool *found)
+{
+    size_t lo = 0, hi = v->n;
+
+    while (lo < hi) {
+        size_t mid = (lo + hi) / 2;
+        int c = coco__str_cmp(v->entries[mid].ekey, ekey);
+        if (c == 0) {
+            *found = true;
+            return mid;
+        }
+        if (c < 0) lo = mid + 1;
+        else hi = mid;
+    }
+    *found = false;
+    return lo;
+}
+
+/* ---- While the component runs ---- */
+
+COCO__IN void coco__owned_init(coco__owned *o, struct coco__run *run, coco__arena *arena, const coco__rec *rec)
+{
+    const coco__mem *m = arena->mem;
+
+    memset(o, 0, sizeof *o);
+    o->run = run;
+    o->arena = arena;
+    o->id = rec->id;
+    o->paged = rec->flags & COCO__R_PAGED;
+    o->inline_bytes = rec->entries;
+    o->current = SIZE_MAX;
+    o->last = &o->changes;
+    coco__view_init(&o->view, m);
+    coco__buf_init(&o->data, m);
+    coco__table_init(&o->changed, m);
+}
+
+COCO__IN void coco__owned_free(coco__owned *o)
+{
+    if (!o->run) return;
+    coco__view_free(&o->view);
+    coco__buf_free(&o->data);
+    coco__table_free(&o->changed);
+    o->run = NULL;
+}
+
+static coco__page *coco__page_add(coco__owned *o, coco_str label)
+{
+    if (o->npages == o->cap) {
+        size_t cap = o->cap ? o->cap * 2 : 1;
+        coco__page *p = coco__arena_alloc(o->arena, cap * sizeof *p);
+        if (!p) return NULL;
+        if (o->npages) memcpy(p, o->pages, o->npages * sizeof *p);
+        o->pages = p;
+        o->cap = cap;
+    }
+    o->pages[o->npages] = (coco__page){ .label = label };
+    return &o->pages[o->npages++];
+}
+
+static coco_status coco__labels_read(coco__owned *o, const coco__txn *t)
+{
+    coco__dbkey prefix;
+    MDB_cursor *cur;
+    MDB_val key, data;
+    coco_status status = COCO_OK;
+    int rc = mdb_cursor_open(t->mdb, t->dbi, &cur);
+
+    if (rc) return coco__mdb_error(t->err, rc, t->env, "read");
+    coco__dbkey_id(&prefix, COCO__PAGE, o->id, NULL, 0);
+    key = (MDB_val){ prefix.n, prefix.b };
+    for (rc = mdb_cursor_get(cur, &key, &data, MDB_SET_RANGE);
+         rc == 0 && status == COCO_OK && key.mv_size >= prefix.n && memcmp(key.mv_data, prefix.b, prefix.n) == 0;
+         rc = mdb_cursor_get(cur, &key, &data, MDB_NEXT)) {
+        size_t n = key.mv_size - prefix.n;
+        char *label = coco__arena_copy(o->arena, (char *)key.mv_data + prefix.n, n);
+        if (!label || !coco__page_add(o, (coco_str){ label, n })) status = COCO_ENOMEM;
+    }
+    mdb_cursor_close(cur);
+    return status;
+}
+
+static coco_status coco__owned_list(coco__owned *o)
+{
+    coco__txn t;
+    coco_status rc = COCO_OK;
+
+    if (o->listed) return rc;
+    if (!o->paged) {
+        if (!coco__page_add(o, (coco_str){ 0 })) return COCO_ENOMEM;
+    } else {
+        COCO_TRY(coco__run_read(o->run, &t));
+        rc = coco__labels_read(o, &t);
+        coco__run_read_end(o->run, &t);
+    }
+    o->listed = rc == COCO_OK;
+    return rc;
+}
+
+static coco_status coco__page_fetch(coco__owned *o, coco_str label, coco_str *bytes)
+{
+    coco__dbkey k;
+    coco__txn t;
+    coco_str p = { 0 };
+    coco_status rc;
+
+    COCO_TRY(coco__run_read(o->run, &t));
+    coco__dbkey_id(&k, COCO__PAGE, o->id, label.p, label.n);
+    rc = coco__get(&t, &k, &p);
+    o->data.n = 0;
+    if (rc == COCO_OK) coco__buf_put(&o->data, p.p, p.n);
+    coco__run_read_end(o->run, &t);
+    *bytes = (coco_str){ (const char *)o->data.p, o->data.n };
+    if (o->data.failed) return COCO_ENOMEM;
+    return rc == COCO_ENOTFOUND ? COCO_OK : rc; /* a claim emptied it meanwhile */
+}
+
+static coco_status coco__page_load(coco__owned *o, size_t i)
+{
+    coco__page *page = &o->pages[i];
+    coco_str bytes = o->inline_bytes;
+    coco_status rc;
+
+    if (o->current == i) return COCO_OK;
+    o->current = SIZE_MAX;
+    if (o->paged) COCO_TRY(coco__page_fetch(o, page->label, &bytes));
+    if ((rc = coco__view_decode(&o->view, bytes)) != COCO_OK) return rc;
+    if (!page->seen || page->n != o->view.n) {
+        bool changed_meanwhile = page->seen != NULL; /* by a claim: its entries pass as seen, the owner runs again anyway */
+        page->n = (uint32_t)o->view.n;
+        page->seen = coco__arena_zalloc(o->arena, o->view.n / 8 + 1);
+        if (!page->seen) return COCO_ENOMEM;
+        if (changed_meanwhile) memset(page->seen, 0xff, o->view.n / 8 + 1);
+        page->nseen = changed_meanwhile ? page->n : 0;
+    }
+    o->current = i;
+    o->pos = SIZE_MAX;
+    return COCO_OK;
+}
+
+static size_t coco__page_of(const coco__owned *o, coco_str ekey)
+{
+    size_t lo = 0, hi = o->npages;
+
+    while (hi - lo > 1) {
+        size_t mid = (lo + hi) / 2;
+        if (coco__str_cmp(o->pages[mid].label, ekey) <= 0) lo = mid;
+        else hi = mid;
+    }
+    return lo;
+}
+
+static bool coco__page_holds(const coco__owned *o, size_t i, coco_str ekey)
+{
+    return i < o->npages && coco__str_cmp(o->pages[i].label, ekey) <= 0 &&
+           (i + 1 == o->npages || coco__str_cmp(ekey, o->pages[i + 1].label) < 0);
+}
+
+COCO__IN coco_status coco__owned_find(coco__owned *o, coco_str ekey, coco__entry **found)
+{
+    bool there;
+
+    *found = NULL;
+    if (!o->paged && o->inline_bytes.n == 0) return COCO_OK;
+    COCO_TRY(coco__owned_list(o));
+    if (o->npages == 0) return COCO_OK;
+    if (o->npages > 1 && !coco__page_holds(o, o->current, ekey)) COCO_TRY(coco__page_load(o, coco__page_of(o, ekey)));
+    else if (o->npages == 1) COCO_TRY(coco__page_load(o, 0));
+    size_t next = o->pos + 1; /* declarations often come in order; SIZE_MAX wraps to 0 */
+    there = next < o->view.n && coco__str_cmp(o->view.entries[next].ekey, ekey) == 0;
+    if (!there) next = coco__view_find(&o->view, ekey, &there);
+    if (!there) return COCO_OK;
+    o->pos = next;
+    *found = &o->view.entries[next];
+    return COCO_OK;
+}
+
+COCO__IN bool coco__owned_mark(coco__owned *o)
+{
+    coco__page *page = &o->pages[o->current];
+    uint8_t bit = (uint8_t)(1u << (o->pos & 7)), *byte = &page->seen[o->pos >> 3];
+
+    assert(o->pos < page->n);
+    if (*byte & bit) return false;
+    *byte = (uint8_t)(*byte | bit);
+    page->nseen++;
+    return true;
+}
+
+COCO__IN coco__change *coco__owned_changed(coco__owned *o, coco_str ekey)
+{
+    return o->nchanges ? coco__table_get(&o->changed, ekey.p, ekey.n) : NULL;
+}
+
+COCO__IN coco__change *coco__owned_change(coco__owned *o, coco_str ekey)
+{
+    coco__change *c = coco__arena_zalloc(o->arena, sizeof *c);
+    char *copy = coco__arena_copy(o->arena, ekey.p, ekey.n);
+
+    if (!c || !copy || !coco__table_put(&o->changed, copy, ekey.n, c)) return NULL;
+    c->ekey = (coco_str){ copy, ekey.n };
+    if (o->changes && o->sorted) o->sorted = coco__str_cmp(((coco__change *)(void *)((char *)o->last - offsetof(coco__change, next)))->ekey, ekey) < 0;
+    else o->sorted = !o->changes;
+    *o->last = c;
+    o->last = &c->next;
+    o->nchanges++;
+    return c;
+}
+
+COCO__IN coco_status coco__owned_each(coco__owned *o, bool unseen_only, coco__entry_fn fn, void *self)
+{
+    COCO_TRY(coco__owned_list(o));
+    for (size_t i = 0; i < o->npages; i++) {
+        const coco__page *page = &o->pages[i];
+        if (unseen_only && page->seen && page->nseen == page->n) continue;
+        COCO_TRY(coco__page_load(o, i));
+        for (size_t j = 0; j < o->view.n; j++) {
+            const coco__entry *e = &o->view.entries[j];
+            if (unseen_only && (page->seen[j >> 3] >> (j & 7) & 1 || coco__owned_changed(o, e->ekey))) continue;
+            COCO_TRY(fn(self, e));
+        }
+    }
+    return COCO_OK;
+}
+
+/* ---- Writing ---- */
+
+/* Merge sort of the list of changes, bottom up, without memory: runs of 1, 2, 4 … are merged until one is left. */
+static coco__change *coco__merge_changes(coco__change *a, size_t na, coco__change *b, size_t nb, coco__change ***tail)
+{
+    coco__change *head = NULL, **last = &head;
+
+    while (na && a && nb && b) {
+        if (coco__str_cmp(a->ekey, b->ekey) <= 0) *last = a, a = a->next, na--;
+        else *last = b, b = b->next, nb--;
+        last = &(*last)->next;
+    }
+    for (; na && a; na--, a = a->next) *last = a, last = &a->next;
+    for (; nb && b; nb--, b = b->next) *last = b, last = &b->next;
+    *tail = last;
+    return head;
+}
+
+static void coco__sort_changes(coco__owned *o)
+{
+    if (o->sorted) return;
+    for (size_t width = 1; width < o->nchanges; width *= 2) {
+        coco__change *rest = o->changes, **out = &o->changes;
+        while (rest) {
+            coco__change *a = rest, *b = a, *after, **tail;
+            for (size_t i = 0; i < width && b; i++) b = b->next;
+            after = b;
+            for (size_t i = 0; i < width && after; i++) after = after->next;
+            *out = coco__merge_changes(a, width, b, b ? width : 0, &tail);
+            *tail = after;
+            out = tail;
+            rest = after;
+        }
+        o->last = out;
+    }
+    o->sorted = true;
+}
+
+typedef struct coco__merge {
+    coco__view into; /* merged entries; keys and values borrow from the page and the changes */
+    bool commit;
+} coco__merge;
+
+static coco_status coco__merge_add(coco__merge *m, coco_str ekey, coco_str value)
+{
+    coco__entry *e = coco__view_add(&m->into);
+
+    if (!e) return COCO_ENOMEM;
+    *e = (coco__entry){ ekey, value };
+    return COCO_OK;
+}
+
+/* One change, beside the entry recorded under its key, if there is one. */
+static coco_status coco__merge_change(coco__merge *m, const coco__change *c, const coco__entry *base)
+{
+    coco_str value = m->commit ? c->after : c->before;
+
+    if (c->cancelled) value.p = NULL;
+    else if (!m->commit && !value.p && base) value = base->value;
+    return value.p ? coco__merge_add(m, c->ekey, value) : COCO_OK;
+}
+
+/* Merges the changes below `end` (p NULL: all) into the entries of base; *c advances. */
+static coco_status coco__merge_page(coco__merge *m, const coco__view *base, coco__change **c, coco_str end)
+{
+    size_t i = 0;
+
+    m->into.n = 0;
+    for (; *c && (!end.p || coco__str_cmp((*c)->ekey, end) < 0); *c = (*c)->next) {
+        bool same = false;
+        for (; i < base->n; i++) {
+            int order = coco__str_cmp(base->entries[i].ekey, (*c)->ekey);
+            if ((same = order == 0) || order > 0) break;
+            COCO_TRY(coco__merge_add(m, base->entries[i].ekey, base->entries[i].value));
+        }
+        COCO_TRY(coco__merge_change(m, *c, same ? &base->entries[i++] : NULL));
+    }
+    for (; i < base->n; i++) COCO_TRY(coco__merge_add(m, base->entries[i].ekey, base->entries[i].value));
+    return COCO_OK;
+}
+
+static void coco__view_encode(const coco__view *v, size_t from, size_t to, coco__buf *out)
+{
+    coco_str before = { 0 };
+
+    for (size_t i = from; i < to; i++) {
+        coco__page_append(out, &v->entries[i], before);
+        before = v->entries[i].ekey;
+    }
+}
+
+/* Writes the entries as pages of about equal size, the first under label. An emptied page goes, unless it is the first. */
+static coco_status coco__pages_put(const coco__txn *t, uint64_t id, coco_str label, const coco__view *v, coco__buf *out)
+{
+    size_t total = 0, pieces, share;
+    coco__dbkey k;
+
+    for (size_t i = 0; i < v->n; i++) total += v->entries[i].ekey.n + v->entries[i].value.n + 4;
+    pieces = total / COCO__PAGE_BYTES + 1;
+    share = total / pieces + 1;
+    coco__dbkey_id(&k, COCO__PAGE, id, label.p, label.n);
+    if (v->n == 0 && label.n) return coco__del(t, &k);
+    for (size_t i = 0, from = 0; i < v->n || v->n == 0;) {
+        size_t bytes = 0;
+        for (from = i; i < v->n && (bytes < share || i == from); i++) bytes += v->entries[i].ekey.n + v->entries[i].value.n + 4;
+        out->n = 0;
+        coco__view_encode(v, from, i, out);
+        if (out->failed) return COCO_ENOMEM;
+        if (from) coco__dbkey_id(&k, COCO__PAGE, id, v->entries[from].ekey.p, v->entries[from].ekey.n);
+        COCO_TRY(coco__put(t, &k, out->p, out->n));
+        if (v->n == 0) break;
+    }
+    return COCO_OK;
+}
+
+/* The page that ekey falls in, copied (LMDB's memory moves under writes): its label, bytes, and the label behind it. */
+typedef struct coco__page_at {
+    coco__dbkey key, next; /* next.n 0: none */
+    coco__buf bytes;
+} coco__page_at;
+
+static coco_status coco__page_seek(const coco__txn *t, uint64_t id, coco_str ekey, coco__page_at *at)
+{
+    MDB_val key, data;
+    MDB_cursor *cur;
+    coco_str payload = { 0 };
+    coco_status status = COCO_OK;
+    bool exact;
+    int rc = mdb_cursor_open(t->mdb, t->dbi, &cur);
+
+    if (rc) return coco__mdb_error(t->err, rc, t->env, "read");
+    coco__dbkey_id(&at->key, COCO__PAGE, id, ekey.p, ekey.n);
+    key = (MDB_val){ at->key.n, at->key.b };
+    rc = mdb_cursor_get(cur, &key, &data, MDB_SET_RANGE);
+    exact = rc == 0 && key.mv_size == at->key.n && memcmp(key.mv_data, at->key.b, at->key.n) == 0;
+    if (!exact) rc = mdb_cursor_get(cur, &key, &data, rc == 0 ? MDB_PREV : MDB_LAST);
+    if (rc == 0 && (key.mv_size < 9 || memcmp(key.mv_data, at->key.b, 9) != 0)) rc = MDB_NOTFOUND;
+    at->bytes.n = at->next.n = 0;
+    if (rc == 0) {
+        memcpy(at->key.b, key.mv_data, at->key.n = key.mv_size);
+        status = coco__check_payload(t, &key, &data, &payload);
+        coco__buf_put(&at->bytes, payload.p, payload.n);
+        if (mdb_cursor_get(cur, &key, &data, MDB_NEXT) == 0 && key.mv_size >= 9 && memcmp(key.mv_data, at->key.b, 9) == 0)
+            memcpy(at->next.b, key.mv_data, at->next.n = key.mv_size);
+    } else {
+        at->key.n = 9; /* the first page, not there yet */
+    }
+    mdb_cursor_close(cur);
+    return at->bytes.failed ? COCO_ENOMEM : status;
+}
+
+static coco_status coco__write_pages(coco__owned *o, const coco__txn *t, uint64_t id, coco__merge *m, coco__buf *out)
+{
+    coco__change *c = o->changes;
+    coco__page_at at;
+    coco__view base;
+    coco_status rc = COCO_OK;
+
+    coco__buf_init(&at.bytes, o->arena->mem);
+    coco__view_init(&base, o->arena->mem);
+    while (c && rc == COCO_OK) {
+        rc = coco__page_seek(t, id, c->ekey, &at);
+        if (rc == COCO_OK) rc = coco__view_decode(&base, (coco_str){ (const char *)at.bytes.p, at.bytes.n });
+        coco_str end = at.next.n ? (coco_str){ (const char *)at.next.b + 9, at.next.n - 9 } : (coco_str){ 0 };
+        if (rc == COCO_OK) rc = coco__merge_page(m, &base, &c, end);
+        if (rc == COCO_OK) rc = coco__pages_put(t, id, (coco_str){ (const char *)at.key.b + 9, at.key.n - 9 }, &m->into, out);
+    }
+    coco__view_free(&base);
+    coco__buf_free(&at.bytes);
+    return rc;
+}
+
+static coco_status coco__write_inline(coco__owned *o, const coco__txn *t, coco__rec *rec, coco__merge *m, coco__buf *out)
+{
+    coco__change *c = o->changes;
+    coco__view base;
+    coco_status rc;
+
+    coco__view_init(&base, o->arena->mem);
+    rc = coco__view_decode(&base, rec->entries);
+    if (rc == COCO_OK) rc = coco__merge_page(m, &base, &c, (coco_str){ 0 });
+    out->n = 0;
+    if (rc == COCO_OK) coco__view_encode(&m->into, 0, m->into.n, out);
+    if (rc == COCO_OK && out->n > COCO__INLINE_BYTES && (rec->flags & COCO__R_ID)) {
+        rec->flags |= COCO__R_PAGED;
+        rec->entries = (coco_str){ 0 };
+        rc = coco__pages_put(t, rec->id, (coco_str){ 0 }, &m->into, out);
+    } else if (rc == COCO_OK) {
+        rec->entries = (coco_str){ (const char *)out->p, out->n };
+    }
+    coco__view_free(&base);
+    return out->failed ? COCO_ENOMEM : rc;
+}
+
+COCO__IN coco_status coco__owned_write(coco__owned *o, const coco__txn *t, coco__rec *rec, bool commit, coco__buf *out)
+{
+    coco__merge m = { .commit = commit };
+    coco_status rc;
+
+    if (!o->changes) return COCO_OK;
+    coco__sort_changes(o);
+    coco__view_init(&m.into, o->arena->mem);
+    rc = rec->flags & COCO__R_PAGED ? coco__write_pages(o, t, rec->id, &m, out) : coco__write_inline(o, t, rec, &m, out);
+    coco__view_free(&m.into);
+    return rc;
+}
+
+/* ---- Single entries of any component ---- */
+
+COCO__IN coco_status coco__entry_get(const coco__txn *t, const coco__rec *rec, coco_str ekey, coco__arena *a, coco_str *value)
+{
+    coco__page_at at;
+    coco__view v;
+    coco_status rc = COCO_OK;
+    coco_str bytes = rec->entries;
+    bool found = false;
+
+    *value = (coco_str){ 0 };
+    coco__buf_init(&at.bytes, a->mem);
+    coco__view_init(&v, a->mem);
+    if (rec->flags & COCO__R_PAGED) {
+        rc = coco__page_seek(t, rec->id, ekey, &at);
+        bytes = (coco_str){ (const char *)at.bytes.p, at.bytes.n };
+    }
+    if (rc == COCO_OK) rc = coco__view_decode(&v, bytes);
+    if (rc == COCO_OK) {
+        size_t i = coco__view_find(&v, ekey, &found);
+        if (found) {
+            *value = (coco_str){ coco__arena_copy(a, v.entries[i].value.p, v.entries[i].value.n), v.entries[i].value.n };
+            if (!value->p) rc = COCO_ENOMEM;
+        }
+    }
+    coco__view_free(&v);
+    coco__buf_free(&at.bytes);
+    return rc;
+}
+
+COCO__IN coco_status coco__entry_remove(const coco__txn *t, coco__rec *rec, coco_str ekey, coco__buf *out)
+{
+    coco__arena arena;
+    coco__owned o;
+    coco__change *c;
+    coco_status rc = COCO_ENOMEM;
+
+    coco__arena_init(&arena, out->mem);
+    coco__owned_init(&o, (struct coco__run *)(uintptr_t)1, &arena, rec); /* used only to merge one removal; reads nothing */
+    if ((c = coco__owned_change(&o, ekey)) != NULL) rc = coco__owned_write(&o, t, rec, true, out);
+    coco__owned_free(&o);
+    coco__arena_free(&arena);
+    return rc;
+}

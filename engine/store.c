@@ -1,0 +1,640 @@
+/* store.c - the state database: LMDB environment, growth, transactions, keys, and the records' codecs.
+ *
+ * Floor: above base, fingerprint, value and key; below everything that knows what a component is. One named LMDB database per
+ * app; the unnamed one holds the format. Invariants:
+ *   - Every value starts with four bytes of checksum over key and payload (LMDB has none): a damaged record is an error that
+ *     names it, never a wrong answer.
+ *   - No transaction is open while user code runs, except that a handler's pure reconcile may run in a write transaction.
+ *   - The map grows only while no reader of this process holds map_lock. */
+#include "engine.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define COCO__MAGIC "cocoindex"
+#define COCO__DEFAULT_MAP ((size_t)64 << 30)
+
+static pthread_mutex_t coco__open_mutex = PTHREAD_MUTEX_INITIALIZER;
+static coco_env *coco__open_envs; /* of this process, to refuse a directory opened twice */
+static _Atomic unsigned coco__fork_count;
+static pthread_once_t coco__fork_once = PTHREAD_ONCE_INIT;
+
+static void coco__after_fork(void) { coco__fork_count++; }
+static void coco__watch_fork(void) { pthread_atfork(NULL, NULL, coco__after_fork); }
+
+COCO__IN unsigned coco__fork_generation(void)
+{
+    pthread_once(&coco__fork_once, coco__watch_fork);
+    return coco__fork_count;
+}
+
+/* ---- Errors ---- */
+
+static coco_status coco__mdb_code(int rc)
+{
+    switch (rc) {
+    case ENOMEM: return COCO_ENOMEM;
+    case ENOENT: return COCO_ENOTFOUND;
+    case EACCES:
+    case EPERM:
+    case EROFS: return COCO_EACCESS;
+    case ENOSPC:
+    case EDQUOT:
+    case MDB_MAP_FULL: return COCO_EFULL;
+    case MDB_VERSION_MISMATCH:
+    case MDB_INVALID:
+    case MDB_INCOMPATIBLE: return COCO_EINVAL;
+    case MDB_CORRUPTED:
+    case MDB_PAGE_NOTFOUND:
+    case MDB_PANIC: return COCO_ECORRUPT;
+    default: return COCO_EIO;
+    }
+}
+
+COCO__IN coco_status coco__mdb_error(coco_err *err, int rc, const coco_env *env, const char *what)
+{
+    return coco_err_set(err, coco__mdb_code(rc), "%s: state database %s: %s", what, env->dir ? env->dir : "", mdb_strerror(rc));
+}
+
+/* ---- Opening ---- */
+
+static coco_status coco__make_dir(coco_env *env, coco_err *err)
+{
+    struct stat st;
+
+    if (mkdir(env->dir, 0777) != 0 && errno != EEXIST && !(env->config.read_only && errno == EROFS)) {
+        int e = errno;
+        return coco_err_set(err, coco__mdb_code(e), "state directory %s: %s", env->dir, strerror(e));
+    }
+    if (stat(env->dir, &st) != 0 || !S_ISDIR(st.st_mode))
+        return coco_err_set(err, COCO_EINVAL, "state directory %s: not a directory", env->dir);
+    env->dev = (uint64_t)st.st_dev, env->ino = (uint64_t)st.st_ino;
+    return COCO_OK;
+}
+
+static coco_status coco__open_register(coco_env *env, coco_err *err)
+{
+    coco_status rc = COCO_OK;
+
+    pthread_mutex_lock(&coco__open_mutex);
+    for (coco_env *e = coco__open_envs; e; e = e->next_open)
+        if (e->dev == env->dev && e->ino == env->ino && e->fork_gen == env->fork_gen)
+            rc = coco_err_set(err, COCO_EBUSY, "state directory %s is open in this process already", env->dir);
+    if (rc == COCO_OK) {
+        env->next_open = coco__open_envs;
+        coco__open_envs = env;
+    }
+    pthread_mutex_unlock(&coco__open_mutex);
+    return rc;
+}
+
+static void coco__open_unregister(coco_env *env)
+{
+    pthread_mutex_lock(&coco__open_mutex);
+    for (coco_env **e = &coco__open_envs; *e; e = &(*e)->next_open)
+        if (*e == env) {
+            *e = env->next_open;
+            break;
+        }
+    pthread_mutex_unlock(&coco__open_mutex);
+}
+
+/* Reserves the address space, halving what the machine doesn't grant. */
+static int coco__open_mdb(coco_env *env)
+{
+    unsigned flags = MDB_NOTLS | (env->config.read_only ? (unsigned)MDB_RDONLY : 0);
+    int rc;
+
+    for (env->map_size = env->config.map_size ? env->config.map_size : COCO__DEFAULT_MAP;; env->map_size /= 2) {
+        if ((rc = mdb_env_create(&env->mdb)) != 0) {
+            env->mdb = NULL;
+            return rc;
+        }
+        mdb_env_set_maxdbs(env->mdb, 1024);
+        mdb_env_set_maxreaders(env->mdb, 510);
+        rc = mdb_env_set_mapsize(env->mdb, env->map_size);
+        if (rc == 0) rc = mdb_env_open(env->mdb, env->dir, flags, 0666);
+        if (rc == 0) return 0;
+        mdb_env_close(env->mdb);
+        env->mdb = NULL;
+        if (rc != ENOMEM || env->map_size < (size_t)16 << 20) return rc;
+    }
+}
+
+static int coco__write_format(MDB_txn *txn, MDB_dbi dbi)
+{
+    uint8_t version[4] = { 0, 0, 0, COCO_FORMAT_VERSION };
+    MDB_val k = { sizeof COCO__MAGIC - 1, (void *)(uintptr_t)COCO__MAGIC }, v = { sizeof version, version };
+
+    return mdb_put(txn, dbi, &k, &v, 0);
+}
+
+/* Reads the format, or writes it into an empty database: one that holds something else is another program's. */
+static coco_status coco__check_format(coco_env *env, coco_err *err)
+{
+    MDB_val k = { sizeof COCO__MAGIC - 1, (void *)(uintptr_t)COCO__MAGIC }, v;
+    MDB_txn *txn = NULL;
+    MDB_stat st;
+    MDB_dbi dbi;
+    int rc = mdb_txn_begin(env->mdb, NULL, MDB_RDONLY, &txn);
+
+    if (rc == 0) rc = mdb_dbi_open(txn, NULL, 0, &dbi);
+    if (rc == 0) rc = mdb_get(txn, dbi, &k, &v);
+    if (rc == 0) {
+        uint32_t version = 0;
+        coco__reader r = coco__reader_of(v.mv_data, v.mv_size);
+        version = coco__read_be32(&r);
+        mdb_txn_abort(txn);
+        if (r.bad || version > COCO_FORMAT_VERSION)
+            return coco_err_set(err, COCO_EVERSION, "state database %s has format %u; this library knows up to %d", env->dir,
+                                (unsigned)version, COCO_FORMAT_VERSION);
+        return COCO_OK;
+    }
+    if (rc == MDB_NOTFOUND) rc = mdb_stat(txn, dbi, &st) == 0 && st.ms_entries == 0 ? MDB_NOTFOUND : MDB_INVALID;
+    if (txn) mdb_txn_abort(txn);
+    if (rc == MDB_INVALID)
+        return coco_err_set(err, COCO_EINVAL, "%s holds another program's database, not one of this library", env->dir);
+    if (rc == MDB_NOTFOUND && env->config.read_only) return COCO_OK; /* empty: nothing is recorded */
+    if (rc == MDB_NOTFOUND) {
+        txn = NULL;
+        rc = mdb_txn_begin(env->mdb, NULL, 0, &txn);
+        if (rc == 0) rc = mdb_dbi_open(txn, NULL, 0, &dbi);
+        if (rc == 0) rc = coco__write_format(txn, dbi);
+        if (rc == 0)
+            rc = mdb_txn_commit(txn);
+        else if (txn)
+            mdb_txn_abort(txn);
+    }
+    return rc ? coco__mdb_error(err, rc, env, "open") : COCO_OK;
+}
+
+COCO__IN coco_status coco__store_open(coco_env *env, coco_err *err)
+{
+    coco_status status;
+    int rc, dead;
+    struct stat st;
+
+    env->lock_fd = -1;
+    if (env->config.read_only && stat(env->dir, &st) != 0)
+        return coco_err_set(err, COCO_ENOTFOUND, "state directory %s: %s", env->dir, strerror(errno));
+    COCO_TRY(coco__make_dir(env, err));
+    COCO_TRY(coco__open_register(env, err));
+    rc = coco__open_mdb(env);
+    if (rc == EACCES && env->config.read_only)
+        status = coco_err_set(err, COCO_EACCESS, "state database %s: no permission to write its lock file; read a copy made by `backup`",
+                              env->dir);
+    else if (rc != 0)
+        status = coco__mdb_error(err, rc, env, "open");
+    else
+        status = coco__check_format(env, err);
+    if (status == COCO_OK && !env->config.read_only) mdb_reader_check(env->mdb, &dead);
+    if (status != COCO_OK) coco__store_close(env);
+    return status;
+}
+
+COCO__IN void coco__store_close(coco_env *env)
+{
+    bool here = env->fork_gen == coco__fork_generation();
+
+    coco__open_unregister(env);
+    if (env->mdb && here) mdb_env_close(env->mdb);
+    env->mdb = NULL;
+    if (env->lock_fd >= 0) close(env->lock_fd);
+    env->lock_fd = -1;
+}
+
+COCO__IN coco_status coco__store_app(coco_app *app, bool create, coco_err *err)
+{
+    coco_env *env = app->env;
+    char name[256];
+    MDB_txn *txn;
+    int rc;
+
+    if (app->has_dbi) return COCO_OK;
+    snprintf(name, sizeof name, "app:%s", app->name);
+    rc = mdb_txn_begin(env->mdb, NULL, create ? 0 : MDB_RDONLY, &txn);
+    if (rc) return coco__mdb_error(err, rc, env, "open");
+    rc = mdb_dbi_open(txn, name, create ? MDB_CREATE : 0, &app->dbi);
+    if (rc == 0) {
+        rc = mdb_txn_commit(txn);
+        app->has_dbi = rc == 0;
+    } else {
+        mdb_txn_abort(txn);
+        if (rc == MDB_NOTFOUND && !create) return COCO_OK;
+    }
+    return rc ? coco__mdb_error(err, rc, env, "open") : COCO_OK;
+}
+
+/* ---- The one updating process ---- */
+
+COCO__IN coco_status coco__store_lock(coco_env *env, coco_err *err)
+{
+    struct flock fl = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    coco_status rc = COCO_OK;
+    char path[4096];
+
+    pthread_mutex_lock(&env->mutex);
+    if (env->writers == 0) {
+        snprintf(path, sizeof path, "%s/cocoindex.lock", env->dir);
+        if (env->lock_fd < 0) env->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+        if (env->lock_fd < 0) {
+            int e = errno;
+            rc = coco_err_set(err, coco__mdb_code(e), "lock file %s: %s", path, strerror(e));
+        } else if (fcntl(env->lock_fd, F_SETLK, &fl) != 0) {
+            fl.l_type = F_WRLCK;
+            if (fcntl(env->lock_fd, F_GETLK, &fl) != 0 || fl.l_type == F_UNLCK) fl.l_pid = 0;
+            rc = coco_err_set(err, COCO_EBUSY, "state directory %s is being updated by process %ld", env->dir, (long)fl.l_pid);
+        }
+    }
+    if (rc == COCO_OK) env->writers++;
+    pthread_mutex_unlock(&env->mutex);
+    return rc;
+}
+
+COCO__IN void coco__store_unlock(coco_env *env)
+{
+    struct flock fl = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
+
+    pthread_mutex_lock(&env->mutex);
+    if (--env->writers == 0 && env->lock_fd >= 0) fcntl(env->lock_fd, F_SETLK, &fl);
+    pthread_mutex_unlock(&env->mutex);
+}
+
+/* ---- Keys ---- */
+
+COCO__IN size_t coco__cut(uint8_t out[COCO__CUT_LENGTH], const void *key, size_t n)
+{
+    if (n <= COCO__CUT) {
+        if (n) memcpy(out, key, n);
+        return n;
+    }
+    memcpy(out, key, COCO__CUT);
+    coco_fingerprint_bytes(key, n, out + COCO__CUT);
+    return COCO__CUT_LENGTH;
+}
+
+COCO__IN void coco__dbkey_raw(coco__dbkey *k, enum coco__kind kind, const void *suffix, size_t n)
+{
+    assert(n + 1 <= COCO__KEY_MAX);
+    k->b[0] = (uint8_t)kind;
+    if (n) memcpy(k->b + 1, suffix, n);
+    k->n = 1 + n;
+}
+
+COCO__IN void coco__dbkey_id(coco__dbkey *k, enum coco__kind kind, uint64_t id, const void *suffix, size_t n)
+{
+    assert(n + 9 <= COCO__KEY_MAX);
+    k->b[0] = (uint8_t)kind;
+    coco__put_be64(k->b + 1, id);
+    if (n) memcpy(k->b + 9, suffix, n);
+    k->n = 9 + n;
+}
+
+COCO__IN void coco__place_key(coco__dbkey *k, enum coco__kind kind, const coco__place *at)
+{
+    uint8_t cut[COCO__CUT_LENGTH];
+    size_t n = coco__cut(cut, at->segment.p, at->segment.n);
+
+    coco__dbkey_id(k, kind, at->parent, cut, n);
+}
+
+/* ---- Reading and writing records ---- */
+
+static void coco__describe_key(const MDB_val *key, char *out, size_t n)
+{
+    const uint8_t *b = key->mv_data;
+    size_t used = (size_t)snprintf(out, n, "%c ", key->mv_size ? b[0] : '?');
+
+    for (size_t i = 1; i < key->mv_size && used + 3 < n; i++)
+        used += (size_t)snprintf(out + used, n - used, b[i] >= ' ' && b[i] < 127 ? "%c" : "%02x", b[i]);
+}
+
+static uint32_t coco__checksum(const MDB_val *key, const void *payload, size_t n)
+{
+    return coco__hash32(payload, n, coco__hash32(key->mv_data, key->mv_size, 0x636f636f));
+}
+
+COCO__IN coco_status coco__check_payload(const coco__txn *t, const MDB_val *key, const MDB_val *data, coco_str *payload)
+{
+    coco__reader r = coco__reader_of(data->mv_data, data->mv_size);
+    uint32_t sum = coco__read_be32(&r);
+    char name[200];
+
+    if (!r.bad && sum == coco__checksum(key, r.p, coco__left(&r))) {
+        *payload = (coco_str){ (const char *)r.p, coco__left(&r) };
+        return COCO_OK;
+    }
+    coco__describe_key(key, name, sizeof name);
+    return coco_err_set(t->err, COCO_ECORRUPT, "state database %s: record %s is damaged", t->env->dir, name);
+}
+
+COCO__IN coco_status coco__get(const coco__txn *t, const coco__dbkey *k, coco_str *payload)
+{
+    MDB_val key = { k->n, (void *)(uintptr_t)k->b }, data;
+    int rc = mdb_get(t->mdb, t->dbi, &key, &data);
+
+    if (rc == MDB_NOTFOUND) return COCO_ENOTFOUND;
+    if (rc) return coco__mdb_error(t->err, rc, t->env, "read");
+    return coco__check_payload(t, &key, &data, payload);
+}
+
+static coco_status coco__write_failed(const coco__txn *t, int rc, const char *what)
+{
+    if (rc == MDB_MAP_FULL) ((coco__txn *)(uintptr_t)t)->full = true;
+    return coco__mdb_error(t->err, rc, t->env, what);
+}
+
+COCO__IN coco_status coco__put(const coco__txn *t, const coco__dbkey *k, const void *payload, size_t n)
+{
+    MDB_val key = { k->n, (void *)(uintptr_t)k->b }, data = { n + 4, NULL };
+    uint32_t sum = coco__checksum(&key, payload, n);
+    int rc = mdb_put(t->mdb, t->dbi, &key, &data, MDB_RESERVE);
+
+    if (rc) return coco__write_failed(t, rc, "write");
+    uint8_t *out = data.mv_data;
+    for (int i = 0; i < 4; i++) out[i] = (uint8_t)(sum >> (24 - 8 * i));
+    if (n) memcpy(out + 4, payload, n);
+    return COCO_OK;
+}
+
+COCO__IN coco_status coco__del(const coco__txn *t, const coco__dbkey *k)
+{
+    MDB_val key = { k->n, (void *)(uintptr_t)k->b };
+    int rc = mdb_del(t->mdb, t->dbi, &key, NULL);
+
+    return rc == 0 || rc == MDB_NOTFOUND ? COCO_OK : coco__write_failed(t, rc, "delete");
+}
+
+COCO__IN coco_status coco__del_range(const coco__txn *t, const coco__dbkey *prefix)
+{
+    MDB_val key = { prefix->n, (void *)(uintptr_t)prefix->b }, data;
+    MDB_cursor *cur;
+    int rc = mdb_cursor_open(t->mdb, t->dbi, &cur);
+
+    if (rc) return coco__write_failed(t, rc, "delete");
+    for (rc = mdb_cursor_get(cur, &key, &data, MDB_SET_RANGE);
+         rc == 0 && key.mv_size >= prefix->n && memcmp(key.mv_data, prefix->b, prefix->n) == 0;
+         rc = mdb_cursor_get(cur, &key, &data, MDB_GET_CURRENT)) {
+        if ((rc = mdb_cursor_del(cur, 0)) != 0) break;
+        key = (MDB_val){ prefix->n, (void *)(uintptr_t)prefix->b };
+        /* After a delete the cursor stands on the next entry, or at the end of the page. */
+        if ((rc = mdb_cursor_get(cur, &key, &data, MDB_SET_RANGE)) != 0) break;
+    }
+    mdb_cursor_close(cur);
+    return rc == 0 || rc == MDB_NOTFOUND ? COCO_OK : coco__write_failed(t, rc, "delete");
+}
+
+/* ---- Transactions ---- */
+
+static coco_status coco__grow(coco_env *env, coco_err *err)
+{
+    int rc;
+
+    pthread_rwlock_wrlock(&env->map_lock);
+    rc = mdb_env_set_mapsize(env->mdb, env->map_size * 2);
+    if (rc == 0) env->map_size *= 2;
+    pthread_rwlock_unlock(&env->map_lock);
+    return rc ? coco__mdb_error(err, rc, env, "grow") : COCO_OK;
+}
+
+/* Another process grew the map: take over its size. */
+static coco_status coco__follow_growth(coco_env *env, coco_err *err)
+{
+    MDB_envinfo info;
+    int rc;
+
+    pthread_rwlock_wrlock(&env->map_lock);
+    rc = mdb_env_set_mapsize(env->mdb, 0);
+    if (rc == 0 && mdb_env_info(env->mdb, &info) == 0) env->map_size = info.me_mapsize;
+    pthread_rwlock_unlock(&env->map_lock);
+    return rc ? coco__mdb_error(err, rc, env, "follow growth") : COCO_OK;
+}
+
+static coco_status coco__write_once(coco_app *app, const coco__writer *w, coco__txn *t)
+{
+    coco_status status;
+    int rc;
+
+    rc = mdb_txn_begin(app->env->mdb, NULL, 0, &t->mdb);
+    if (rc == MDB_MAP_RESIZED) {
+        COCO_TRY(coco__follow_growth(app->env, t->err));
+        rc = mdb_txn_begin(app->env->mdb, NULL, 0, &t->mdb);
+    }
+    if (rc) return coco__mdb_error(t->err, rc, app->env, "write");
+    mdb_env_set_flags(app->env->mdb, MDB_NOMETASYNC, !w->durable);
+    status = w->body(w->self, t);
+    if (status != COCO_OK) {
+        mdb_txn_abort(t->mdb);
+        return status;
+    }
+    rc = mdb_txn_commit(t->mdb);
+    return rc ? coco__write_failed(t, rc, "commit") : COCO_OK;
+}
+
+COCO__IN coco_status coco__write(coco_app *app, const coco__writer *w, coco_err *err)
+{
+    COCO_TRY(coco__store_app(app, true, err));
+    for (;;) {
+        coco__txn t = { .dbi = app->dbi, .env = app->env, .err = err };
+        coco_status rc = coco__write_once(app, w, &t);
+        if (rc == COCO_OK) return rc;
+        if (w->undo) w->undo(w->self);
+        if (!t.full) return rc;
+        COCO_TRY(coco__grow(app->env, err));
+    }
+}
+
+COCO__IN coco_status coco__read_begin(coco_app *app, MDB_txn **cached, coco__txn *t, coco_err *err)
+{
+    coco_env *env = app->env;
+    int rc = 0;
+
+    *t = (coco__txn){ .dbi = app->dbi, .env = env, .err = err };
+    for (int tries = 0; tries < 3; tries++) {
+        pthread_rwlock_rdlock(&env->map_lock);
+        rc = *cached ? mdb_txn_renew(*cached) : mdb_txn_begin(env->mdb, NULL, MDB_RDONLY, cached);
+        if (rc == 0) {
+            t->mdb = *cached;
+            return COCO_OK;
+        }
+        pthread_rwlock_unlock(&env->map_lock);
+        if (*cached) mdb_txn_abort(*cached);
+        *cached = NULL;
+        if (rc != MDB_MAP_RESIZED) break;
+        COCO_TRY(coco__follow_growth(env, err));
+    }
+    return coco__mdb_error(err, rc, env, "read");
+}
+
+COCO__IN void coco__read_end(coco_app *app, coco__txn *t)
+{
+    mdb_txn_reset(t->mdb);
+    t->mdb = NULL;
+    pthread_rwlock_unlock(&app->env->map_lock);
+}
+
+/* ---- Codecs ---- */
+
+static coco_status coco__bad_record(coco_err *err, const char *what)
+{
+    return coco_err_set(err, COCO_ECORRUPT, "state database: malformed %s", what);
+}
+
+COCO__IN coco_status coco__meta_get(const coco__txn *t, coco__meta *m)
+{
+    coco__dbkey k;
+    coco_str p;
+    coco_status rc;
+
+    coco__dbkey_raw(&k, COCO__META, NULL, 0);
+    *m = (coco__meta){ 1, COCO__S_FIRST_PROVIDER, 1, 1, 1, 1 };
+    if ((rc = coco__get(t, &k, &p)) != COCO_OK) return rc == COCO_ENOTFOUND ? COCO_OK : rc;
+    coco__reader r = coco__reader_of(p.p, p.n);
+    m->next_id = coco__read_varint(&r);
+    m->next_provider = coco__read_varint(&r);
+    m->next_run = coco__read_varint(&r);
+    m->next_int_id = coco__read_varint(&r);
+    m->next_depset = coco__read_varint(&r);
+    m->next_name = coco__read_varint(&r);
+    return r.bad ? coco__bad_record(t->err, "counters") : COCO_OK;
+}
+
+COCO__IN coco_status coco__meta_put(const coco__txn *t, const coco__meta *m)
+{
+    uint64_t v[] = { m->next_id, m->next_provider, m->next_run, m->next_int_id, m->next_depset, m->next_name };
+    uint8_t out[sizeof v / sizeof v[0] * 10];
+    size_t n = 0;
+    coco__dbkey k;
+
+    for (size_t i = 0; i < sizeof v / sizeof v[0]; i++) {
+        for (; v[i] > 127; v[i] >>= 7) out[n++] = (uint8_t)(v[i] | 128);
+        out[n++] = (uint8_t)v[i];
+    }
+    coco__dbkey_raw(&k, COCO__META, NULL, 0);
+    return coco__put(t, &k, out, n);
+}
+
+static void coco__put_str(coco__buf *b, coco_str s) { coco__buf_blob(b, s.p, s.n); }
+static uint64_t coco__zigzag(int64_t v) { return ((uint64_t)v << 1) ^ (v < 0 ? UINT64_MAX : 0); }
+static int64_t coco__unzigzag(uint64_t v) { return (int64_t)(v >> 1) ^ -(int64_t)(v & 1); }
+
+/* Field order is the record format; inline entries end the record. */
+COCO__IN void coco__rec_put(coco__buf *b, const coco__rec *r)
+{
+    uint64_t bits;
+
+    coco__buf_varint(b, r->flags);
+    if (r->flags & COCO__R_ID) coco__buf_varint(b, r->id);
+    if (r->flags & COCO__R_LONG) coco__put_str(b, r->segment);
+    if (r->flags & COCO__R_SOURCE) coco__put_str(b, r->source);
+    if (!(r->flags & COCO__R_COMPONENT)) return;
+    coco__buf_varint(b, r->fn);
+    coco__buf_varint(b, r->run);
+    coco__buf_byte(b, (uint8_t)r->reason);
+    coco__put_str(b, r->detail);
+    coco__buf_varint(b, coco__zigzag(r->version));
+    coco__buf_varint(b, r->ns / 1000);
+    coco__buf_varint(b, r->nstates);
+    if (r->flags & COCO__R_UNITS) {
+        memcpy(&bits, &r->units, sizeof bits);
+        coco__buf_be64(b, bits);
+    }
+    if (r->flags & (COCO__R_MEMO | COCO__R_FAILED)) {
+        coco__put_str(b, r->argkey);
+        coco__buf_varint(b, r->depset);
+        coco__put_str(b, r->states);
+    }
+    if (r->flags & COCO__R_MEMO) coco__put_str(b, r->result);
+    if (r->flags & COCO__R_FAILED) {
+        coco__buf_varint(b, r->fail_count);
+        coco__buf_varint(b, (uint64_t)r->fail_time);
+    }
+    if (!(r->flags & COCO__R_PAGED)) coco__buf_put(b, r->entries.p, r->entries.n);
+}
+
+static void coco__rec_component(coco__reader *r, coco__rec *out)
+{
+    uint64_t bits;
+
+    out->fn = coco__read_varint(r);
+    out->run = coco__read_varint(r);
+    out->reason = coco__read_byte(r);
+    out->detail = coco__read_blob(r);
+    out->version = coco__unzigzag(coco__read_varint(r));
+    out->ns = coco__read_varint(r) * 1000;
+    out->nstates = coco__read_varint(r);
+    if (out->flags & COCO__R_UNITS) {
+        bits = coco__read_be64(r);
+        memcpy(&out->units, &bits, sizeof bits);
+    }
+    if (out->flags & (COCO__R_MEMO | COCO__R_FAILED)) {
+        out->argkey = coco__read_blob(r);
+        out->depset = coco__read_varint(r);
+        out->states = coco__read_blob(r);
+    }
+    if (out->flags & COCO__R_MEMO) out->result = coco__read_blob(r);
+    if (out->flags & COCO__R_FAILED) {
+        out->fail_count = coco__read_varint(r);
+        out->fail_time = (int64_t)coco__read_varint(r);
+    }
+    if (!(out->flags & COCO__R_PAGED)) out->entries = (coco_str){ (const char *)r->p, coco__left(r) };
+}
+
+COCO__IN coco_status coco__rec_get(coco_str payload, coco__rec *out, coco_err *err)
+{
+    coco__reader r = coco__reader_of(payload.p, payload.n);
+
+    memset(out, 0, sizeof *out);
+    out->flags = (uint32_t)coco__read_varint(&r);
+    if (out->flags & COCO__R_ID) out->id = coco__read_varint(&r);
+    if (out->flags & COCO__R_LONG) out->segment = coco__read_blob(&r);
+    if (out->flags & COCO__R_SOURCE) out->source = coco__read_blob(&r);
+    if (out->flags & COCO__R_COMPONENT) coco__rec_component(&r, out);
+    if (r.bad || out->flags > 2 * COCO__R_UNITS - 1) return coco__bad_record(err, "component record");
+    return COCO_OK;
+}
+
+COCO__IN void coco__place_put(coco__buf *b, const coco__place *at)
+{
+    coco__buf_varint(b, at->parent);
+    coco__buf_put(b, at->segment.p, at->segment.n);
+}
+
+COCO__IN coco_status coco__place_get(coco_str payload, coco__place *at)
+{
+    coco__reader r = coco__reader_of(payload.p, payload.n);
+
+    at->parent = coco__read_varint(&r);
+    at->segment = (coco_str){ (const char *)r.p, coco__left(&r) };
+    return r.bad ? COCO_ECORRUPT : COCO_OK;
+}
+
+/* Segments come last first: gather them, then turn the whole around segment by segment. */
+COCO__IN coco_status coco__place_path(const coco__txn *t, const coco__place *at, coco__buf *path)
+{
+    coco__place p = *at;
+    coco__buf up;
+    coco__dbkey k;
+    coco_str payload;
+    coco_status rc = COCO_OK;
+
+    coco__buf_init(&up, path->mem);
+    for (int depth = 0; rc == COCO_OK && depth < 10000; depth++) {
+        coco__buf_put(&up, p.segment.p, p.segment.n);
+        coco__buf_be32(&up, (uint32_t)p.segment.n);
+        if (p.parent == 0) break;
+        coco__dbkey_id(&k, COCO__PARENT, p.parent, NULL, 0);
+        if ((rc = coco__get(t, &k, &payload)) == COCO_OK) rc = coco__place_get(payload, &p);
+    }
+    if (rc == COCO_ENOTFOUND) rc = coco__bad_record(t->err, "path: an ancestor is missing");
+    for (size_t end = up.n; rc == COCO_OK && !up.failed && end > 0;) {
+        coco__reader r = coco__reader_of(up.p + end - 4, 4);
+        size_t n = coco__read_be32(&r);
+        coco__buf_put(path, up.p + end - 4 - n, n);
+        end -= 4 + n;
+    }
+    if (up.failed || path->failed) rc = coco_err_set(t->err, COCO_ENOMEM, "out of memory");
+    coco__buf_free(&up);
+    return rc;
+}

@@ -1,0 +1,500 @@
+# test_cli.sh - a program's command line: commands, options, parameters, .env, exit codes, what is printed where. And
+# the cocoindex tool: ls, show, init, logic.
+. tests/lib.sh
+
+# Two apps: `site` copies Markdown (a text that begins with "fail" fails, "slow" waits), `other` has its environment.
+cat >"$tmp/prog.c" <<'END'
+#include "cocoindex.h"
+#include "connectors/localfs.h"
+#include <stdlib.h>
+#include <time.h>
+
+COCO_FN(copy, (coco_file *, file, coco_dir *, out), .memo = true)
+{
+    struct timespec wait = { .tv_nsec = 100 * 1000 * 1000 };
+    coco_str text;
+
+    COCO_TRY(coco_file_read_text(cx, file, &text));
+    if (text.n >= 4 && memcmp(text.p, "fail", 4) == 0) return coco_fail(cx, COCO_EFAIL, "as it was told");
+    if (text.n >= 4 && memcmp(text.p, "slow", 4) == 0) nanosleep(&wait, NULL);
+    coco_cost(cx, 10);
+    return coco_dir_declare_file(cx, out, coco_path_with_suffix(cx, file, ".txt"), text);
+}
+
+COCO_FN(app_main, ())
+{
+    coco_walk_opts opts = { .include = "**.md" };
+    coco_dir *out;
+
+    COCO_TRY(coco_mount_dir_with(cx, coco_param(cx, "out"), &(coco_dir_opts){ .title = "out" }, &out));
+    return coco_mount_each(cx, COCO_AUTO, &copy, coco_walk_dir(cx, coco_param(cx, "source"), &opts),
+                           COCO_ARGS(coco_dir_value(out)));
+}
+
+COCO_FN(other_main, ()) { return 0; }
+
+static int greet(coco_app *app, int nargs, char **args)
+{
+    printf("source=%s args=%d %s GREETING=%s\n", coco_app_param(app, "source"), nargs, nargs > 0 ? args[0] : "-",
+           getenv("GREETING") ? getenv("GREETING") : "unset");
+    return 7;
+}
+
+int main(int argc, char **argv)
+{
+    const char *param = getenv("PARAM");
+    coco_app_config apps[] = {
+        { .name = "site", .main = &app_main,
+          .commands = (coco_command[]){ { "greet", "[WORD]", "greets", greet }, { 0 } },
+          .params = (coco_param_def[]){ { "source", "docs", "where the texts are" }, { "out", "site", "where they go" },
+                                        { param, NULL, NULL }, { 0 } } },
+        { .name = "other", .main = &other_main, .env = "staging" },
+    };
+
+    return coco_main(argc, argv, apps, getenv("BOTH") ? 2 : 1);
+}
+END
+"$CC" -std=c11 -I. ${CFLAGS:-} "$tmp/prog.c" "$BUILD/libcocoindex.a" -llmdb -pthread -o "$tmp/prog" || exit 1
+case $BUILD in /*) built=$BUILD ;; *) built=$top/$BUILD ;; esac
+tool=$built/cocoindex
+out=$tmp/out
+err=$tmp/err
+unset GREETING BOTH PARAM
+
+# fresh: an empty directory with two documents, to work in.
+fresh() {
+    rm -rf "$tmp/w"
+    mkdir -p "$tmp/w/docs"
+    cd "$tmp/w"
+    echo one >docs/a.md
+    echo two >docs/b.md
+}
+
+# run STATUS ARGUMENT ...: runs the program; what it says is in $out and $err. Fails if the exit status is another.
+run() {
+    wanted=$1
+    shift
+    status=0
+    "$tmp/prog" "$@" >"$out" 2>"$err" </dev/null || status=$?
+    [ "$status" -eq "$wanted" ] || { echo "exit status $status, not $wanted"; cat "$out" "$err"; return 1; }
+}
+
+# says FILE TEXT: the file has the text in one of its lines.
+says() {
+    grep -qF -- "$2" "$1" || { echo "no '$2' in $1:"; cat "$1"; return 1; }
+}
+
+update() {
+    wanted=$1
+    shift
+    run "$wanted" update "$@"
+}
+
+# with_both STATUS ARGUMENT ...: the same for the program with two apps.
+with_both() {
+    (BOTH=1 && export BOTH && run "$@")
+}
+
+all_well_is_0() {
+    fresh
+    update 0
+    [ "$(cat site/a.txt)" = one ]
+    [ ! -s "$err" ]
+}
+
+failures_are_1() {
+    fresh
+    echo fail >docs/c.md
+    update 1
+    says "$err" '/@copy/"c.md"'
+    says "$err" 'as it was told'
+    [ "$(grep -c 'as it was told' "$err")" -eq 1 ]
+    says "$err" '1 failed:'
+    [ -e site/a.txt ]
+    echo well >docs/c.md
+    update 0
+    [ -e site/c.txt ]
+}
+
+failed_paths_are_20_and_a_count() {
+    fresh
+    for i in $(seq 1 25); do echo fail >"docs/f$i.md"; done
+    update 1
+    says "$err" '25 failed:'
+    [ "$(grep -c '^  /@copy/' "$err")" -eq 20 ]
+    says "$err" 'and 5 more'
+}
+
+wrong_usage_is_2() {
+    fresh
+    run 2
+    run 2 updat
+    says "$err" 'did you mean update?'
+    run 2 update --sourcee x
+    says "$err" 'did you mean --source?'
+    run 2 update --threads many
+    says "$err" 'many'
+    run 2 update --source
+    says "$err" 'wants a value'
+    run 2 update --quiet=1
+    run 2 update nosuch
+    says "$err" 'no app nosuch'
+    run 2 update --only 'nopath'
+    run 2 update -L
+    says "$err" 'live mode is not part of this build'
+    [ ! -e site ]
+}
+
+state_that_cannot_be_opened_is_3() {
+    fresh
+    update 3 --db missing/deep/db
+    says "$err" missing
+    echo text >file
+    update 3 --db file
+    run 3 ls --db file
+    run 3 show --db file
+}
+
+guard_is_4() {
+    fresh
+    for i in $(seq 1 1200); do echo "$i" >"docs/n$i.md"; done
+    update 0
+    rm docs/n*.md
+    update 4
+    says "$err" 'allow-delete'
+    [ -e site/n1.txt ]
+    update 0 --allow-delete
+    [ ! -e site/n1.txt ]
+}
+
+signals_stop_with_130() {
+    fresh
+    for i in $(seq 1 60); do echo slow >"docs/s$i.md"; done
+    "$tmp/prog" update >"$out" 2>"$err" &
+    pid=$!
+    sleep 1
+    kill -INT $pid
+    status=0
+    wait $pid || status=$?
+    [ "$status" -eq 130 ]
+    says "$err" Stopping
+    says "$out" stopped
+    update 0
+    [ "$(find site -name '*.txt' | wc -l)" -eq 62 ]
+}
+
+second_signal_ends_at_once() {
+    fresh
+    for i in $(seq 1 60); do echo slow >"docs/s$i.md"; done
+    "$tmp/prog" update >"$out" 2>"$err" &
+    pid=$!
+    sleep 0.5
+    kill -TERM $pid
+    kill -TERM $pid 2>/dev/null || true
+    status=0
+    wait $pid || status=$?
+    [ "$status" -eq 130 ]
+    update 0
+    [ "$(find site -name '*.txt' | wc -l)" -eq 62 ]
+}
+
+parameters_are_options() {
+    fresh
+    run 0 update --help
+    says "$out" '--source'
+    says "$out" 'where the texts are (default: docs)'
+    mkdir texts
+    echo three >texts/c.md
+    run 0 update --source=texts
+    [ "$(cat site/c.txt)" = three ]
+    (PARAM=threads && export PARAM && run 2 update)
+    says "$err" 'threads'
+}
+
+own_commands_get_their_words() {
+    fresh
+    run 7 greet --source x word --own-option
+    says "$out" 'source=x args=2 word'
+    run 0 --help
+    says "$out" greets
+}
+
+env_file_is_read() {
+    fresh
+    mkdir -p deep/er
+    printf '# comment\nexport GREETING="hi \\"there\\"" # more\nCOCOINDEX_DB=%s/w/state\n' "$tmp" >.env
+    (cd deep/er && run 7 greet && says "$out" 'GREETING=hi "there"')
+    [ -d state ]
+    (GREETING=set && export GREETING && run 7 greet && says "$out" 'GREETING=set')
+    run 7 greet --no-env
+    says "$out" 'GREETING=unset'
+    printf "GREETING='a # b'\n" >other.env
+    run 7 greet -e other.env
+    says "$out" 'GREETING=a # b'
+    run 2 greet -e none.env
+    says "$err" none.env
+    printf 'A=1\nwrong line\n' >.env
+    run 2 update
+    says "$err" '.env:2:'
+    printf 'A="open\n' >.env
+    run 2 update
+    says "$err" '.env:1:'
+}
+
+summary_is_one_object() {
+    fresh
+    update 0 --json
+    tail -n 1 "$out" >last
+    grep -qE '^\{"type":"summary","app":"site","seconds":[0-9.]+,"functions":\{.*\},"targets":\{.*\},"failed":\[\]\}$' \
+        last
+    says last '"copy":{"added":2,"reprocessed":0,"unchanged":0,"deleted":0,"errors":0,"memo_hits":'
+    says last '"out":{"insert":2,"update":0,"delete":0}'
+    echo fail >docs/a.md
+    update 1 --json
+    tail -n 1 "$out" >last
+    says last '"failed":["/@copy/\"a.md\""]'
+    says "$out" '{"type":"failure","path":"/@copy/\"a.md\""'
+}
+
+quiet_prints_failures_alone() {
+    fresh
+    update 0 -q
+    [ ! -s "$out" ]
+    [ ! -s "$err" ]
+    echo fail >docs/c.md
+    update 1 -q
+    [ ! -s "$out" ]
+    [ "$(wc -l <"$err")" -eq 1 ]
+}
+
+piped_progress_is_a_line_a_function() {
+    fresh
+    update 0
+    says "$out" 'copy: 2 added'
+    says "$out" 'site: '
+    [ "$(grep -c '^copy:' "$out")" -eq 1 ]
+    fails grep -q "$(printf '\033')" "$out"
+    update 0
+    says "$out" 'copy: 2 unchanged'
+    says "$out" 'memos saved'
+    says "$out" '20 units'
+}
+
+explain_says_why_it_ran() {
+    fresh
+    update 0 --explain
+    says "$out" '/@copy/"a.md": ran: never run'
+    update 0
+    update 0
+    echo changed >docs/a.md
+    update 0 --explain
+    says "$out" '/@copy/"a.md": ran: input changed (argument file'
+    fails grep -q '"b.md": ran' "$out"
+}
+
+preview_changes_nothing() {
+    fresh
+    update 0 --preview
+    says "$out" '+ out:"a.txt"'
+    says "$out" '(container)'
+    says "$out" 'to add, 0 to change, 0 to remove'
+    [ ! -e site ]
+    update 0
+    echo changed >docs/a.md
+    rm docs/b.md
+    update 0 --preview
+    says "$out" '~ out:"a.txt"'
+    says "$out" '- out:"b.txt"'
+    says "$out" '0 to add, 1 to change, 1 to remove'
+    [ "$(cat site/a.txt)" = one ]
+    update 0 --preview --json
+    says "$out" '{"type":"action","action":"delete","state":"out:\"b.txt\""'
+}
+
+only_updates_one_path() {
+    fresh
+    update 0
+    echo changed >docs/a.md
+    echo changed >docs/b.md
+    update 0 --only '/@copy/"b.md"'
+    [ "$(cat site/a.txt)" = one ]
+    [ "$(cat site/b.txt)" = changed ]
+    update 1 --only '/@copy/"none.md"'
+    says "$err" 'not reached'
+}
+
+drop_asks() {
+    fresh
+    run 0 drop
+    says "$out" 'nothing to drop'
+    [ ! -e .cocoindex ]
+    update 0
+    run 1 drop
+    [ -e site/a.txt ]
+    echo yes | "$tmp/prog" drop >"$out" 2>"$err"
+    [ ! -e site/a.txt ]
+    update 0
+    run 0 drop -f
+    [ ! -e site ]
+    run 0 drop -f
+    says "$out" 'nothing to drop'
+}
+
+forget_leaves_the_target() {
+    fresh
+    update 0
+    run 2 drop -f --forget nosuch
+    says "$err" nosuch
+    run 0 drop -f --forget out
+    [ -e site/a.txt ]
+    run 0 show --target-states -r
+    fails grep -q 'out:"a.txt"' "$out"
+}
+
+reset_begins_anew() {
+    fresh
+    update 0
+    update 1 --reset
+    says "$err" 'yes'
+    update 0 --reset -f
+    says "$out" 'copy: 2 added'
+    update 2 --reset --preview
+}
+
+ls_lists_apps() {
+    fresh
+    with_both 0 ls
+    says "$out" 'other@staging'
+    [ "$(grep -c 'never run' "$out")" -eq 2 ]
+    [ ! -e .cocoindex ]
+    with_both 0 update site
+    with_both 0 update other@staging
+    with_both 2 update
+    [ -d .cocoindex/staging ]
+    with_both 0 ls --json
+    says "$out" '{"type":"app","app":"site","env":null,"has_run":true,"in_program":true}'
+}
+
+show_lists_components() {
+    fresh
+    run 0 show
+    says "$err" 'nothing has run'
+    update 0
+    run 0 show -r
+    says "$out" '/@copy/"a.md"'
+    run 0 show '/@copy'
+    says "$out" '/@copy/"b.md"'
+    run 0 show --tree
+    says "$out" '    "a.md"'
+    run 0 show -lr
+    says "$out" 'copy '
+    run 0 show '/@copy/"a.md"' --target-states
+    says "$out" 'out:"a.txt"'
+    run 0 show --json -r
+    says "$out" '{"type":"component","path":"/@copy/\"a.md\"","function":"copy"'
+    run 2 show '/@nosuch'
+    says "$err" '/@nosuch'
+    run 2 show '/"open'
+}
+
+tool_reads_the_database_alone() {
+    fresh
+    update 0
+    "$tool" ls >"$out"
+    says "$out" 'site'
+    "$tool" show -r >"$out"
+    says "$out" '/@copy/"a.md"'
+    "$tool" show site --db .cocoindex --target-states -r >"$out"
+    says "$out" 'out:"a.txt"'
+    fails "$tool" show nosuch
+    fails "$tool" ls --db missing
+    [ ! -e missing ]
+}
+
+init_builds_and_runs() {
+    fresh
+    "$tool" init fresh-app
+    cd fresh-app
+    "$MAKE" CC="$CC" COCOINDEX_DIR="$top" COCOINDEX="$tool" CFLAGS='-Wall -Wextra -Werror'
+    ./fresh-app update
+    cmp docs/hello.md out/hello.md
+    cd ..
+    echo mine >fresh-app/README.md
+    fails "$tool" init fresh-app 2>"$err"
+    says "$err" exists
+    [ "$(cat fresh-app/README.md)" = mine ]
+    fails "$tool" init 'bad name'
+    fails "$tool" init docs
+}
+
+# logic_of BEFORE AFTER BODY: the logic of a function, with the header included before it, after it, or not at all.
+logic_of() {
+    cat >l.c <<END
+#include "cocoindex.h"
+$1
+static int help(int a) { return a $3; }
+COCO_FN(f, ()) { return help(0); }
+$2
+int main(void)
+{
+    coco_app_config config = { .name = "p", .main = &f };
+    coco_env *env;
+    coco_app *app;
+
+    if (coco_env_open(&(coco_env_config){ .db = "db" }, &env, NULL) != 0) return 1;
+    if (coco_app_open(env, &config, &app, NULL) != 0) return 1;
+    for (int i = 0; i < 16; i++) printf("%02x", f.logic[i]);
+    coco_app_close(app);
+    coco_env_close(env);
+    return 0;
+}
+END
+    "$tool" logic -o l.logic.h l.c
+    "$CC" -std=c11 -I"$top" -I. l.c "$built/libcocoindex.a" -llmdb -pthread -o l
+    ./l
+}
+
+logic_header_works_before_and_after() {
+    fresh
+    header='#include "l.logic.h"'
+    none=$(logic_of '' '' '+ 1')
+    before=$(logic_of "$header" '' '+ 1')
+    after=$(logic_of '' "$header" '+ 1')
+    both=$(logic_of "$header" "$header" '+ /* same */ 1')
+    edited=$(logic_of "$header" '' '+ 2')
+    [ -n "$none" ] && [ "$none" != "$before" ]
+    [ "$before" = "$after" ]
+    [ "$before" = "$both" ]
+    [ "$before" != "$edited" ]
+    printf 'int f(void) {\n' >bad.c
+    fails "$tool" logic -o bad.h bad.c 2>"$err"
+    says "$err" 'bad.c:1:'
+    [ ! -e bad.h ]
+}
+
+promise an_update_without_failures_ends_with_0 all_well_is_0
+promise failures_are_told_once_and_end_with_1 failures_are_1
+promise failed_paths_are_listed_up_to_20 failed_paths_are_20_and_a_count
+promise wrong_usage_ends_with_2_and_a_hint wrong_usage_is_2
+promise state_that_cannot_be_opened_ends_with_3 state_that_cannot_be_opened_is_3
+promise guard_against_mass_deletion_ends_with_4 guard_is_4
+promise first_signal_finishes_what_is_in_flight signals_stop_with_130
+promise second_signal_ends_at_once second_signal_ends_at_once
+promise app_parameters_are_options parameters_are_options
+promise own_commands_get_parameters_and_words own_commands_get_their_words
+promise env_file_is_found_upward_and_never_overrides env_file_is_read
+promise json_ends_with_the_summary_object summary_is_one_object
+promise quiet_prints_failures_alone quiet_prints_failures_alone
+promise piped_progress_is_a_line_a_function piped_progress_is_a_line_a_function
+promise explain_says_what_ran_and_why explain_says_why_it_ran
+promise preview_lists_actions_and_changes_nothing preview_changes_nothing
+promise only_updates_one_path only_updates_one_path
+promise drop_asks_first_and_says_when_there_is_nothing drop_asks
+promise forgotten_target_stays_as_it_is forget_leaves_the_target
+promise reset_drops_first reset_begins_anew
+promise ls_lists_what_never_ran_and_environments ls_lists_apps
+promise show_lists_components_and_states show_lists_components
+promise tool_reads_a_database_without_the_program tool_reads_the_database_alone
+promise init_writes_a_program_that_builds_and_runs init_builds_and_runs
+promise logic_header_counts_before_and_after_the_functions logic_header_works_before_and_after
+finish

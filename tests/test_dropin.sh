@@ -1,0 +1,92 @@
+# test_dropin.sh - every way of taking the library into a program works: from the repository, from the two self-contained
+# files, header-only, installed, fully static, and from C++17. The program is the one on the first page of cocoindex.h.
+. tests/lib.sh
+
+flags='-std=c11 -O0 -Wall -Wextra -Werror'
+sed -n '/^ \*     #include "cocoindex.h"/,/^ \*     }$/p;/^ \*     int main/,/^ \*     }$/p' cocoindex.h | sed 's/^ \* \{0,5\}//' >"$tmp/greet.c"
+
+# says_hello PROGRAM: it writes the greeting that it is given.
+says_hello() {
+    rm -rf "$tmp/run"
+    mkdir -p "$tmp/run/out"
+    (cd "$tmp/run" && "$1" update --text hello)
+    [ "$(cat "$tmp/run/out/greeting.txt")" = hello ]
+}
+
+from_the_repository() {
+    $CC $flags -I. "$tmp/greet.c" cocoindex_lmdb.c connectors/localfs.c -llmdb -pthread -o "$tmp/greet"
+    says_hello "$tmp/greet"
+}
+
+two_files() {
+    mkdir "$tmp/two"
+    cp "$tmp/dist/cocoindex_lmdb.c" "$tmp/dist/cocoindex.h" "$tmp/greet.c" "$tmp/two"
+    cp -R "$tmp/dist/connectors" "$tmp/two"
+    cd "$tmp/two"
+    $CC $flags greet.c cocoindex_lmdb.c connectors/localfs.c -llmdb -pthread -o greet
+    says_hello "$tmp/two/greet"
+}
+
+unit_needs_no_header() {
+    mkdir "$tmp/alone"
+    cp "$tmp/dist/cocoindex_lmdb.c" "$tmp/alone"
+    cd "$tmp/alone"
+    $CC $flags -c cocoindex_lmdb.c
+}
+
+header_only() {
+    mkdir "$tmp/one"
+    { echo '#define COCOINDEX_IMPLEMENTATION'; cat "$tmp/greet.c"; } >"$tmp/one/greet.c"
+    cp "$tmp/dist/cocoindex.h" "$tmp/one"
+    cp -R "$tmp/dist/connectors" "$tmp/one"
+    cd "$tmp/one"
+    $CC $flags greet.c connectors/localfs.c -llmdb -pthread -o greet
+    says_hello "$tmp/one/greet"
+}
+
+# The installed tree is moved, as a package is, so pkg-config is told where it stands now.
+installed_flags() {
+    PKG_CONFIG_PATH="$tmp/root/opt/coco/lib/pkgconfig" PKG_CONFIG_SYSROOT_DIR="$tmp/root" pkg-config "$@" cocoindex
+}
+
+installed() {
+    $MAKE -s BUILD="$tmp/build" CC="$CC" CFLAGS=-O0 DESTDIR="$tmp/root" PREFIX=/opt/coco install
+    [ "$(installed_flags --modversion)" = "$(awk '/define COCO_VERSION_/ { v = v s $3; s = "." } END { print v }' cocoindex.h)" ]
+    "$tmp/root/opt/coco/bin/cocoindex" --help
+    $CC $flags "$tmp/greet.c" $(installed_flags --cflags --libs) -o "$tmp/greet-shared"
+    LD_LIBRARY_PATH="$tmp/root/opt/coco/lib" says_hello "$tmp/greet-shared"
+    $CC $flags "$tmp/greet.c" -static $(installed_flags --cflags --libs --static) -o "$tmp/greet-static"
+    says_hello "$tmp/greet-static"
+}
+
+uninstalled() {
+    $MAKE -s BUILD="$tmp/build" CC="$CC" CFLAGS=-O0 DESTDIR="$tmp/root" PREFIX=/opt/coco uninstall
+    [ -z "$(find "$tmp/root" ! -type d)" ]
+    [ ! -e "$tmp/root/opt/coco/include/cocoindex" ]
+}
+
+fully_static() {
+    $MAKE -s BUILD="$tmp/build" CC="$CC" CFLAGS=-O0 static
+    for program in cocoindex tour; do
+        fails ldd "$tmp/build/static/$program"
+    done
+    "$tmp/build/static/tour" "$tmp/tour.db"
+}
+
+from_cxx17() {
+    $CXX -std=c++17 -Wall -Wextra -Wpedantic -Werror -I. -c tests/cxx.cc -o "$tmp/cxx.o"
+    $CXX "$tmp/cxx.o" "$BUILD/libcocoindex.a" -llmdb -pthread -o "$tmp/cxx"
+    [ "$("$tmp/cxx" "$tmp/cxx.db" "$tmp/hello.txt")" = 'ok: 1' ]
+    [ "$(cat "$tmp/hello.txt")" = 'hello, world' ]
+}
+
+promise repository_compiles_with_a_program from_the_repository
+promise dist_is_written $MAKE -s DIST="$tmp/dist" dist
+promise two_self_contained_files_compile_with_a_program two_files
+promise the_self_contained_unit_needs_no_other_file unit_needs_no_header
+promise the_header_alone_is_the_library header_only
+promise installed_library_is_found_by_pkg_config installed
+promise uninstall_leaves_nothing uninstalled
+promise programs_link_fully_static fully_static
+promise header_serves_cxx17 from_cxx17
+finish

@@ -1,0 +1,1085 @@
+/* test_localfs_update.c - localfs in updates: files in and files out, by the public API alone (C0, C1, S6.3, S6.4 and
+ * the bad input that concerns files).
+ *
+ * Each test runs in an empty directory of its own and ends with nothing allocated and no descriptor left open. The
+ * program under test is chosen by `plan`: by default it copies every file below in/ to the same name below out/. */
+#ifndef _XOPEN_SOURCE
+#define _XOPEN_SOURCE 700 /* nftw */
+#endif
+#include "../connectors/localfs.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+/* setjmp, stdarg, stddef and stdint must stand before cmocka */
+#include <cmocka.h>
+
+/* ---- The program ----------------------------------------------------------------------------------------------- */
+
+COCO_FN_DECLARE(copy_file);
+static coco_key PLACE = COCO_KEY("place", .detect_change = false);
+
+/* What the program does in this test. */
+static struct plan {
+    coco_walk_opts walk;
+    coco_file_opts *file;                 /* of the copies; NULL: the defaults */
+    coco_dir_opts dir;
+    const char *base;                     /* source; NULL: in */
+    const char *place;                    /* source by the context key PLACE: its path */
+    coco_status (*main)(coco_ctx *cx);    /* NULL: copy */
+    void (*before_read)(coco_file *file); /* between listing and reading */
+    const char *name;                     /* for the mains that declare one file */
+} plan;
+
+COCO_FN(copy_file, (coco_file *, file, coco_dir *, out), .memo = true)
+{
+    coco_str content;
+
+    if (plan.before_read) plan.before_read(file);
+    COCO_TRY(coco_file_read(cx, file, &content));
+    return coco_dir_declare_file_with(cx, out, coco_file_path(file), content, plan.file);
+}
+
+static coco_status copy_all(coco_ctx *cx)
+{
+    coco_value base = plan.place ? coco_context_ref(&PLACE) : coco_text(plan.base ? plan.base : "in");
+    coco_dir *out;
+
+    COCO_TRY(coco_mount_dir_with(cx, coco_text("out"), &plan.dir, &out));
+    return coco_mount_each(cx, COCO_AUTO, &copy_file, coco_walk_dir(cx, base, &plan.walk),
+                           COCO_ARGS(coco_dir_value(out)));
+}
+
+/* Gives the keys of the walk, one a line. */
+static coco_status list_all(coco_ctx *cx)
+{
+    coco_str all = { "", 0 };
+
+    COCO_EACH(cx, coco_walk_dir(cx, coco_text("in"), &plan.walk), key, file) {
+        assert_non_null(coco_object_of(file, &coco_file_class));
+        all = coco_format(cx, "%.*s%s\n", (int)all.n, all.p, coco_text_of(key).p);
+    }
+    COCO_TRY(coco_error(cx));
+    return coco_return(cx, coco_text_n(all));
+}
+
+COCO_FN(app_main, ())
+{
+    return plan.main ? plan.main(cx) : copy_all(cx);
+}
+
+/* ---- The harness ----------------------------------------------------------------------------------------------- */
+
+static char home[4096], cwd[4096]; /* where we came from; the directory of the test */
+static long live;                  /* allocations not freed */
+
+/* What the last update told. */
+static struct seen {
+    coco_status rc;
+    uint64_t run, inserts, updates, deletes, failed;
+    int started, hits;
+    char failure[1024]; /* message of the last failed component or item */
+    char error[COCO_ERR_MAX];
+    char value[2000]; /* main's result, if a text */
+} seen;
+
+static void *counted(void *self, void *p, size_t n)
+{
+    (void)self;
+    if (n == 0) {
+        live -= p != NULL;
+        free(p);
+        return NULL;
+    }
+    live += p == NULL;
+    return realloc(p, n);
+}
+
+static void watch(void *user, const coco_event *e)
+{
+    (void)user;
+    if (e->kind == COCO_EV_STARTED && strcmp(e->function, "copy_file") == 0) seen.started++;
+    if (e->kind == COCO_EV_HIT) seen.hits++;
+}
+
+static bool take_failure(void *user, const coco_failure *failure)
+{
+    (void)user;
+    snprintf(seen.failure, sizeof seen.failure, "%s: %s", coco_status_name(failure->code), failure->message);
+    return true;
+}
+
+static coco_status provide_place(coco_ctx *cx, void *user)
+{
+    (void)user;
+    return plan.place ? coco_provide(cx, &PLACE, coco_text(plan.place)) : COCO_OK;
+}
+
+/* Opens everything, calls drop or update, and closes everything. */
+static coco_status run_with(const coco_update_opts *opts, bool drop)
+{
+    coco_env_config config = { .db = "db", .allocator = { counted, NULL }, .on_event = watch,
+                               .on_failure = take_failure, .setup = provide_place };
+    coco_app_config main_app = { .name = "test", .main = &app_main };
+    coco_result result = { 0 };
+    coco_env *env = NULL;
+    coco_app *app = NULL;
+    coco_err err = { 0 };
+
+    memset(&seen, 0, sizeof seen);
+    if (coco_env_open(&config, &env, &err) != COCO_OK) fail_msg("%s", err.msg);
+    if (coco_app_open(env, &main_app, &app, &err) != COCO_OK) fail_msg("%s", err.msg);
+    seen.rc = drop ? coco_drop(app, &result, &err) : coco_update(app, opts, &result, &err);
+    seen.run = result.run;
+    seen.inserts = result.inserts;
+    seen.updates = result.updates;
+    seen.deletes = result.deletes;
+    seen.failed = result.nfailed;
+    snprintf(seen.error, sizeof seen.error, "%s", err.msg);
+    snprintf(seen.value, sizeof seen.value, "%.*s", (int)coco_text_of(result.value).n, coco_text_of(result.value).p);
+    coco_result_free(&result);
+    coco_app_close(app);
+    coco_env_close(env);
+    return seen.rc;
+}
+
+static void update(void)
+{
+    if (run_with(NULL, false) != COCO_OK) fail_msg("%s; %s", seen.error, seen.failure);
+}
+
+/* An update in which something fails, with that in the message. */
+static void update_fails(const char *code, const char *part)
+{
+    assert_int_not_equal(run_with(NULL, false), COCO_OK);
+    if (!strstr(seen.failure, code) && strcmp(coco_status_name(seen.rc), code) != 0)
+        fail_msg("expected %s, got %s; %s", code, seen.error, seen.failure);
+    if (!strstr(seen.failure, part) && !strstr(seen.error, part))
+        fail_msg("expected a message with \"%s\": %s; %s", part, seen.error, seen.failure);
+}
+
+/* Lets files become older than the clock's granularity, and updates until stamps are trusted. */
+static void settle(void)
+{
+    nanosleep(&(struct timespec){ 0, 30000000 }, NULL);
+    update();
+}
+
+static void check_counts(unsigned inserts, unsigned updates, unsigned deletes)
+{
+    assert_int_equal(seen.inserts, inserts);
+    assert_int_equal(seen.updates, updates);
+    assert_int_equal(seen.deletes, deletes);
+}
+
+static void put_bytes(const char *path, const void *p, size_t n)
+{
+    char dir[4096];
+    FILE *f;
+
+    snprintf(dir, sizeof dir, "%s", path);
+    for (char *slash = strchr(dir, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        mkdir(dir, 0777);
+        *slash = '/';
+    }
+    assert_non_null(f = fopen(path, "w"));
+    assert_int_equal(fwrite(p, 1, n, f), n);
+    fclose(f);
+}
+
+static void put(const char *path, const char *content)
+{
+    put_bytes(path, content, strlen(content));
+}
+
+static bool there(const char *path)
+{
+    struct stat st;
+
+    return lstat(path, &st) == 0;
+}
+
+static void check_file(const char *path, const char *content)
+{
+    char buf[1000];
+    FILE *f = fopen(path, "r");
+    size_t n;
+
+    if (!f) fail_msg("%s: %s", path, strerror(errno));
+    n = fread(buf, 1, sizeof buf - 1, f);
+    fclose(f);
+    buf[n] = '\0';
+    assert_string_equal(buf, content);
+}
+
+static int descriptors(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    int n = 0;
+
+    if (!dir) return 0;
+    while (readdir(dir)) n++;
+    closedir(dir);
+    return n;
+}
+
+static int descriptors_before;
+
+/* Runs with the rights of nobody where the test is run by root; false where that doesn't help. */
+static bool without_rights(void)
+{
+    return geteuid() != 0 || (chmod(".", 0777) == 0 && seteuid(65534) == 0);
+}
+
+static void with_rights(void)
+{
+    if (geteuid() != getuid()) assert_int_equal(seteuid(getuid()), 0);
+}
+
+static int begin(void **state)
+{
+    const char *tmp = getenv("TMPDIR");
+
+    (void)state;
+    memset(&plan, 0, sizeof plan);
+    live = 0;
+    if (!getcwd(home, sizeof home)) return -1;
+    snprintf(cwd, sizeof cwd, "%s/localfs.XXXXXX", tmp ? tmp : "/tmp");
+    if (!mkdtemp(cwd) || chdir(cwd) != 0) return -1;
+    descriptors_before = descriptors();
+    return mkdir("in", 0777);
+}
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *where)
+{
+    (void)st, (void)where;
+    if (kind == FTW_DNR) chmod(path, 0700);
+    return remove(path);
+}
+
+static int end(void **state)
+{
+    int left = descriptors() - descriptors_before;
+
+    (void)state;
+    with_rights();
+    if (chdir(home) != 0 || nftw(cwd, remove_one, 20, FTW_DEPTH | FTW_PHYS) != 0) return -1;
+    assert_int_equal(live, 0);
+    assert_int_equal(left, 0);
+    return 0;
+}
+
+/* ---- Copying --------------------------------------------------------------------------------------------------- */
+
+static void files_are_copied_to_where_they_are_declared(void **state)
+{
+    (void)state;
+    put("in/a.txt", "A");
+    put("in/sub/dir/b.txt", "B");
+    put("in/empty", "");
+    update();
+    check_file("out/a.txt", "A");
+    check_file("out/sub/dir/b.txt", "B");
+    check_file("out/empty", "");
+    check_counts(4, 0, 0);
+}
+
+static void second_update_without_a_change_writes_nothing(void **state)
+{
+    (void)state;
+    put("in/a.txt", "A");
+    put("in/b/c.txt", "C");
+    update();
+    settle();
+    check_counts(0, 0, 0);
+    update();
+    assert_int_equal(seen.run, 0);
+    assert_int_equal(seen.started, 0);
+}
+
+static void changed_file_is_written_again_alone(void **state)
+{
+    (void)state;
+    put("in/a.txt", "A");
+    put("in/b.txt", "B");
+    update();
+    settle();
+    put("in/a.txt", "A2");
+    update();
+    check_counts(0, 1, 0);
+    assert_int_equal(seen.started, 1);
+    check_file("out/a.txt", "A2");
+}
+
+static void touched_file_is_not_run_again(void **state)
+{
+    (void)state;
+    put("in/a.txt", "A");
+    update();
+    settle();
+    assert_int_equal(utimensat(AT_FDCWD, "in/a.txt", NULL, 0), 0);
+    update();
+    assert_int_equal(seen.started, 0);
+    check_counts(0, 0, 0);
+}
+
+static void edit_within_the_clocks_granularity_is_not_missed(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 20; i++) {
+        put("in/a.txt", i % 2 ? "odd" : "eve");
+        update();
+        check_file("out/a.txt", i % 2 ? "odd" : "eve");
+    }
+}
+
+static void file_replaced_by_one_of_equal_time_and_size_is_seen(void **state)
+{
+    struct timespec times[2] = { { 1000000000, 5 }, { 1000000000, 5 } };
+
+    (void)state;
+    put("in/a.txt", "one");
+    put("other", "two");
+    assert_int_equal(utimensat(AT_FDCWD, "in/a.txt", times, 0), 0);
+    assert_int_equal(utimensat(AT_FDCWD, "other", times, 0), 0);
+    update();
+    settle();
+    assert_int_equal(rename("other", "in/a.txt"), 0);
+    update();
+    check_file("out/a.txt", "two");
+}
+
+static void deleted_file_takes_its_copy_and_emptied_directories_along(void **state)
+{
+    (void)state;
+    put("in/a.txt", "A");
+    put("in/sub/dir/b.txt", "B");
+    update();
+    assert_int_equal(remove("in/sub/dir/b.txt"), 0);
+    update();
+    check_counts(0, 0, 1);
+    assert_false(there("out/sub"));
+    assert_true(there("out/a.txt"));
+}
+
+static void files_that_the_target_did_not_write_stay(void **state)
+{
+    (void)state;
+    put("in/sub/a.txt", "A");
+    update();
+    put("out/sub/mine.txt", "mine");
+    assert_int_equal(remove("in/sub/a.txt"), 0);
+    update();
+    assert_false(there("out/sub/a.txt"));
+    check_file("out/sub/mine.txt", "mine");
+}
+
+static void drop_removes_what_the_target_made_and_nothing_else(void **state)
+{
+    (void)state;
+    put("in/sub/a.txt", "A");
+    update();
+    assert_int_equal(run_with(NULL, true), COCO_OK);
+    assert_false(there("out"));
+    put("out/mine.txt", "mine");
+    update();
+    assert_int_equal(run_with(NULL, true), COCO_OK);
+    check_file("out/mine.txt", "mine");
+    assert_false(there("out/sub"));
+}
+
+static void directory_that_was_there_before_stays(void **state)
+{
+    (void)state;
+    put("in/a.txt", "A");
+    assert_int_equal(mkdir("out", 0777), 0);
+    update();
+    assert_int_equal(run_with(NULL, true), COCO_OK);
+    assert_true(there("out"));
+    assert_false(there("out/a.txt"));
+}
+
+static void odd_names_are_names_like_others(void **state)
+{
+    char longest[300] = "in/", copy[300] = "out/";
+
+    (void)state;
+    memset(longest + 3, 'n', 255);
+    memset(copy + 4, 'n', 255);
+    put(longest, "long");
+    put("in/new\nline", "1");
+    put("in/quo\"te'", "2");
+    put("in/-rf *", "3");
+    put("in/back\\slash", "4");
+    put("in/\xC3\xA9", "5");
+    update();
+    check_file(copy, "long");
+    check_file("out/new\nline", "1");
+    check_file("out/quo\"te'", "2");
+    check_file("out/-rf *", "3");
+    check_file("out/back\\slash", "4");
+    check_file("out/\xC3\xA9", "5");
+    settle();
+    update();
+    assert_int_equal(seen.run, 0);
+}
+
+static void file_becomes_a_directory_and_a_file_again(void **state)
+{
+    (void)state;
+    put("in/x", "file");
+    update();
+    assert_int_equal(remove("in/x"), 0);
+    put("in/x/y", "below");
+    run_with(NULL, false); /* the old file may be in the way until its delete, which comes after */
+    update();
+    check_file("out/x/y", "below");
+    assert_int_equal(remove("in/x/y"), 0);
+    assert_int_equal(remove("in/x"), 0);
+    put("in/x", "again");
+    run_with(NULL, false);
+    update();
+    check_file("out/x", "again");
+}
+
+static void base_named_by_a_context_key_may_move(void **state)
+{
+    (void)state;
+    put("in/a.txt", "A");
+    plan.place = "in";
+    update();
+    settle();
+    assert_int_equal(rename("in", "elsewhere"), 0);
+    plan.place = "elsewhere";
+    update();
+    assert_int_equal(seen.started, 0);
+    check_counts(0, 0, 0);
+    assert_int_equal(mkdir("in", 0777), 0);
+}
+
+/* ---- The walk -------------------------------------------------------------------------------------------------- */
+
+static void check_listing(const char *expected)
+{
+    plan.main = list_all;
+    update();
+    assert_string_equal(seen.value, expected);
+}
+
+static void walk_gives_paths_in_byte_order(void **state)
+{
+    (void)state;
+    put("in/a/x", "");
+    put("in/a.d/z", "");
+    put("in/a-b", "");
+    put("in/a0", "");
+    put("in/a.txt", "");
+    put("in/b/c/d", "");
+    put("in/b/c.d", "");
+    put("in/.hidden", "");
+    check_listing(".hidden\na-b\na.d/z\na.txt\na/x\na0\nb/c.d\nb/c/d\n");
+}
+
+static void include_filters_files_and_exclude_prunes_directories(void **state)
+{
+    (void)state;
+    put("in/a.md", "");
+    put("in/b.txt", "");
+    put("in/lib/c.md", "");
+    put("in/lib/deep/d.md", "");
+    plan.walk.include = "**/*.md";
+    check_listing("a.md\nlib/c.md\nlib/deep/d.md\n");
+    plan.walk.exclude = "lib/deep\n";
+    check_listing("a.md\nlib/c.md\n");
+    plan.walk.exclude = "**/lib/";
+    check_listing("a.md\n");
+    plan.walk.include = "lib/**\nb.*";
+    plan.walk.exclude = NULL;
+    check_listing("b.txt\nlib/c.md\nlib/deep/d.md\n");
+}
+
+static void pruned_directory_is_entered_for_what_is_taken_back_in(void **state)
+{
+    (void)state;
+    put("in/build/keep/a", "");
+    put("in/build/other/b", "");
+    put("in/build/c", "");
+    put("in/d", "");
+    plan.walk.exclude = "build\n!build/keep";
+    check_listing("build/keep/a\nd\n");
+    plan.walk.exclude = "build\n!build/*";
+    check_listing("build/c\nbuild/keep/a\nbuild/other/b\nd\n");
+}
+
+static void temporary_names_of_the_target_are_never_given(void **state)
+{
+    (void)state;
+    put("in/.coco-0123456789abcdef", "");
+    put("in/sub/.coco-x/a", "");
+    put("in/a", "");
+    check_listing("a\n");
+}
+
+static void ignore_files_are_honoured_where_asked_for(void **state)
+{
+    (void)state;
+    put("in/.gitignore", "# comment\n*.o\n/only\nbuild/\n!keep.o\n");
+    put("in/a.o", "");
+    put("in/keep.o", "");
+    put("in/only", "");
+    put("in/sub/only", "");
+    put("in/sub/build/x", "");
+    put("in/sub/.gitignore", "!*.o\n");
+    put("in/sub/b.o", "");
+    put("in/.git/config", "");
+    plan.walk.gitignore = true;
+    check_listing(".gitignore\nkeep.o\nsub/.gitignore\nsub/b.o\nsub/only\n");
+}
+
+static void links_are_followed_or_skipped_as_asked(void **state)
+{
+    (void)state;
+    put("in/real/a", "");
+    put("in/b", "");
+    assert_int_equal(symlink("real", "in/dir"), 0);
+    assert_int_equal(symlink("b", "in/file"), 0);
+    check_listing("b\ndir/a\nfile\nreal/a\n");
+    plan.walk.symlinks = COCO_SYMLINKS_SKIP;
+    check_listing("b\nreal/a\n");
+}
+
+static void malformed_glob_is_a_clear_error(void **state)
+{
+    (void)state;
+    plan.walk.include = "**/*.md\n[a";
+    update_fails("COCO_EINVAL", "\"[a\" has a [ without ]");
+    plan.walk.include = "/docs/*";
+    update_fails("COCO_EINVAL", "\"/docs/*\"");
+}
+
+/* ---- Bad input ------------------------------------------------------------------------------------------------- */
+
+static void missing_source_directory_deletes_nothing(void **state)
+{
+    (void)state;
+    put("in/a.txt", "A");
+    update();
+    assert_int_equal(rename("in", "away"), 0);
+    update_fails("COCO_ENOTFOUND", "in: No such file or directory");
+    check_file("out/a.txt", "A");
+    assert_int_equal(rename("away", "in"), 0);
+    update();
+}
+
+static void unreadable_directory_keeps_what_is_recorded_there(void **state)
+{
+    (void)state;
+    put("in/open/a", "A");
+    put("in/shut/b", "B");
+    if (!without_rights()) skip();
+    update();
+    with_rights();
+    assert_int_equal(chmod("in/shut", 0), 0);
+    put("in/open/a", "A2");
+    assert_true(without_rights());
+    update_fails("COCO_EUNREAD", "in/shut");
+    with_rights();
+    check_file("out/open/a", "A2");
+    check_file("out/shut/b", "B");
+    assert_int_equal(chmod("in/shut", 0777), 0);
+    assert_true(without_rights());
+    update();
+}
+
+static void unreadable_file_fails_its_component_alone(void **state)
+{
+    (void)state;
+    put("in/a", "A");
+    put("in/b", "B");
+    assert_int_equal(chmod("in/a", 0), 0);
+    if (!without_rights()) skip();
+    update_fails("COCO_EACCESS", "in/a: Permission denied");
+    assert_int_equal(seen.failed, 1);
+    check_file("out/b", "B");
+}
+
+static void name_that_is_not_utf8_is_reported_and_the_rest_goes_on(void **state)
+{
+    (void)state;
+    put("in/caf\xE9", "1");
+    put("in/fine", "2");
+    put("in/bad\xFF/below", "3");
+    update_fails("COCO_EUNREAD", "the name is not UTF-8");
+    assert_int_equal(seen.failed, 2);
+    check_file("out/fine", "2");
+    assert_int_equal(remove("in/caf\xE9"), 0);
+    assert_int_equal(remove("in/bad\xFF/below"), 0);
+    assert_int_equal(remove("in/bad\xFF"), 0);
+    update();
+}
+
+static void link_to_a_directory_above_is_reported(void **state)
+{
+    (void)state;
+    put("in/sub/a", "A");
+    assert_int_equal(symlink("..", "in/sub/loop"), 0);
+    update_fails("COCO_EUNREAD", "in/sub/loop/: a symbolic link to a directory above it");
+    check_file("out/sub/a", "A");
+    plan.walk.symlinks = COCO_SYMLINKS_SKIP;
+    update();
+}
+
+static void link_to_nothing_is_reported(void **state)
+{
+    (void)state;
+    put("in/a", "A");
+    assert_int_equal(symlink("nowhere", "in/link"), 0);
+    update_fails("COCO_EUNREAD", "in/link");
+    check_file("out/a", "A");
+}
+
+static void vanish(coco_file *file)
+{
+    if (coco_str_equal(coco_file_path(file), COCO_STR("gone"))) remove("in/gone");
+}
+
+static void file_that_vanishes_before_it_is_read_is_named(void **state)
+{
+    (void)state;
+    put("in/gone", "G");
+    put("in/stays", "S");
+    plan.before_read = vanish;
+    update_fails("COCO_ENOTFOUND", "in/gone: No such file or directory");
+    check_file("out/stays", "S");
+    update();
+    assert_false(there("out/gone"));
+}
+
+static void file_too_large_to_read_at_once_is_named(void **state)
+{
+    (void)state;
+    put("in/big", "");
+    put("in/small", "S");
+    if (truncate("in/big", (off_t)4 << 30) != 0) skip();
+    update_fails("COCO_EUNREAD", "in/big: 4294967296 bytes");
+    check_file("out/small", "S");
+    plan.walk.max_read = 3;
+    assert_int_equal(truncate("in/big", 4), 0);
+    update_fails("COCO_EUNREAD", "in/big: 4 bytes");
+    assert_int_equal(truncate("in/big", 3), 0);
+    update();
+}
+
+static coco_status declare_name(coco_ctx *cx)
+{
+    coco_dir *out;
+
+    COCO_TRY(coco_mount_dir(cx, coco_text("out"), &out));
+    return coco_dir_declare_file(cx, out, coco_str_of(plan.name), COCO_STR("x"));
+}
+
+static void name_that_leaves_the_directory_is_refused(void **state)
+{
+    static const char *const names[] = { "../x", "a/../../x", "/x", "", "a//b", "./x", "a/", ".coco-x", "a/.coco-x/b",
+                                         ".." };
+
+    (void)state;
+    plan.main = declare_name;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        plan.name = names[i];
+        update_fails("COCO_EREFUSED", "out: the name");
+    }
+    assert_false(there("x"));
+}
+
+static void link_below_the_target_is_not_followed(void **state)
+{
+    (void)state;
+    assert_int_equal(mkdir("out", 0777), 0);
+    assert_int_equal(mkdir("outside", 0777), 0);
+    assert_int_equal(symlink("../outside", "out/link"), 0);
+    put("in/link/a", "A");
+    put("in/b", "B");
+    update_fails("COCO_EREFUSED", "out/link: a symbolic link");
+    assert_false(there("outside/a"));
+    check_file("out/b", "B");
+    assert_int_equal(remove("out/link"), 0);
+    update();
+    check_file("out/link/a", "A");
+}
+
+static void link_of_the_declared_name_is_replaced(void **state)
+{
+    (void)state;
+    put("outside", "safe");
+    assert_int_equal(mkdir("out", 0777), 0);
+    assert_int_equal(symlink("../outside", "out/a"), 0);
+    put("in/a", "A");
+    update();
+    check_file("out/a", "A");
+    check_file("outside", "safe");
+}
+
+static void foreign_directory_in_the_way_is_a_clear_error(void **state)
+{
+    (void)state;
+    put("in/a", "A");
+    put("in/b", "B");
+    put("out/a/mine", "mine");
+    update_fails("COCO_EFAIL", "out/a: a directory that is not empty is in the way");
+    check_file("out/a/mine", "mine");
+    check_file("out/b", "B");
+    assert_int_equal(remove("out/a/mine"), 0);
+    update();
+    check_file("out/a", "A");
+}
+
+static void target_that_may_not_be_written_is_a_clear_error(void **state)
+{
+    (void)state;
+    put("in/a", "A");
+    assert_int_equal(mkdir("out", 0555), 0);
+    if (!without_rights()) skip();
+    update_fails("COCO_EACCESS", "out/a: Permission denied");
+    with_rights();
+    assert_int_equal(chmod("out", 0777), 0);
+    assert_true(without_rights());
+    update();
+    check_file("out/a", "A");
+}
+
+/* A limit on the size of files stands for the full disk: writing fails half way. */
+static void file_that_finds_no_room_is_a_clear_error(void **state)
+{
+    struct rlimit before, limit;
+
+    (void)state;
+    put("in/big", "");
+    put("in/small", "S");
+    assert_int_equal(truncate("in/big", (off_t)65 << 20), 0);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    limit = before;
+    limit.rlim_cur = (rlim_t)64 << 20;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    run_with(NULL, false);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_int_not_equal(seen.rc, COCO_OK);
+    assert_non_null(strstr(seen.failure, "COCO_EFULL"));
+    assert_non_null(strstr(seen.failure, "out/big: File too large"));
+    check_file("out/small", "S");
+    update();
+    assert_true(there("out/big"));
+}
+
+static void target_that_is_a_file_is_a_clear_error(void **state)
+{
+    (void)state;
+    put("in/a", "A");
+    put("out", "a file");
+    update_fails("COCO_EFAIL", "out: a file is in the way of the directory");
+    check_file("out", "a file");
+    assert_int_equal(remove("out"), 0);
+    update();
+    check_file("out/a", "A");
+}
+
+/* ---- Writing --------------------------------------------------------------------------------------------------- */
+
+static void what_a_crash_left_goes_with_the_next_write(void **state)
+{
+    char temp[60] = "out/.coco-";
+    uint8_t fp[16];
+
+    (void)state;
+    coco_fingerprint_bytes("a", 1, fp);
+    for (int i = 0; i < 8; i++) sprintf(temp + 10 + 2 * i, "%02x", fp[i]);
+    put("in/a", "A");
+    put(temp, "half");
+    update();
+    assert_false(there(temp));
+    check_file("out/a", "A");
+    put(temp, "half");
+    assert_int_equal(remove("in/a"), 0);
+    update();
+    assert_false(there(temp));
+}
+
+static unsigned mode_of(const char *path)
+{
+    struct stat st;
+
+    assert_int_equal(stat(path, &st), 0);
+    return st.st_mode & 07777;
+}
+
+static void mode_is_as_asked_and_a_change_of_it_is_applied(void **state)
+{
+    coco_file_opts opts = { .mode = 0640, .durable = true };
+
+    (void)state;
+    put("in/a", "A");
+    plan.file = &opts;
+    plan.dir = (coco_dir_opts){ .mode = 0750, .durable = true };
+    update();
+    assert_int_equal(mode_of("out/a"), 0640);
+    assert_int_equal(mode_of("out"), 0750);
+    plan.dir.mode = 0700;
+    update();
+    assert_int_equal(mode_of("out"), 0700);
+}
+
+static coco_status declare_single(coco_ctx *cx)
+{
+    return coco_declare_file(cx, coco_text(plan.name), COCO_STR("x"), plan.file);
+}
+
+static void single_file_needs_its_directory_unless_told_to_make_it(void **state)
+{
+    coco_file_opts opts = { .create_parents = true };
+
+    (void)state;
+    plan.main = declare_single;
+    plan.name = "deep/er/file";
+    update_fails("COCO_ENOTFOUND", "deep/er: No such file or directory");
+    plan.file = &opts;
+    update();
+    check_file("deep/er/file", "x");
+    assert_int_equal(run_with(NULL, true), COCO_OK);
+    assert_false(there("deep"));
+    plan.file = NULL;
+    plan.name = "./plain";
+    update();
+    check_file("plain", "x");
+}
+
+static coco_status declare_nested(coco_ctx *cx)
+{
+    coco_dir *out, *child;
+
+    COCO_TRY(coco_declare_dir(cx, coco_text("deep/out"), &plan.dir, &out));
+    if (!plan.name) return COCO_OK;
+    COCO_TRY(coco_dir_declare_dir(cx, out, coco_str_of(plan.name), &child));
+    return coco_dir_declare_file(cx, child, COCO_STR("x/y"), COCO_STR("below"));
+}
+
+static void declared_directory_stays_when_empty_and_goes_when_undeclared(void **state)
+{
+    (void)state;
+    plan.main = declare_nested;
+    plan.name = "nest";
+    update();
+    check_file("deep/out/nest/x/y", "below");
+    plan.name = NULL;
+    update();
+    assert_false(there("deep/out/nest"));
+    assert_true(there("deep/out"));
+    assert_int_equal(run_with(NULL, true), COCO_OK);
+    assert_false(there("deep"));
+}
+
+static void parents_of_a_directory_are_made_unless_told_not_to(void **state)
+{
+    (void)state;
+    plan.main = declare_nested;
+    plan.name = "nest";
+    plan.dir.no_parents = true;
+    update_fails("COCO_ENOTFOUND", "deep/out: No such file or directory");
+    assert_int_equal(mkdir("deep", 0777), 0);
+    update();
+    check_file("deep/out/nest/x/y", "below");
+}
+
+/* ---- Reading --------------------------------------------------------------------------------------------------- */
+
+static coco_status read_text(coco_ctx *cx)
+{
+    coco_file *file;
+    coco_str text;
+
+    COCO_TRY(coco_file_open(cx, coco_text("in"), COCO_STR("t"), &file));
+    COCO_TRY(coco_file_read_text_as(cx, file, plan.name, &text));
+    return coco_return(cx, coco_text_n(text));
+}
+
+static void check_text(const char *encoding, const void *bytes, size_t n, const char *expected)
+{
+    plan.main = read_text;
+    plan.name = encoding;
+    put_bytes("in/t", bytes, n);
+    update();
+    assert_string_equal(seen.value, expected);
+}
+
+static void text_is_decoded_by_its_mark(void **state)
+{
+    (void)state;
+    check_text(NULL, "h\xC3\xA9", 3, "h\xC3\xA9");
+    check_text(NULL, "\xEF\xBB\xBFhi", 5, "hi");
+    check_text(NULL, "\xFF\xFEh\0\x3D\xD8\x00\xDE", 8, "h\xF0\x9F\x98\x80");
+    check_text(NULL, "\xFE\xFF\0h", 4, "h");
+    check_text(NULL, "\xFF\xFE\0\0h\0\0\0", 8, "h");
+    check_text(NULL, "\0\0\xFE\xFF\0\0\0h", 8, "h");
+}
+
+static void text_is_decoded_by_the_encoding_named(void **state)
+{
+    (void)state;
+    check_text("Latin-1", "\xE9", 1, "\xC3\xA9");
+    check_text("windows-1252", "\x80", 1, "\xE2\x82\xAC");
+    check_text("utf-16be", "\0h", 2, "h");
+    check_text("UTF-16", "\xFE\xFF\0h", 4, "h");
+    check_text("utf-16", "h\0", 2, "h");
+    plan.name = "ebcdic";
+    update_fails("COCO_EINVAL", "unknown encoding \"ebcdic\"");
+}
+
+static void what_cannot_be_decoded_is_replaced(void **state)
+{
+    (void)state;
+    check_text(NULL, "a\xFFz", 3, "a\xEF\xBF\xBDz");
+    check_text(NULL, "\xE2\x82z", 3, "\xEF\xBF\xBDz");
+    check_text("utf-16le", "\x00\xD8h\0", 4, "\xEF\xBF\xBDh");
+    check_text("windows-1252", "\x81", 1, "\xEF\xBF\xBD");
+}
+
+static coco_status look(coco_ctx *cx)
+{
+    uint8_t fp[16], expected[16];
+    coco_file *file;
+    coco_str part;
+
+    COCO_TRY(coco_file_open(cx, coco_text("in"), COCO_STR("t"), &file));
+    assert_true(coco_file_exists(file));
+    assert_int_equal(coco_file_size(file), 6);
+    assert_int_equal(coco_file_mtime(file), 1000000000000000007);
+    COCO_TRY(coco_file_read_range(cx, file, 2, 3, &part));
+    assert_true(coco_str_equal(part, COCO_STR("cde")));
+    COCO_TRY(coco_file_read_range(cx, file, 4, 100, &part));
+    assert_true(coco_str_equal(part, COCO_STR("ef")));
+    COCO_TRY(coco_file_read_range(cx, file, 100, 1, &part));
+    assert_int_equal(part.n, 0);
+    COCO_TRY(coco_file_fingerprint(cx, file, fp));
+    coco_fingerprint_bytes("abcdef", 6, expected);
+    assert_memory_equal(fp, expected, 16);
+    assert_true(coco_str_equal(coco_path_with_suffix(cx, file, ".html"), COCO_STR("t.html")));
+    assert_true(coco_str_equal(coco_path_join(cx, COCO_STR("a"), COCO_STR("b")), COCO_STR("a/b")));
+    assert_true(coco_str_equal(coco_path_join(cx, COCO_STR("a/"), COCO_STR("/b")), COCO_STR("/b")));
+    return COCO_OK;
+}
+
+static void file_tells_its_size_time_ranges_and_fingerprint(void **state)
+{
+    (void)state;
+    put("in/t", "abcdef");
+    assert_int_equal(utimensat(AT_FDCWD, "in/t", (struct timespec[]){ { 1000000000, 7 }, { 1000000000, 7 } }, 0), 0);
+    plan.main = look;
+    update();
+}
+
+/* ---- Files opened by path -------------------------------------------------------------------------------------- */
+
+static int templates_run;
+
+COCO_FN(expand, (coco_str, name), .memo = true)
+{
+    coco_file *file;
+    coco_str text = COCO_STR("(none)");
+
+    templates_run++;
+    COCO_TRY(coco_file_open(cx, coco_text("in"), name, &file));
+    if (coco_file_exists(file)) COCO_TRY(coco_file_read_text(cx, file, &text));
+    return coco_return(cx, coco_text_n(text));
+}
+
+static coco_status call_expand(coco_ctx *cx)
+{
+    coco_value value;
+
+    COCO_TRY(coco_call(cx, &expand, COCO_ARGS(coco_text("template")), &value));
+    return coco_return(cx, value);
+}
+
+static void template_opened_by_path_is_an_input_also_when_missing(void **state)
+{
+    static const char *const contents[] = { NULL, "one", "two", NULL };
+
+    (void)state;
+    plan.main = call_expand;
+    templates_run = 0;
+    for (int i = 0; i < 4; i++) {
+        if (contents[i]) put("in/template", contents[i]);
+        else remove("in/template");
+        update();
+        assert_string_equal(seen.value, contents[i] ? contents[i] : "(none)");
+        assert_int_equal(templates_run, i + 1);
+        settle();
+        update();
+        assert_int_equal(templates_run, i + 1);
+    }
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(files_are_copied_to_where_they_are_declared),
+        TEST(second_update_without_a_change_writes_nothing),
+        TEST(changed_file_is_written_again_alone),
+        TEST(touched_file_is_not_run_again),
+        TEST(edit_within_the_clocks_granularity_is_not_missed),
+        TEST(file_replaced_by_one_of_equal_time_and_size_is_seen),
+        TEST(deleted_file_takes_its_copy_and_emptied_directories_along),
+        TEST(files_that_the_target_did_not_write_stay),
+        TEST(drop_removes_what_the_target_made_and_nothing_else),
+        TEST(directory_that_was_there_before_stays),
+        TEST(odd_names_are_names_like_others),
+        TEST(file_becomes_a_directory_and_a_file_again),
+        TEST(base_named_by_a_context_key_may_move),
+        TEST(walk_gives_paths_in_byte_order),
+        TEST(include_filters_files_and_exclude_prunes_directories),
+        TEST(pruned_directory_is_entered_for_what_is_taken_back_in),
+        TEST(temporary_names_of_the_target_are_never_given),
+        TEST(ignore_files_are_honoured_where_asked_for),
+        TEST(links_are_followed_or_skipped_as_asked),
+        TEST(malformed_glob_is_a_clear_error),
+        TEST(missing_source_directory_deletes_nothing),
+        TEST(unreadable_directory_keeps_what_is_recorded_there),
+        TEST(unreadable_file_fails_its_component_alone),
+        TEST(name_that_is_not_utf8_is_reported_and_the_rest_goes_on),
+        TEST(link_to_a_directory_above_is_reported),
+        TEST(link_to_nothing_is_reported),
+        TEST(file_that_vanishes_before_it_is_read_is_named),
+        TEST(file_too_large_to_read_at_once_is_named),
+        TEST(name_that_leaves_the_directory_is_refused),
+        TEST(link_below_the_target_is_not_followed),
+        TEST(link_of_the_declared_name_is_replaced),
+        TEST(foreign_directory_in_the_way_is_a_clear_error),
+        TEST(target_that_may_not_be_written_is_a_clear_error),
+        TEST(file_that_finds_no_room_is_a_clear_error),
+        TEST(target_that_is_a_file_is_a_clear_error),
+        TEST(what_a_crash_left_goes_with_the_next_write),
+        TEST(mode_is_as_asked_and_a_change_of_it_is_applied),
+        TEST(single_file_needs_its_directory_unless_told_to_make_it),
+        TEST(declared_directory_stays_when_empty_and_goes_when_undeclared),
+        TEST(parents_of_a_directory_are_made_unless_told_not_to),
+        TEST(text_is_decoded_by_its_mark),
+        TEST(text_is_decoded_by_the_encoding_named),
+        TEST(what_cannot_be_decoded_is_replaced),
+        TEST(file_tells_its_size_time_ranges_and_fingerprint),
+        TEST(template_opened_by_path_is_an_input_also_when_missing),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
