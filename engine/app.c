@@ -347,24 +347,6 @@ static void coco__run_free(coco__run *run)
 
 /* ---- The end of a run: memos nobody lists, totals, durability ---- */
 
-static coco_status coco__run_totals(coco__run *run, const coco__txn *t)
-{
-    coco__dbkey k;
-    coco__buf *b = &run->scratch;
-    const char *build = run->app->config.build_id ? run->app->config.build_id : "";
-    uint64_t totals[] = { run->inserts, run->updates, run->deletes, run->nfailed };
-
-    b->n = 0;
-    coco__buf_varint(b, (uint64_t)run->start_ms);
-    coco__buf_varint(b, (uint64_t)coco__wall_ms());
-    coco__buf_byte(b, (uint8_t)((run->full ? 1u : 0u) | (run->only.p ? 2u : 0u) | (run->dropping ? 4u : 0u)));
-    coco__buf_blob(b, build, strlen(build));
-    for (size_t i = 0; i < sizeof totals / sizeof totals[0]; i++) coco__buf_varint(b, totals[i]);
-    if (b->failed) return COCO_ENOMEM;
-    coco__dbkey_id(&k, COCO__RUN, run->number, NULL, 0);
-    return coco__put(t, &k, b->p, b->n);
-}
-
 static coco_status coco__end_body(void *self, coco__txn *t)
 {
     coco__run *run = self;
@@ -372,7 +354,7 @@ static coco_status coco__end_body(void *self, coco__txn *t)
     run->dirty_sets = NULL;
     if (run->nfailed == 0 && !run->only.p && !run->guard) COCO_TRY(coco__memos_sweep(run, t));
     COCO_TRY(coco__depsets_write(run, t));
-    COCO_TRY(coco__run_totals(run, t));
+    COCO_TRY(coco__run_record(run, t));
     return coco__meta_put(t, &run->meta);
 }
 
@@ -408,12 +390,16 @@ static coco_status coco__run_end(coco__run *run)
 {
     coco__writer w = { coco__end_body, coco__end_undo, run, true };
     bool ids = run->meta.next_int_id != run->meta_stored.next_int_id;
+    bool idle = run->nfailed == 0 && !run->only.p && coco__idle_memos(run);
 
     if (run->preview || run->fatal.code) return run->fatal.code;
-    if (!run->wrote && !ids && !(run->nfailed == 0 && !run->only.p && coco__idle_memos(run))) return COCO_OK;
-    if (run->number == run->meta.next_run) run->meta.next_run++;
-    run->wrote = true;
-    return coco__write(run->app, &w, &run->fatal);
+    if ((run->wrote && coco__totals_differ(run)) || ids || idle) {
+        run->wrote = true;
+        return coco__write(run->app, &w, &run->fatal);
+    }
+    if (!run->unsynced) return COCO_OK;
+    int rc = mdb_env_sync(run->env->mdb, 1); /* the last commit of an update is durable */
+    return rc ? coco__mdb_error(&run->fatal, rc, run->env, "sync") : COCO_OK;
 }
 
 /* ---- Updating ---- */

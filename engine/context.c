@@ -632,7 +632,7 @@ coco_source *coco_source_of(coco_ctx *cx, const coco_value *keys, const coco_val
 COCO__IN coco_status coco__iterate_check(coco_ctx *cx, const coco_source *src)
 {
     if (cx->kept) return cx->kept;
-    if (!src) return coco_fail(cx, COCO_EINVAL, "no source");
+    if (!src) return cx->said ? cx->said : coco_fail(cx, COCO_EINVAL, "no source"); /* its maker has said why */
     if (!cx->comp) return coco_fail(cx, COCO_EINVAL, "a source can be iterated only inside a component");
     if (!cx->memo_depth && !cx->comp->fn->memo) return coco_checkpoint(cx);
     cx->uncacheable = true;

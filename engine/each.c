@@ -109,6 +109,7 @@ typedef struct coco__each {
     coco__stream stream;
     bool reading;             /* there are recorded children */
     int got;                  /* stream's current child: 1, 0 at the end */
+    bool matched;             /* and it was mounted */
     coco_str recorded, payload;
     bool cut;
     coco__buf segment, before; /* encoded key of the item, and of the one before */
@@ -153,12 +154,14 @@ static coco_status coco__each_seek(coco__each *e, coco_str segment, const coco_s
 
     *payload = NULL;
     if (!e->reading) return COCO_OK;
+    if (e->matched) COCO_TRY(coco__each_advance(e));
     while (e->got && (order = coco__bytes_cmp(e->recorded.p, e->recorded.n, segment.p, segment.n)) < 0) {
         COCO_TRY(coco__each_gone(e, e->recorded));
         COCO_TRY(coco__each_advance(e));
     }
     static const coco_str none = { NULL, 0 };
-    *payload = e->got && order == 0 ? (e->payload.p ? &e->payload : NULL) : &none;
+    e->matched = e->got && order == 0;
+    *payload = e->matched ? (e->payload.p ? &e->payload : NULL) : &none;
     return COCO_OK;
 }
 
@@ -274,7 +277,8 @@ static coco_status coco__each_rest(coco__each *e)
 {
     uint8_t fp[COCO__FP];
 
-    for (; e->reading && e->got; ) {
+    if (e->matched) COCO_TRY(coco__each_advance(e));
+    while (e->reading && e->got) {
         bool came = false;
         if (!e->src->ordered) {
             coco_fingerprint_bytes(e->recorded.p, e->recorded.n, fp);

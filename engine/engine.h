@@ -267,34 +267,37 @@ COCO__IN unsigned coco__fork_generation(void);
 #define COCO__PAGE_BYTES 120
 #define COCO__INLINE_BYTES 80
 #define COCO__READ_AHEAD 3
+#define COCO__SLICE 3
 #define COCO__ROUND 2
 #else
 #define COCO__CUT 470
-#define COCO__PAGE_BYTES 3900
+#define COCO__PAGE_BYTES 1850 /* two fit into a page of LMDB */
 #define COCO__INLINE_BYTES 1800
 #define COCO__READ_AHEAD 256
+#define COCO__SLICE 8192 /* changes of one component in a transaction */
 #define COCO__ROUND 1024
 #endif
 #define COCO__KEY_MAX 511
 #define COCO__CUT_LENGTH (COCO__CUT + COCO__FP)
 
+/* Few and often written kinds come first: with the root's record they share a page or two, so that a small change writes little. */
 enum coco__kind {
-    COCO__COMPONENT = 'C', /* + parent id + cut segment: a component or inner node */
-    COCO__PARENT = 'I',    /* + id: parent id, segment */
-    COCO__PAGE = 'P',      /* + id + entry key of its first entry ("" for the first page): entries */
-    COCO__OWNER = 'O',     /* + entry key (no id): parent id, segment of the owning component */
-    COCO__MEMO = 'F',      /* + fingerprint (no id): a function memo of the app */
-    COCO__MEMO_USES = 'U', /* + fingerprint: number of component records that list it, if any */
-    COCO__MEMO_IDLE = 'Z', /* + fingerprint: nobody lists it; it goes at the end of a successful update */
-    COCO__DEPSET = 'D',    /* + id: use count, dependencies */
-    COCO__DEPSET_FP = 'd', /* + fingerprint (no id): id of the set with these dependencies */
-    COCO__TOMBSTONE = 'T', /* + parent id + cut segment */
-    COCO__PROVIDER = 'V',  /* + parent provider id + cut key: id, counter, title, record */
-    COCO__PROVIDER_ID = 'v', /* + id: parent provider id, cut key */
-    COCO__COUNT_OF = 'Q',  /* + provider id: states below a root target */
-    COCO__NAME = 'N',      /* + id: a function's name */
-    COCO__RUN = 'R',       /* + run: header and totals */
-    COCO__META = 'M'       /* counters */
+    COCO__META = '0',        /* counters */
+    COCO__RUN = '1',         /* + run: header and totals */
+    COCO__NAME = '2',        /* + id: a function's name */
+    COCO__COUNT_OF = '3',    /* + provider id: states below a root target */
+    COCO__PROVIDER = '4',    /* + parent provider id + cut key: id, counter, title, record */
+    COCO__PROVIDER_ID = '5', /* + id: parent provider id, cut key */
+    COCO__DEPSET = '6',      /* + id: use count, dependencies */
+    COCO__DEPSET_FP = '7',   /* + fingerprint (no id): id of the set with these dependencies */
+    COCO__MEMO_IDLE = '8',   /* + fingerprint: nobody lists it; it goes at the end of a successful update */
+    COCO__TOMBSTONE = '9',   /* + parent id + cut segment */
+    COCO__COMPONENT = 'C',   /* + parent id + cut segment: a component or inner node */
+    COCO__MEMO = 'F',        /* + fingerprint (no id): a function memo of the app */
+    COCO__PARENT = 'I',      /* + id: parent id, segment */
+    COCO__OWNER = 'O',       /* + entry key (no id): parent id, segment of the owning component */
+    COCO__PAGE = 'P',        /* + id + entry key of its first entry ("" for the first page): entries */
+    COCO__MEMO_USES = 'U'    /* + fingerprint: number of component records that list it, if any */
 };
 
 typedef struct coco__dbkey {
@@ -458,6 +461,7 @@ typedef struct coco__owned {
     uint64_t id;            /* of the component, where paged */
     bool paged, listed;     /* listed: labels are read */
     bool sorted;            /* changes are in entry order */
+    coco__change *all;      /* of a large component that is written in slices: changes is the rest */
     coco__page *pages;      /* one without a label for inline entries */
     size_t npages, cap;
     coco_str inline_bytes;
@@ -481,6 +485,8 @@ typedef coco_status (*coco__entry_fn)(void *self, const coco__entry *e);
 COCO__IN coco_status coco__owned_each(coco__owned *o, bool unseen_only, coco__entry_fn fn, void *self);
 /* Merges changes into rec's entries (inline, or pages through t), as of the precommit or the commit. out holds inline bytes. */
 COCO__IN coco_status coco__owned_write(coco__owned *o, const coco__txn *t, coco__rec *rec, bool commit, coco__buf *out);
+/* Cuts the changes behind the first n, in entry order; returns what was cut off. */
+COCO__IN coco__change *coco__owned_cut(coco__owned *o, size_t n);
 /* One entry of any recorded component, through t; copied into a. value.p NULL: there is none. */
 COCO__IN coco_status coco__entry_get(const coco__txn *t, const coco__rec *rec, coco_str ekey, coco__arena *a, coco_str *value);
 COCO__IN coco_status coco__entry_remove(const coco__txn *t, coco__rec *rec, coco_str ekey, coco__buf *out);
@@ -658,6 +664,7 @@ typedef struct coco__tomb {
     bool self_only; /* a component that became an inner node: what is below stays */
     bool removed;   /* mounted again, or worked off */
     bool kept;      /* by the guard, for a later update */
+    struct coco__tomb *next_removed;
 } coco__tomb;
 
 typedef struct coco__run {
@@ -694,8 +701,8 @@ typedef struct coco__run {
     size_t inflight_bytes;
     coco__buf scratch, record, pages; /* of the transaction's body */
     struct coco__node *persisted;     /* in the transaction being written: to be undone if it fails */
-    bool header_written;
-    coco__tomb *tombs;
+    uint64_t totals[4];               /* as written last with the run */
+    coco__tomb *tombs, *tombs_removed; /* removed: to be taken out of the store */
     coco__condemned *condemned;
     coco__table tomb_places;          /* place key to coco__tomb */
     coco__moved *moves;
@@ -721,6 +728,8 @@ COCO__IN void coco__run_read_end(coco__run *run, coco__txn *t);
 COCO__IN void coco__submit(struct coco__comp *comp);          /* its function and all below are through */
 COCO__IN coco_status coco__flush(coco__run *run, bool last); /* one round; last: a commit alone must be durable too */
 COCO__IN coco_status coco__drain(coco__run *run);    /* until nothing is left */
+COCO__IN coco_status coco__run_record(coco__run *run, const coco__txn *t); /* writes the run's header and totals */
+COCO__IN bool coco__totals_differ(const coco__run *run);
 COCO__IN coco_status coco__apply_deferred(coco__run *run); /* the last try of what sinks refused */
 COCO__IN void coco__queue(struct coco__comp *comp);  /* a component with changes: for the next round */
 COCO__IN void coco__fail(struct coco__comp *comp, coco_status code, const char *message);
@@ -745,6 +754,7 @@ COCO__IN coco_status coco__store_rec(coco__run *run, const coco__txn *t, const c
 COCO__IN coco_status coco__commit_change(struct coco__comp *c, coco__change *ch, const coco__txn *t, coco__rec *rec);
 COCO__IN coco_status coco__commit_set(struct coco__comp *c, const coco__rec *old, bool has_new);
 COCO__IN void coco__preview_apply(struct coco__comp *c);
+COCO__IN coco_status coco__drop_record(coco__run *run, const coco__txn *t, const coco__place *at, const coco__rec *rec);
 
 /* ==== component.c: coco_ctx; call, mount, use_mount, mount_each, map, states, ids ========================================== */
 
@@ -810,8 +820,9 @@ typedef struct coco__comp {
     bool memo_above;         /* a memoized component stands above: report dependencies to it */
     bool recheck;
     bool precommitted, ancestors_marked, marked;
+    bool removed;            /* deleting: its record is gone */
     bool condemns;           /* has states whose delete waits for the end: stays pending */
-    bool deleting, last_delete; /* delete pass; last: its record goes */
+    bool deleting, last_delete; /* delete pass; last: a leaf whose record goes with its states */
     bool recorded;           /* there is a record, rec */
     bool hit;                /* not run */
     bool restamp;            /* a hit whose memo states are rewritten */

@@ -137,14 +137,92 @@ static coco_status coco__removal_go(coco__comp *c, coco_status rc)
     return run->nopen + run->napplied >= run->app->config.max_inflight ? coco__flush(run, false) : COCO_OK;
 }
 
-COCO__IN coco_status coco__commit_removal(coco__comp *c, const coco__txn *t, coco__rec *rec)
+static bool coco__has_children(const coco__txn *t, uint64_t id)
 {
-    for (coco__change *ch = c->owned.changes; ch; ch = ch->next) COCO_TRY(coco__commit_change(c, ch, t, rec));
-    COCO_TRY(coco__owned_write(&c->owned, t, rec, true, &c->run->pages));
-    return coco__store_rec(c->run, t, &c->at, rec);
+    coco__dbkey k;
+    MDB_val key, data;
+    MDB_cursor *cur;
+    bool found = false;
+
+    if (!id || mdb_cursor_open(t->mdb, t->dbi, &cur) != 0) return id != 0;
+    coco__dbkey_id(&k, COCO__COMPONENT, id, NULL, 0);
+    key = (MDB_val){ k.n, k.b };
+    if (mdb_cursor_get(cur, &key, &data, MDB_SET_RANGE) == 0) found = key.mv_size >= k.n && memcmp(key.mv_data, k.b, k.n) == 0;
+    mdb_cursor_close(cur);
+    return found;
 }
 
-COCO__IN void coco__removal_committed(coco__comp *c) { coco__emit(c->run, COCO_EV_COMMITTED, c, NULL); }
+COCO__IN coco_status coco__drop_record(coco__run *run, const coco__txn *t, const coco__place *at, const coco__rec *rec)
+{
+    coco__comp none = { .run = run };
+    coco__dbkey k;
+
+    COCO_TRY(coco__commit_set(&none, rec, false));
+    if (rec->flags & COCO__R_ID) {
+        coco__dbkey_id(&k, COCO__PAGE, rec->id, NULL, 0);
+        COCO_TRY(coco__del_range(t, &k));
+        coco__dbkey_id(&k, COCO__PARENT, rec->id, NULL, 0);
+        COCO_TRY(coco__del(t, &k));
+    }
+    coco__place_key(&k, COCO__COMPONENT, at);
+    return coco__del(t, &k);
+}
+
+/* Inner nodes go with their last child. */
+static coco_status coco__drop_empty(coco__run *run, const coco__txn *t, uint64_t id)
+{
+    coco__dbkey k;
+    coco_str p;
+    coco__rec rec;
+    coco__place at;
+
+    while (id) {
+        coco__dbkey_id(&k, COCO__PARENT, id, NULL, 0);
+        coco_status rc = coco__get(t, &k, &p);
+        if (rc == COCO_ENOTFOUND) return COCO_OK;
+        COCO_TRY(rc);
+        run->lookup.n = 0;
+        coco__buf_put(&run->lookup, p.p, p.n);
+        if (run->lookup.failed) return COCO_ENOMEM;
+        COCO_TRY(coco__place_get((coco_str){ (char *)run->lookup.p, run->lookup.n }, &at));
+        COCO_TRY(coco__stored(run, t, &at, &run->record, &rec));
+        if ((rec.flags & COCO__R_COMPONENT) || coco__has_children(t, id)) return COCO_OK;
+        COCO_TRY(coco__drop_record(run, t, &at, &rec));
+        id = at.parent;
+    }
+    return COCO_OK;
+}
+
+COCO__IN coco_status coco__commit_removal(coco__comp *c, const coco__txn *t, coco__rec *rec)
+{
+    coco__dbkey k;
+
+    for (coco__change *ch = c->owned.changes; ch; ch = ch->next) COCO_TRY(coco__commit_change(c, ch, t, rec));
+    if (!c->last_delete || rec->nstates || (rec->flags & COCO__R_ID)) {
+        COCO_TRY(coco__owned_write(&c->owned, t, rec, true, &c->run->pages));
+        return coco__store_rec(c->run, t, &c->at, rec);
+    }
+    c->removed = true;
+    COCO_TRY(coco__drop_record(c->run, t, &c->at, rec));
+    coco__place_key(&k, COCO__TOMBSTONE, &c->at);
+    COCO_TRY(coco__del(t, &k));
+    return coco__drop_empty(c->run, t, c->at.parent);
+}
+
+static void coco__count_removed(coco__comp *c)
+{
+    if (!(c->rec.flags & COCO__R_COMPONENT)) return;
+    coco__count_fn(c->run->app, c->fn, COCO__DELETED, 1);
+    coco__emit(c->run, COCO_EV_DELETED, c, NULL);
+}
+
+COCO__IN void coco__removal_committed(coco__comp *c)
+{
+    coco__emit(c->run, COCO_EV_COMMITTED, c, NULL);
+    if (!c->removed) return;
+    coco__count_removed(c);
+    coco__tomb_remove(c->run, &c->at);
+}
 
 /* ---- Counting, and the guard ---- */
 
@@ -266,6 +344,7 @@ static coco_status coco__content_visit(void *self, coco__run *run, const coco__v
         coco__comp_free(c);
         return COCO_OK;
     }
+    c->last_delete = !(c->rec.flags & COCO__R_ID);
     return coco__removal_go(c, coco__owned_each(&c->owned, false, coco__content_entry, c));
 }
 
@@ -372,62 +451,6 @@ typedef struct coco__sweep {
     bool self_only, removed;
 } coco__sweep;
 
-static bool coco__has_children(const coco__txn *t, uint64_t id)
-{
-    coco__dbkey k;
-    MDB_val key, data;
-    MDB_cursor *cur;
-    bool found = false;
-
-    if (!id || mdb_cursor_open(t->mdb, t->dbi, &cur) != 0) return id != 0;
-    coco__dbkey_id(&k, COCO__COMPONENT, id, NULL, 0);
-    key = (MDB_val){ k.n, k.b };
-    if (mdb_cursor_get(cur, &key, &data, MDB_SET_RANGE) == 0) found = key.mv_size >= k.n && memcmp(key.mv_data, k.b, k.n) == 0;
-    mdb_cursor_close(cur);
-    return found;
-}
-
-static coco_status coco__drop_record(coco__run *run, const coco__txn *t, const coco__place *at, const coco__rec *rec)
-{
-    coco__comp none = { .run = run };
-    coco__dbkey k;
-
-    COCO_TRY(coco__commit_set(&none, rec, false));
-    if (rec->flags & COCO__R_ID) {
-        coco__dbkey_id(&k, COCO__PAGE, rec->id, NULL, 0);
-        COCO_TRY(coco__del_range(t, &k));
-        coco__dbkey_id(&k, COCO__PARENT, rec->id, NULL, 0);
-        COCO_TRY(coco__del(t, &k));
-    }
-    coco__place_key(&k, COCO__COMPONENT, at);
-    return coco__del(t, &k);
-}
-
-/* Inner nodes go with their last child. */
-static coco_status coco__drop_empty(coco__run *run, const coco__txn *t, uint64_t id)
-{
-    coco__dbkey k;
-    coco_str p;
-    coco__rec rec;
-    coco__place at;
-
-    while (id) {
-        coco__dbkey_id(&k, COCO__PARENT, id, NULL, 0);
-        coco_status rc = coco__get(t, &k, &p);
-        if (rc == COCO_ENOTFOUND) return COCO_OK;
-        COCO_TRY(rc);
-        run->lookup.n = 0;
-        coco__buf_put(&run->lookup, p.p, p.n);
-        if (run->lookup.failed) return COCO_ENOMEM;
-        COCO_TRY(coco__place_get((coco_str){ (char *)run->lookup.p, run->lookup.n }, &at));
-        COCO_TRY(coco__stored(run, t, &at, &run->record, &rec));
-        if ((rec.flags & COCO__R_COMPONENT) || coco__has_children(t, id)) return COCO_OK;
-        COCO_TRY(coco__drop_record(run, t, &at, &rec));
-        id = at.parent;
-    }
-    return COCO_OK;
-}
-
 static coco_status coco__sweep_body(void *self, coco__txn *t)
 {
     coco__sweep *s = self;
@@ -482,16 +505,12 @@ static coco_status coco__sweep_bodies(void *self, coco__txn *t)
     return COCO_OK;
 }
 
-static void coco__swept(coco__run *run, const coco__visit *v, bool self_only)
+static void coco__swept(coco__run *run, const coco__visit *v)
 {
     coco__comp *c;
 
-    (void)self_only;
     if (coco__removal_new(run, v, &c) != COCO_OK) return;
-    if (c->rec.flags & COCO__R_COMPONENT) {
-        coco__count_fn(run->app, c->fn, COCO__DELETED, 1);
-        coco__emit(run, COCO_EV_DELETED, c, NULL);
-    }
+    coco__count_removed(c);
     coco__comp_free(c);
 }
 
@@ -517,7 +536,7 @@ static coco_status coco__sweep_visit(void *self, coco__run *run, const coco__vis
     coco__rec rec;
 
     COCO_TRY(coco__rec_get(v->payload, &rec, &run->cx_err));
-    if (run->preview || (rec.nstates == 0 && (rec.flags & COCO__R_COMPONENT))) coco__swept(run, v, l->self_only);
+    if (run->preview || (rec.nstates == 0 && (rec.flags & COCO__R_COMPONENT))) coco__swept(run, v);
     if (run->preview) return COCO_OK;
     *s = (coco__sweep){ run, { v->at->parent, { coco__arena_copy(&l->arena, v->at->segment.p, v->at->segment.n), v->at->segment.n } },
                         l->self_only, false };
@@ -535,8 +554,8 @@ static coco_status coco__records_remove(coco__run *run)
     for (coco__tomb *g = run->tombs; g && rc == COCO_OK; g = g->next) {
         l.self_only = g->self_only;
         rc = coco__walk_tomb(run, g, coco__sweep_visit, &l);
-        if (rc == COCO_OK) rc = coco__sweep_flush(&l);
     }
+    if (rc == COCO_OK) rc = coco__sweep_flush(&l);
     coco__free(run->mem, l.v);
     coco__arena_free(&l.arena);
     return rc;

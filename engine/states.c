@@ -421,6 +421,17 @@ static void coco__sort_changes(coco__owned *o)
     o->sorted = true;
 }
 
+COCO__IN coco__change *coco__owned_cut(coco__owned *o, size_t n)
+{
+    coco__change *c, *rest;
+
+    coco__sort_changes(o);
+    for (c = o->changes; c && n > 1; n--) c = c->next;
+    rest = c ? c->next : NULL;
+    if (c) c->next = NULL;
+    return rest;
+}
+
 typedef struct coco__merge {
     coco__view into; /* merged entries; keys and values borrow from the page and the changes */
     bool commit;

@@ -40,10 +40,10 @@ COCO__IN void coco__fail_path(coco__run *run, const coco_failure *f, coco__catch
         run->failed_last = &p->next;
         run->nfailed_paths++;
     }
-    coco__log(run->env, COCO_LOG_ERROR, "%s: %s: %s", full.path, full.function, full.message);
     for (; catches; catches = catches->up)
         if (catches->fn(catches->user, &full)) return;
-    if (run->env->config.on_failure) run->env->config.on_failure(run->env->config.user, &full);
+    if (run->env->config.on_failure && run->env->config.on_failure(run->env->config.user, &full)) return;
+    coco__log(run->env, COCO_LOG_ERROR, "%s: %s: %s", full.path, full.function, full.message);
 }
 
 static void coco__report(coco__comp *c, const char *message)
@@ -232,7 +232,10 @@ COCO__IN void coco__tomb_remove(coco__run *run, const coco__place *at)
 
     coco__place_key(&k, COCO__TOMBSTONE, at);
     g = coco__table_get(&run->tomb_places, k.b, k.n);
-    if (g) g->removed = true;
+    if (!g || g->removed) return;
+    g->removed = true;
+    g->next_removed = run->tombs_removed;
+    run->tombs_removed = g;
 }
 
 static coco_status coco__tomb_put(coco__run *run, const coco__txn *t, const coco__tomb *g)
@@ -251,8 +254,7 @@ static coco_status coco__tombs_write(coco__run *run, const coco__txn *t)
 {
     coco__dbkey k;
 
-    for (coco__tomb *g = run->tombs; g; g = g->next) {
-        if (!g->removed) continue;
+    for (coco__tomb *g = run->tombs_removed; g; g = g->next_removed) {
         coco__place_key(&k, COCO__TOMBSTONE, &g->at);
         COCO_TRY(coco__del(t, &k));
     }
@@ -376,6 +378,7 @@ static coco_status coco__need_id(coco__comp *c, const coco__txn *t, coco__rec *r
     size_t bytes = rec->entries.n;
 
     if (rec->flags & COCO__R_ID) return COCO_OK;
+    if (c->owned.all) bytes = COCO__INLINE_BYTES + 1;
     for (const coco__change *ch = c->owned.changes; ch && bytes <= COCO__INLINE_BYTES; ch = ch->next)
         bytes += ch->ekey.n + (ch->before.n > ch->after.n ? ch->before.n : ch->after.n) + 4;
     if (bytes <= COCO__INLINE_BYTES) return COCO_OK;
@@ -694,29 +697,141 @@ static coco_status coco__commit(coco__comp *c, const coco__txn *t)
 
 /* ---- The transaction ---- */
 
-static coco_status coco__run_header(coco__run *run, const coco__txn *t)
+static void coco__totals(const coco__run *run, uint64_t out[4])
+{
+    out[0] = run->inserts, out[1] = run->updates, out[2] = run->deletes, out[3] = run->nfailed;
+}
+
+COCO__IN bool coco__totals_differ(const coco__run *run)
+{
+    uint64_t now[4];
+
+    coco__totals(run, now);
+    return memcmp(now, run->totals, sizeof now) != 0;
+}
+
+/* {start, end so far, mode, build id, totals}: every transaction brings it up to date, so that the last one of a run needs no other. */
+COCO__IN coco_status coco__run_record(coco__run *run, const coco__txn *t)
 {
     coco__dbkey k;
     coco__buf *b = &run->scratch;
     const char *build = run->app->config.build_id ? run->app->config.build_id : "";
 
-    if (run->header_written) return COCO_OK;
     if (run->number == run->meta.next_run) run->meta.next_run++;
+    coco__totals(run, run->totals);
     b->n = 0;
     coco__buf_varint(b, (uint64_t)run->start_ms);
-    coco__buf_varint(b, 0);
+    coco__buf_varint(b, (uint64_t)coco__wall_ms());
     coco__buf_byte(b, (uint8_t)((run->full ? 1u : 0u) | (run->only.p ? 2u : 0u) | (run->dropping ? 4u : 0u)));
     coco__buf_blob(b, build, strlen(build));
+    for (size_t i = 0; i < sizeof run->totals / sizeof run->totals[0]; i++) coco__buf_varint(b, run->totals[i]);
     if (b->failed) return COCO_ENOMEM;
     coco__dbkey_id(&k, COCO__RUN, run->number, NULL, 0);
     return coco__put(t, &k, b->p, b->n);
+}
+
+static void coco__round_clear(coco__run *run)
+{
+    for (coco__depset *s = run->dirty_sets; s; s = s->next_dirty) s->dirty = false, s->delta = 0;
+    for (coco_target *t = run->dirty_targets; t; t = t->next_dirty) t->dirty = false, t->delta = 0;
+    run->dirty_sets = NULL;
+    run->dirty_targets = NULL;
+    run->persisted = NULL;
+    coco__table_clear(&run->claims);
+}
+
+/* ---- Large components: their changes in slices, a transaction each, so that no transaction frees pages by the ten thousands
+ * (LMDB writes the list of free pages again and again). Until the last slice the component stays pending. ---- */
+
+typedef struct coco__slice {
+    coco__comp *c;
+    bool commit;
+} coco__slice;
+
+static coco_status coco__slice_body(void *self, coco__txn *t)
+{
+    coco__slice *s = self;
+    coco__comp *c = s->c;
+    coco__run *run = c->run;
+    coco__rec rec;
+
+    COCO_TRY(coco__run_record(run, t));
+    if (s->commit) {
+        COCO_TRY(coco__stored(run, t, &c->at, &run->record, &rec));
+        COCO_TRY(coco__need_id(c, t, &rec));
+        for (coco__change *ch = c->owned.changes; ch; ch = ch->next) COCO_TRY(coco__commit_change(c, ch, t, &rec));
+        COCO_TRY(coco__owned_write(&c->owned, t, &rec, true, &run->pages));
+        COCO_TRY(coco__store_rec(run, t, &c->at, &rec));
+    } else {
+        for (coco__change *ch = c->owned.changes; ch && !c->claim_failed; ch = ch->next)
+            if (ch->claimed && ch->target) COCO_TRY(coco__claim(c, ch, t));
+        if (!c->claim_failed) COCO_TRY(coco__precommit(c, t));
+    }
+    COCO_TRY(coco__depsets_write(run, t));
+    COCO_TRY(coco__providers_count(run, t));
+    COCO_TRY(coco__names_write(run, t));
+    return coco__meta_put(t, &run->meta);
+}
+
+static void coco__slice_undo(void *self)
+{
+    coco__comp *c = ((coco__slice *)self)->c;
+
+    for (coco__node *n = c->run->persisted; n; n = n->next_persisted) n->persisted = false;
+    if (c->parent) c->parent->ancestors_marked = false;
+    c->claim_failed = false;
+    coco__round_clear(c->run);
+}
+
+static void coco__targets_stored(coco__comp *c)
+{
+    for (coco__change *ch = c->owned.changes; ch; ch = ch->next) {
+        for (coco_target *t = ch->target; t; t = t->parent) t->stored = true;
+        if (ch->child) ch->child->stored = true;
+    }
+}
+
+/* Writes all but the last slice; the round's own transaction takes what is left in changes. */
+static coco_status coco__write_slices(coco__run *run, coco__comp *c, bool commit)
+{
+    coco__slice s = { c, commit };
+    coco__writer w = { coco__slice_body, coco__slice_undo, &s, false };
+
+    c->owned.all = NULL;
+    for (size_t left = c->owned.nchanges; left > COCO__SLICE && !c->claim_failed && !c->deleting; left -= COCO__SLICE) {
+        coco__change *first = c->owned.changes, *rest = coco__owned_cut(&c->owned, COCO__SLICE), *last = c->owned.changes;
+        if (!c->owned.all) c->owned.all = first;
+        coco_status rc = coco__write(run->app, &w, &run->fatal);
+        if (rc == COCO_OK && !commit) coco__targets_stored(c);
+        if (rc == COCO_OK) {
+            run->wrote = true;
+            run->meta_stored = run->meta;
+            run->names_stored = run->meta.next_name;
+            coco__round_clear(run);
+        }
+        while (last->next) last = last->next;
+        last->next = rest;
+        c->owned.changes = rest;
+        if (rc != COCO_OK) {
+            c->owned.changes = c->owned.all;
+            return rc;
+        }
+    }
+    return COCO_OK;
+}
+
+/* The whole list again, once the round is written. */
+static void coco__slices_end(coco__comp *list)
+{
+    for (coco__comp *c = list; c; c = c->next)
+        if (c->owned.all) c->owned.changes = c->owned.all, c->owned.all = NULL;
 }
 
 static coco_status coco__round_body(void *self, coco__txn *t)
 {
     coco__run *run = self;
 
-    COCO_TRY(coco__run_header(run, t));
+    COCO_TRY(coco__run_record(run, t));
     COCO_TRY(coco__memos_write(run, t));
     for (coco__comp *c = run->committing; c; c = c->next) COCO_TRY(coco__commit(c, t));
     for (coco__comp *c = run->applying; c; c = c->next)
@@ -729,16 +844,6 @@ static coco_status coco__round_body(void *self, coco__txn *t)
     COCO_TRY(coco__providers_count(run, t));
     COCO_TRY(coco__names_write(run, t));
     return coco__meta_put(t, &run->meta);
-}
-
-static void coco__round_clear(coco__run *run)
-{
-    for (coco__depset *s = run->dirty_sets; s; s = s->next_dirty) s->dirty = false, s->delta = 0;
-    for (coco_target *t = run->dirty_targets; t; t = t->next_dirty) t->dirty = false, t->delta = 0;
-    run->dirty_sets = NULL;
-    run->dirty_targets = NULL;
-    run->persisted = NULL;
-    coco__table_clear(&run->claims);
 }
 
 static void coco__round_undo(void *self)
@@ -759,27 +864,19 @@ static void coco__round_undo(void *self)
 /* The transaction is in: providers and tombstones count as stored. */
 static void coco__round_stored(coco__run *run)
 {
-    run->wrote = run->header_written = true;
+    run->wrote = true;
     run->meta_stored = run->meta;
     run->names_stored = run->meta.next_name;
     for (coco__comp *c = run->applying; c; c = c->next) {
         if (c->claim_failed) continue;
         c->precommitted = true;
-        for (coco__change *ch = c->owned.changes; ch; ch = ch->next) {
-            for (coco_target *t = ch->target; t; t = t->parent) t->stored = true;
-            if (ch->child) ch->child->stored = true;
-        }
+        coco__targets_stored(c);
         coco__emit(run, COCO_EV_PRECOMMIT, c, NULL);
     }
-    for (coco__tomb **g = &run->tombs; *g;) {
+    for (; run->tombs_removed; run->tombs_removed = run->tombs_removed->next_removed) {
         coco__dbkey k;
-        if ((*g)->removed) {
-            coco__place_key(&k, COCO__TOMBSTONE, &(*g)->at);
-            coco__table_remove(&run->tomb_places, k.b, k.n);
-            *g = (*g)->next;
-        } else {
-            g = &(*g)->next;
-        }
+        coco__place_key(&k, COCO__TOMBSTONE, &run->tombs_removed->at);
+        coco__table_remove(&run->tomb_places, k.b, k.n);
     }
     coco__memos_written(run);
     coco__round_clear(run);
@@ -1124,7 +1221,13 @@ COCO__IN coco_status coco__flush(coco__run *run, bool last)
     run->round_ns = coco__monotonic_ns();
     if (run->fatal.code) return coco__round_failed(run, lists);
     if (run->preview) return COCO_OK;
-    if (coco__write(run->app, &w, &run->fatal) != COCO_OK) {
+    coco_status rc = COCO_OK;
+    for (coco__comp *c = lists[0]; c && rc == COCO_OK; c = c->next) rc = coco__write_slices(run, c, true);
+    for (coco__comp *c = lists[1]; c && rc == COCO_OK; c = c->next) rc = coco__write_slices(run, c, false);
+    if (rc == COCO_OK) rc = coco__write(run->app, &w, &run->fatal);
+    coco__slices_end(lists[0]);
+    coco__slices_end(lists[1]);
+    if (rc != COCO_OK) {
         run->committing = run->applying = NULL;
         return coco__round_failed(run, lists);
     }
@@ -1173,6 +1276,6 @@ COCO__IN coco_status coco__apply_deferred(coco__run *run)
 
 COCO__IN coco_status coco__drain(coco__run *run)
 {
-    while (run->open || run->applied || (run->queued_memos && !run->preview)) COCO_TRY(coco__flush(run, false));
+    while (run->open || run->applied || ((run->queued_memos || run->tombs_removed) && !run->preview)) COCO_TRY(coco__flush(run, false));
     return COCO_OK;
 }

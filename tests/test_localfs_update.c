@@ -62,9 +62,10 @@ static coco_status copy_all(coco_ctx *cx)
 /* Gives the keys of the walk, one a line. */
 static coco_status list_all(coco_ctx *cx)
 {
+    coco_source *files = coco_walk_dir(cx, coco_text("in"), &plan.walk);
     coco_str all = { "", 0 };
 
-    COCO_EACH(cx, coco_walk_dir(cx, coco_text("in"), &plan.walk), key, file) {
+    COCO_EACH(cx, files, key, file) {
         assert_non_null(coco_object_of(file, &coco_file_class));
         all = coco_format(cx, "%.*s%s\n", (int)all.n, all.p, coco_text_of(key).p);
     }

@@ -141,7 +141,7 @@ static bool coco__fs_deep_more(coco__fs_resume *deep, const char *end)
 }
 
 /* Matches a plain glob with the text. With below the text is a directory's path with a slash behind, and the question
- * is whether anything below it can match: whether the text ends before the glob does. */
+ * is whether anything below it can match: whether the text ends before the glob does, or in the reach of a `*`. */
 static bool coco__fs_glob_plain(const char *glob, const char *s, const char *end, bool below)
 {
     coco__fs_resume star = { NULL, NULL, false }, deep = { NULL, NULL, false };
@@ -158,7 +158,7 @@ static bool coco__fs_glob_plain(const char *glob, const char *s, const char *end
             star.g = ++g;
             star.s = s;
         } else if (s == end) {
-            return below ? *g != '\0' : *g == '\0';
+            return below ? *g != '\0' || star.s == end : *g == '\0';
         } else if (!coco__fs_glob_one(&g, &s, end)) {
             if (coco__fs_star_more(&star, end)) {
                 g = star.g;

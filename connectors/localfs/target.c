@@ -548,6 +548,7 @@ static coco_status coco__fs_act(coco_ctx *cx, const coco__fs_place *place, const
     *op = *plan;
     COCO_TRY(coco__fs_locate(cx, place, in->key, op->remove ? op->may_dir && !op->may_file : op->want.dir, op));
     if (place->durable) op->want.flags |= COCO__FS_DURABLE;
+    if (place->base) op->want.parents = false; /* the container's own action makes what is above it */
     if (!op->remove && !op->want.dir) {
         op->want.bytes = coco_copy(cx, op->want.bytes);
         if (!op->want.bytes.p) return COCO_ENOMEM;

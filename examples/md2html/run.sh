@@ -13,7 +13,7 @@ update() {
 }
 
 update '1. From nothing: every page is converted.'
-update '2. Nothing changed: nothing is run.'
+update '2. Nothing changed: no page is converted, and nothing is written.'
 printf '\nThis line was added by the demo.\n' >>"$work/docs/guide/first-steps.md"
 update '3. One page edited: that page is converted, and the index stays as it is.'
 printf '\nThe site is in %s/site: open index.html there.\n' "$work"

@@ -164,7 +164,8 @@ static void tell(void *quiet, const coco_event *e)
     case COCO_EV_HIT: printf("  skip   %s: unchanged\n", e->path); break;
     case COCO_EV_CALL_MISS: printf("  run      %s, called there: %s\n", e->function, e->detail); break;
     case COCO_EV_CALL_HIT: printf("  skip     %s, called there: its result is remembered\n", e->function); break;
-    case COCO_EV_GONE: printf("  gone   %s\n", e->path); break;
+    case COCO_EV_GONE: printf("  gone   %s: no longer mounted\n", e->path); break;
+    case COCO_EV_DELETED: printf("  forget %s\n", e->path); break;
     case COCO_EV_APPLIED: printf("  shelf  %s %s\n", did[e->action], e->state); break;
     case COCO_EV_FAILED: printf("  failed %s: %s\n", e->path, e->detail); break;
     default: break;
@@ -209,7 +210,7 @@ static coco_status tour(coco_env *env, coco_err *err)
     puts("0. The first run: nothing is remembered, so everything runs.");
     COCO_TRY(run(env, first, err));
 
-    puts("\n1. An input: ada's text is edited. Her card runs; the others are not even looked at.");
+    puts("\n1. An input: ada's text is edited. Her card runs, and only what comes out is replaced.");
     notes[0].text = "the engine weaves patterns";
     COCO_TRY(run(env, first, err));
 
