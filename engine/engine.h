@@ -403,6 +403,7 @@ COCO__IN void coco__ekey_make(coco__ekey *k, uint64_t space, const void *key, si
 COCO__IN uint64_t coco__ekey_space(const uint8_t *p, size_t n, size_t *skip); /* 0 if malformed */
 COCO__IN int coco__bytes_cmp(const void *a, size_t na, const void *b, size_t nb);
 
+struct coco__change;
 /* The value of a target state's entry. */
 typedef struct coco__state {
     bool container, user_managed, condemned; /* condemned: its delete waits for the end of the update */
@@ -411,6 +412,7 @@ typedef struct coco__state {
     size_t npossible;
     coco_str possible[8]; /* p NULL: absent */
 } coco__state;
+COCO__IN const coco__state *coco__old_of(const struct coco__change *c); /* never NULL */
 COCO__IN void coco__state_put(coco__buf *b, const coco__state *s, bool long_key);
 COCO__IN coco_status coco__state_get(coco_str ekey, coco_str value, coco__state *s);
 
@@ -429,7 +431,7 @@ typedef struct coco__change {
     coco_target *target;       /* NULL for the engine's own entries */
     coco_target *child;        /* of a container */
     coco_action *action;       /* NULL: none */
-    coco__state old;           /* possibilities used */
+    coco__state *old;          /* possibilities used; NULL: none */
     coco_str record;           /* new; p NULL: absent */
     coco_value *desired;       /* copied where a claim may have to be reconciled again */
     coco__place owner;         /* claimed from; segment.p NULL: nobody */

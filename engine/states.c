@@ -46,6 +46,13 @@ static int coco__str_cmp(coco_str a, coco_str b) { return coco__bytes_cmp(a.p, a
 
 enum { COCO__E_CONTAINER = 1, COCO__E_USER = 2, COCO__E_CONDEMNED = 4, COCO__E_LONG = 8 };
 
+COCO__IN const coco__state *coco__old_of(const coco__change *c)
+{
+    static const coco__state none;
+
+    return c->old ? c->old : &none;
+}
+
 COCO__IN void coco__state_put(coco__buf *b, const coco__state *s, bool long_key)
 {
     unsigned flags = (s->container ? COCO__E_CONTAINER : 0u) | (s->user_managed ? COCO__E_USER : 0u) |

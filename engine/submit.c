@@ -551,7 +551,7 @@ static coco_status coco__claim(coco__comp *c, coco__change *ch, const coco__txn 
     } else if (rc != COCO_ENOTFOUND) {
         return rc;
     }
-    if (c->claim_failed || (!ch->desired && !ch->moved) || coco__same_possible(&now, &ch->old)) return COCO_OK;
+    if (c->claim_failed || (!ch->desired && !ch->moved) || coco__same_possible(&now, coco__old_of(ch))) return COCO_OK;
     if (ch->user_managed) return COCO_OK;
     if (!ch->desired) return coco__edup(c, ch, coco__print_place(run, t, &from)); /* it came to be since the declaration */
     return coco__reclaim(c, ch, &now);

@@ -473,7 +473,7 @@ static void coco__possible_add(coco__state *s, coco_str record)
 /* Fills in what precommit and commit record. c->old and c->record are set. */
 static coco_status coco__change_records(coco__comp *comp, coco__change *c)
 {
-    coco__state before = c->old, after = { .container = c->container, .user_managed = c->user_managed, .key = c->key,
+    coco__state before = *coco__old_of(c), after = { .container = c->container, .user_managed = c->user_managed, .key = c->key,
                                            .counter = c->target->counter };
 
     before.container = c->container;
@@ -565,7 +565,7 @@ static coco_status coco__provider_renew(coco__run *run, coco_target *old, coco_t
 /* What the decision does to the container's content; c->child becomes its provider. */
 static coco_status coco__child_fate(coco_ctx *cx, coco__change *c, const coco_decision *d, coco_target *old, coco_target **child)
 {
-    bool anew = c->user_managed ? !old->stored : coco__any_absent(&c->old) || d->action.kind == COCO_INSERT || d->children == COCO_CHILDREN_DESTROYED;
+    bool anew = c->user_managed ? !old->stored : coco__any_absent(coco__old_of(c)) || d->action.kind == COCO_INSERT || d->children == COCO_CHILDREN_DESTROYED;
 
     *child = old;
     c->child_fate = COCO__CHILD_KEPT;
@@ -665,6 +665,16 @@ static coco_status coco__declare_find(coco_ctx *cx, coco__declaration *d)
     return coco__state_get(e->ekey, e->value, &d->old);
 }
 
+/* Keeps the possibilities with the component: they were read from a page that goes. */
+static coco_status coco__old_keep(coco__comp *comp, coco__change *c, const coco__state *old)
+{
+    if (!(c->old = coco__arena_copy(&comp->arena, old, sizeof *old))) return COCO_ENOMEM;
+    for (size_t i = 0; i < old->npossible; i++)
+        if (old->possible[i].p && !(c->old->possible[i].p = coco__arena_copy(&comp->arena, old->possible[i].p, old->possible[i].n)))
+            return COCO_ENOMEM;
+    return COCO_OK;
+}
+
 /* Records the change of a declared state; copies what must outlive the page it was read from. */
 static coco_status coco__declare_change(coco_ctx *cx, coco__declaration *d, const coco_decision *decision, coco__change **out)
 {
@@ -678,10 +688,7 @@ static coco_status coco__declare_change(coco_ctx *cx, coco__declaration *d, cons
     c->was = d->was;
     c->claimed = !d->was;
     c->owner = d->owner;
-    c->old = d->old;
-    for (size_t i = 0; i < c->old.npossible; i++)
-        if (c->old.possible[i].p && !(c->old.possible[i].p = coco__arena_copy(&comp->arena, c->old.possible[i].p, c->old.possible[i].n)))
-            return COCO_ENOMEM;
+    if (d->was || d->old.npossible) COCO_TRY(coco__old_keep(comp, c, &d->old));
     c->key = (coco_str){ d->full.n > COCO__CUT ? coco__arena_copy(&comp->arena, d->full.p, d->full.n) : NULL, d->full.n };
     if (!c->key.p) {
         if (d->full.n > COCO__CUT) return COCO_ENOMEM;
@@ -692,8 +699,8 @@ static coco_status coco__declare_change(coco_ctx *cx, coco__declaration *d, cons
         COCO_TRY(coco__value_copy(&comp->arena, d->key, &c->action->key));
     } else if (c->user_managed) {
         c->record = (coco_str){ "", 0 };
-    } else if (c->old.npossible) {
-        c->record = c->old.possible[0];
+    } else if (c->old && c->old->npossible) {
+        c->record = c->old->possible[0];
     }
     if (d->owner.segment.p) {
         if (!(c->desired = coco__arena_alloc(&comp->arena, sizeof *c->desired))) return COCO_ENOMEM;
@@ -917,9 +924,9 @@ COCO__IN coco_status coco__declare_gone(coco__comp *comp, const coco__entry *e, 
     if (s.condemned && mode == COCO__DEL_CONDEMN) return COCO_OK; /* as recorded */
     COCO_TRY(coco__gone_change(comp, e, &c));
     c->target = t;
-    c->old = s;
+    COCO_TRY(coco__old_keep(comp, c, &s));
     c->key = s.key.n > COCO__CUT ? s.key : (coco_str){ c->ekey.p + (c->ekey.n - s.key.n), s.key.n };
-    c->old.key = c->key;
+    c->old->key = c->key;
     c->container = s.container;
     if (s.container && mode == COCO__DEL_CONDEMN && !s.user_managed) {
         s.condemned = true;
@@ -940,7 +947,7 @@ COCO__IN coco_status coco__reclaim(coco__comp *comp, coco__change *c, const coco
     coco_decision decision;
     coco_change in = { .desired = c->desired, .possible = now->possible, .npossible = now->npossible };
 
-    c->old = *now;
+    COCO_TRY(coco__old_keep(comp, c, now));
     in.may_be_missing = comp->run->full || coco__any_absent(now) || now->counter != c->target->counter;
     COCO_TRY(coco__key_get(&r, &comp->arena, &in.key));
     COCO_TRY(coco__reconcile(&cx, c->target, &in, &decision));
