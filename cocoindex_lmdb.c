@@ -62,8 +62,5 @@
 
 /* The command line. */
 #ifndef COCO_NO_CLI
-#include "engine/progress.c"
-#include "engine/cli_args.c"
-#include "engine/cli_show.c"
 #include "engine/cli.c"
 #endif

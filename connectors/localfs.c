@@ -23,6 +23,7 @@
 #include "localfs/glob.c"    /* UTF-8, globs, path operations */
 #include "localfs/file.c"    /* bases, files, reading, memo key and state */
 #include "localfs/text.c"    /* decoding */
+#include "localfs/overlap.c" /* what is both listed and written to */
 #include "localfs/walk.c"    /* the source */
 #include "localfs/target.c"  /* the target's handler and sink */
 #include "localfs/declare.c" /* declaring what it should hold */

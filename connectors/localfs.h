@@ -96,9 +96,10 @@ typedef struct coco_walk_opts {
 /* The files below base, at any depth, as items for coco_mount_each: the key is the relative path with `/`, a text;
  * the value a coco_file. In byte order of the paths, as a stream. Never gives `.coco-*`, the temporary names of the
  * target. A file or directory that can't be listed or whose name isn't UTF-8 is an unreadable item: what is recorded
- * there stays, the rest goes on. opts may be NULL. Returns NULL with the error kept in cx: COCO_ENOTFOUND,
- * COCO_EACCESS or COCO_EIO for the base directory, COCO_EINVAL for a malformed glob, COCO_ETYPE where base is neither
- * a text nor a context key. */
+ * there stays, the rest goes on. A directory that the same app has as a target is left out, with a notice, if it is
+ * mounted before; the base itself never is. opts may be NULL. What is wrong is the first answer of the source, so that
+ * whatever uses it fails: COCO_ENOTFOUND, COCO_EACCESS or COCO_EIO for the base directory, COCO_EINVAL for a malformed
+ * glob, COCO_ETYPE where base is neither a text nor a context key. NULL: out of memory (the error is kept). */
 coco_source *coco_walk_dir(coco_ctx *cx, coco_value base, const coco_walk_opts *opts);
 
 /* Opens a file by its path below base (an absolute path stands for itself) as an input of the running call: a change
@@ -173,7 +174,8 @@ typedef struct coco_file_opts {
 
 /* Declares base as a directory of this app, in a component of its own, and makes it: usable everywhere when it
  * returns. The _with forms take options, which may be NULL. Errors: COCO_EDUP (mounted twice), COCO_ENOTFOUND,
- * COCO_EACCESS, COCO_EFULL, COCO_EFAIL (a file is in the way). */
+ * COCO_EACCESS, COCO_EFULL, COCO_EFAIL (a file is in the way), COCO_EINVAL (below a directory that coco_walk_dir has
+ * listed in this update: mount it before, so that its content isn't taken for input). */
 coco_status coco_mount_dir(coco_ctx *cx, coco_value base, coco_dir **dir);
 coco_status coco_mount_dir_with(coco_ctx *cx, coco_value base, const coco_dir_opts *opts, coco_dir **dir);
 

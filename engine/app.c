@@ -258,10 +258,11 @@ const char *coco_app_param(coco_app *app, const char *name)
 
 /* ---- A run ---- */
 
-static coco__table *const *coco__run_tables(coco__run *run, coco__table *list[14])
+static coco__table *const *coco__run_tables(coco__run *run, coco__table *list[15])
 {
     coco__table *all[] = { &run->names, &run->deps, &run->depsets, &run->depsets_by_id, &run->targets, &run->target_places, &run->titles,
-                           &run->memos, &run->moved, &run->moved_states, &run->claims, &run->tomb_places, &run->memory, NULL };
+                           &run->memos, &run->moved, &run->moved_states, &run->claims, &run->in_flight, &run->tomb_places,
+                           &run->memory, NULL };
 
     memcpy(list, all, sizeof all);
     return list;
@@ -289,7 +290,7 @@ static coco_status coco__run_load(coco__run *run, coco_err *err)
 
 static coco_status coco__run_init(coco__run *run, coco_app *app, const coco_update_opts *opts, coco_err *err)
 {
-    coco__table *tables[14];
+    coco__table *tables[15];
 
     memset(run, 0, sizeof *run);
     run->app = app;
@@ -326,7 +327,7 @@ static coco_status coco__run_init(coco__run *run, coco_app *app, const coco_upda
 
 static void coco__run_free(coco__run *run)
 {
-    coco__table *tables[14];
+    coco__table *tables[15];
 
     coco__memos_written(run);
     run->ending = true;
@@ -347,12 +348,17 @@ static void coco__run_free(coco__run *run)
 
 /* ---- The end of a run: memos nobody lists, totals, durability ---- */
 
+static bool coco__sweeps(const coco__run *run)
+{
+    return run->nfailed == 0 && run->root_status == COCO_OK && !run->only.p && !run->guard && coco__stopped(run) == COCO_OK;
+}
+
 static coco_status coco__end_body(void *self, coco__txn *t)
 {
     coco__run *run = self;
 
     run->dirty_sets = NULL;
-    if (run->nfailed == 0 && !run->only.p && !run->guard) COCO_TRY(coco__memos_sweep(run, t));
+    if (coco__sweeps(run)) COCO_TRY(coco__memos_sweep(run, t));
     COCO_TRY(coco__depsets_write(run, t));
     COCO_TRY(coco__run_record(run, t));
     return coco__meta_put(t, &run->meta);
@@ -390,7 +396,7 @@ static coco_status coco__run_end(coco__run *run)
 {
     coco__writer w = { coco__end_body, coco__end_undo, run, true };
     bool ids = run->meta.next_int_id != run->meta_stored.next_int_id;
-    bool idle = run->nfailed == 0 && !run->only.p && coco__idle_memos(run);
+    bool idle = coco__sweeps(run) && coco__idle_memos(run);
 
     if (run->preview || run->fatal.code) return run->fatal.code;
     if ((run->wrote && coco__totals_differ(run)) || ids || idle) {
@@ -404,9 +410,14 @@ static coco_status coco__run_end(coco__run *run)
 
 /* ---- Updating ---- */
 
+typedef struct coco__result_memory {
+    coco__arena arena;
+    coco__mem mem; /* a result may be freed after its environment was closed */
+} coco__result_memory;
+
 static coco_status coco__result_fill(coco__run *run, coco_value value, coco_result *out)
 {
-    const coco__mem *mem = run->mem;
+    coco__result_memory *m;
     coco__arena *a;
     size_t i = 0;
 
@@ -418,9 +429,10 @@ static coco_status coco__result_fill(coco__run *run, coco_value value, coco_resu
     out->seconds = (double)(coco__monotonic_ns() - run->start_ns) / 1e9;
     out->saved_seconds = (double)run->saved_ns / 1e9;
     out->saved_units = run->saved_units;
-    if (!(a = coco__zalloc(mem, sizeof *a))) return COCO_ENOMEM;
-    coco__arena_init(a, mem);
-    out->memory = a;
+    if (!(m = coco__zalloc(run->mem, sizeof *m))) return COCO_ENOMEM;
+    m->mem = *run->mem;
+    coco__arena_init(a = &m->arena, &m->mem);
+    out->memory = m;
     out->failed = coco__arena_zalloc(a, (run->nfailed_paths + 1) * sizeof(char *));
     if (!out->failed) return COCO_ENOMEM;
     for (coco__failed_path *p = run->failed; p; p = p->next)
@@ -431,12 +443,12 @@ static coco_status coco__result_fill(coco__run *run, coco_value value, coco_resu
 
 void coco_result_free(coco_result *result)
 {
-    coco__arena *a = result ? result->memory : NULL;
+    coco__result_memory *m = result ? result->memory : NULL;
 
-    if (!a) return;
-    const coco__mem *mem = a->mem;
-    coco__arena_free(a);
-    coco__free(mem, a);
+    if (!m) return;
+    const coco__mem mem = m->mem;
+    coco__arena_free(&m->arena);
+    coco__free(&mem, m);
     memset(result, 0, sizeof *result);
 }
 
@@ -466,7 +478,7 @@ static coco_status coco__update_run(coco__run *run, coco_result *result, coco_er
     rc = coco__run_root(run, &value);
     coco_status root = run->root_status;
     if (rc == COCO_OK) rc = coco__drain(run);
-    if (rc == COCO_OK && root == COCO_OK && coco__stopped(run) == COCO_OK && !run->fatal.code && !run->only.p) rc = coco__tombs_work(run);
+    if (rc == COCO_OK && root == COCO_OK && coco__stopped(run) == COCO_OK && !run->fatal.code) rc = coco__tombs_work(run);
     if (rc == COCO_OK && run->deferred) rc = coco__apply_deferred(run);
     if (rc == COCO_OK && !run->fatal.code && run->moves) rc = coco__moves_check(run);
     if (rc != COCO_OK && !run->fatal.code)
@@ -527,8 +539,12 @@ static coco_status coco__drop_state(coco_app *app, coco__run *run, coco_err *err
     run->reader = NULL;
     mdb_env_set_flags(app->env->mdb, MDB_NOMETASYNC, 0);
     rc = mdb_txn_begin(app->env->mdb, NULL, 0, &txn);
-    if (rc == 0 && (rc = mdb_drop(txn, app->dbi, 1)) != 0) mdb_txn_abort(txn);
-    else if (rc == 0) rc = mdb_txn_commit(txn);
+    if (rc == 0) {
+        coco__dbi_lock();
+        if ((rc = mdb_drop(txn, app->dbi, 1)) != 0) mdb_txn_abort(txn);
+        else rc = mdb_txn_commit(txn);
+        coco__dbi_unlock();
+    }
     if (rc) return coco__mdb_error(err, rc, app->env, "drop");
     app->has_dbi = false;
     return COCO_OK;

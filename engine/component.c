@@ -202,6 +202,7 @@ COCO__IN void coco__comp_free(coco__comp *c)
 {
     coco__run *run = c->run;
 
+    if (c->flight.p) coco__table_remove(&run->in_flight, c->flight.p, c->flight.n);
     coco__owned_free(&c->owned);
     coco__table_free(&c->node.kids);
     if (c->ordinals.mem) coco__table_free(&c->ordinals);
@@ -345,7 +346,7 @@ static coco_status coco__decide(coco_ctx *cx, coco__comp *c, coco_args args, boo
     coco__hit_restamp(c, states, set);
     if (!c->parent || !c->memo_above) return COCO_OK;
     COCO_TRY(coco__deps_merge(c->run, &cx->deps, set->v, set->n, true));
-    return coco__states_tracked(cx, c->rec.states, &cx->tracked);
+    return coco__states_tracked(cx, states, &cx->tracked);
 }
 
 static coco_status coco__stored_result(coco_ctx *cx, const coco__comp *c, coco_value *value)
@@ -496,6 +497,7 @@ static void coco__comp_frame(coco_ctx *frame, coco__comp *c, coco_ctx *caller)
     frame->arena = frame->home = &c->arena;
     frame->scope = NULL;
     frame->memo_depth = 0;
+    frame->memo = NULL;
 }
 
 static void coco__started(coco__comp *c)
@@ -510,6 +512,16 @@ static void coco__started(coco__comp *c)
     coco__buf_free(&why);
 }
 
+/* From now on others may claim what the component has recorded. */
+static bool coco__flight_begin(coco__comp *c)
+{
+    coco__dbkey k;
+
+    coco__place_key(&k, COCO__COMPONENT, &c->at);
+    c->flight = (coco_str){ coco__arena_copy(&c->arena, k.b, k.n), k.n };
+    return c->flight.p && coco__table_put(&c->run->in_flight, c->flight.p, k.n, c);
+}
+
 /* Runs the function, and prepares what is to be recorded. */
 static coco_status coco__run_function(coco__comp *c, coco_ctx *frame, coco_args args)
 {
@@ -517,6 +529,7 @@ static coco_status coco__run_function(coco__comp *c, coco_ctx *frame, coco_args 
     coco_status rc;
 
     coco__owned_init(&c->owned, c->run, &c->arena, &c->rec);
+    if (c->rec.nstates && !coco__flight_begin(c)) return coco__oom(frame);
     coco__started(c);
     rc = coco__call_frame(frame, frame->up, c->fn, args);
     c->fresh.ns = coco__monotonic_ns() - begun;
@@ -606,8 +619,7 @@ static void coco__comp_go(coco_ctx *cx, coco__comp *c, const coco__mount_call *m
     bool waits = false;
 
     coco__comp_frame(&frame, c, cx);
-    if (c->above) c->why.reason = COCO__WHY_NOMEMO;
-    else rc = coco__decide(&frame, c, m->args, &waits);
+    rc = coco__decide(&frame, c, m->args, &waits);
     if (rc == COCO_OK && waits) {
         coco__frame_end(&frame, NULL);
         coco__waiting_failure(c);
@@ -615,6 +627,7 @@ static void coco__comp_go(coco_ctx *cx, coco__comp *c, const coco__mount_call *m
     }
     if (rc == COCO_OK && c->why.reason == 0) {
         c->hit = true;
+        c->run->reached |= coco__only_side(c->run, c) == 1; /* it answers for --only's PATH */
         coco__count_hit(c);
         if (m->value) rc = coco__stored_result(cx, c, m->value);
     } else if (rc == COCO_OK) {
@@ -649,9 +662,11 @@ COCO__IN coco_status coco__mount_child(coco_ctx *cx, coco__comp *c, const coco__
         return coco__oom(cx);
     }
     c->at = (coco__place){ coco__node_id(m->up), c->node.segment };
-    side = m->kind == COCO_MOUNT_USE && parent->above ? 2 : coco__only_side(c->run, c);
+    side = coco__only_side(c->run, c);
+    if (m->kind == COCO_MOUNT_USE) side = 2; /* its value is wanted */
     c->above = side == 1;
     if (side == 0) {
+        parent->failed_below = true; /* a memo would stand for what wasn't looked at */
         coco__comp_free(c);
         return COCO_OK;
     }
@@ -690,7 +705,7 @@ COCO__IN coco_status coco__make_room(coco_ctx *cx)
     size_t bytes = run->app->config.max_inflight_bytes ? run->app->config.max_inflight_bytes : (size_t)256 << 20;
 
     if (run->nopen + run->napplied < max && run->inflight_bytes < bytes && run->nqueued_memos < 4096 && run->queued_bytes < bytes / 8 &&
-        (run->nopen + run->napplied == 0 || coco__monotonic_ns() - run->round_ns < 500000000u))
+        (run->nopen + run->napplied + run->nqueued_memos == 0 || coco__monotonic_ns() - run->round_ns < 500000000u))
         return COCO_OK;
     coco_status rc = coco__flush(run, true);
     return rc == COCO_OK ? rc : coco_fail(cx, rc, "%s", run->fatal.msg);
@@ -774,7 +789,7 @@ static coco_status coco__target_call(coco_ctx *cx, const coco_value *args)
 static coco_fn coco__target_fn = { .name = "target", .call = coco__target_call, .nparams = 1, .logic_tracking = COCO_LOGIC_NONE };
 COCO_AT_START(coco__target) { coco_register(&coco__target_fn); }
 
-/* The path elements that name a target: @handler, its key if it has one, then the keys of the containers on the way down. */
+/* What names a target: @handler, its key if it has one, then the keys of the containers on the way down. */
 static coco_status coco__target_elements(coco_ctx *cx, const coco_target *t, coco_value *out, size_t *n)
 {
     coco__reader r = coco__reader_of(t->key.p, t->key.n);
@@ -797,16 +812,20 @@ coco_status coco_mount_target(coco_ctx *cx, coco_target *target, coco_value key,
                               coco_target **child)
 {
     coco__mounting m = { target, NULL, key, value, opts };
-    coco_value elements[34];
-    size_t n = 0;
+    coco_value elements[34], path[3];
+    size_t n = 0, at = 0;
+    const coco_target *top = target;
 
     *child = NULL;
     if (cx->kept) return cx->kept;
     if (!target) return coco_fail(cx, COCO_EINVAL, "mount_target of no target");
+    while (top->parent) top = top->parent;
+    COCO_TRY(coco__target_elements(cx, top, path, &at));
     COCO_TRY(coco__target_elements(cx, target, elements, &n));
     elements[n++] = key;
+    path[at] = n - at == 1 ? key : coco_list(elements + at, n - at); /* one element: the container above has a path of its own */
     coco_value arg = coco_object(&coco__mounting_class, &m);
-    COCO_TRY(coco_use_mount(cx, (coco_path){ elements, n }, &coco__target_fn, (coco_args){ &arg, 1 }, NULL));
+    COCO_TRY(coco_use_mount(cx, (coco_path){ path, at + 1 }, &coco__target_fn, (coco_args){ &arg, 1 }, NULL));
     *child = m.child;
     return COCO_OK;
 }

@@ -269,7 +269,7 @@ coco_status coco_return(coco_ctx *cx, coco_value v)
     coco_status rc;
 
     if (cx->kept) return cx->kept;
-    cx->arena = cx->home;
+    cx->arena = cx->up && cx->up->comp == cx->comp ? cx->up->arena : cx->home; /* of a call: into the caller's scratch, if any */
     rc = coco__result_copy(cx, v, &cx->result);
     cx->arena = scratch;
     return rc;
@@ -298,6 +298,7 @@ COCO__IN coco_status coco__frame_init(coco_ctx *frame, coco_ctx *caller, const c
     frame->up = caller;
     frame->fn = fn;
     frame->memo_depth = caller->memo_depth;
+    frame->memo = caller->memo;
     frame->scope = caller->scope;
     frame->catches = caller->catches;
     coco__buf_init(&frame->uses, caller->run->mem);
@@ -338,7 +339,6 @@ static void coco__source_end(coco_source *src)
 static coco_status coco__frame_merge(coco_ctx *frame, coco_ctx *caller)
 {
     coco_status rc = COCO_OK;
-    coco__tracked **last = &caller->tracked;
 
     if (caller->memo_depth) {
         coco__buf_put(&caller->uses, frame->uses.p, frame->uses.n);
@@ -351,9 +351,7 @@ static coco_status coco__frame_merge(coco_ctx *frame, coco_ctx *caller)
     if (!coco__records(caller)) return rc;
     if (rc == COCO_OK)
         rc = coco__deps_merge(frame->run, &caller->deps, frame->deps.v, frame->deps.n, !caller->fn || caller->fn->logic_tracking == COCO_LOGIC_FULL);
-    while (*last) last = &(*last)->next;
-    *last = frame->tracked;
-    return rc;
+    return rc == COCO_OK ? coco__tracked_pass(frame, caller) : rc;
 }
 
 COCO__IN coco_status coco__frame_end(coco_ctx *frame, coco_ctx *caller)
@@ -520,7 +518,7 @@ coco_value coco_context(coco_ctx *cx, const coco_key *key)
     if (p->detect && coco__deps_add(cx->run, &cx->deps, COCO__D_CONTEXT, coco_str_of(p->name), p->fp) != COCO_OK)
         coco__keep(cx, coco__oom(cx), NULL);
     if (p->value.kind == COCO_OBJECT && p->value.as.s.p.cls->memo_state && (t = coco__home_alloc(cx, sizeof *t)) != NULL) {
-        *t = (coco__tracked){ cx->tracked, p->value.as.s.p.cls, p->value.as.s.u.object, coco_str_of(p->name), true };
+        *t = (coco__tracked){ cx->tracked, p->value.as.s.p.cls, p->value.as.s.u.object, coco_str_of(p->name), true, { 0 } };
         cx->tracked = t;
     }
     return p->value;
@@ -579,7 +577,7 @@ coco_status coco_track(coco_ctx *cx, const coco_class *cls, void *object)
     rc = coco__value_put(&b, key, COCO__STORED);
     t = rc == COCO_OK && !b.failed ? coco__home_alloc(cx, sizeof *t) : NULL;
     if (t) {
-        *t = (coco__tracked){ cx->tracked, cls, NULL, { coco__arena_copy(cx->home, b.p, b.n), b.n }, false };
+        *t = (coco__tracked){ cx->tracked, cls, NULL, { coco__arena_copy(cx->home, b.p, b.n), b.n }, false, { 0 } };
         if (cx->arena == cx->home) t->object = object; /* else the object is gone with the scratch: it is opened again */
         cx->tracked = t;
     }
@@ -634,7 +632,9 @@ COCO__IN coco_status coco__iterate_check(coco_ctx *cx, const coco_source *src)
     if (cx->kept) return cx->kept;
     if (!src) return cx->said ? cx->said : coco_fail(cx, COCO_EINVAL, "no source"); /* its maker has said why */
     if (!cx->comp) return coco_fail(cx, COCO_EINVAL, "a source can be iterated only inside a component");
-    if (!cx->memo_depth && !cx->comp->fn->memo) return coco_checkpoint(cx);
+    bool memo = cx->memo_depth != 0;
+    for (const coco__comp *c = cx->comp; c && !memo; c = c->parent) memo = c->fn->memo;
+    if (!memo) return coco_checkpoint(cx);
     cx->uncacheable = true;
     return coco_fail(cx, COCO_EMEMO, "a memoized function can't iterate over a source: it would never see new items");
 }

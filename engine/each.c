@@ -246,15 +246,20 @@ static coco_status coco__each_mount(coco__each *e, coco__comp *c, coco_value val
 static int coco__each_item(coco__each *e)
 {
     coco__comp *c = coco__comp_new(e->cx->run);
-    coco_ctx item = *e->cx;
+    coco_ctx item;
     coco_value key = coco_null(), value = coco_null();
     coco_status rc = coco_checkpoint(e->cx);
 
     if (!c) return coco__oom(e->cx);
+    coco__frame_init(&item, e->cx, e->cx->fn);
     item.arena = item.home = &c->arena;
-    item.message = NULL;
-    item.marks = NULL;
     if (rc == COCO_OK) rc = e->src->next(e->src, &item, &key, &value);
+    if (rc == 1 && item.kept) rc = item.kept;
+    if (rc == COCO_EUNREAD && (rc = coco__each_unread(e, &item, key, value)) == COCO_OK) rc = 2;
+    else if (rc < 0 && rc != COCO_ESTOP) coco_fail(e->cx, rc, "%s", item.message ? item.message : coco_status_text(rc));
+    item.said = COCO_OK; /* the message ends with the item */
+    coco_status ended = coco__frame_end(&item, e->cx);
+    if (rc >= 0 && ended != COCO_OK) rc = ended;
     if (rc == 1) {
         e->segment.n = 0;
         rc = coco__key_put(&e->segment, key);
@@ -262,14 +267,9 @@ static int coco__each_item(coco__each *e)
         else if (e->segment.failed) rc = coco__oom(e->cx);
         else if ((rc = coco__each_mount(e, c, value)) == COCO_OK) return 1;
         else return rc;
-    } else if (rc == COCO_EUNREAD) {
-        rc = coco__each_unread(e, &item, key, value);
-        if (rc == COCO_OK) rc = 1;
-    } else if (rc < 0 && rc != COCO_ESTOP) {
-        coco_fail(e->cx, rc, "%s", item.message ? item.message : coco_status_text(rc));
     }
     coco__comp_free(c);
-    return rc;
+    return rc == 2 ? 1 : rc;
 }
 
 /* After the last item: whatever is recorded and didn't come. */
@@ -320,6 +320,7 @@ static coco_status coco__each_begin(coco__each *e, coco_path path)
 coco_status coco_mount_each(coco_ctx *cx, coco_path path, const coco_fn *fn, coco_source *src, coco_args args)
 {
     coco__each e = { .cx = cx, .src = src, .fn = fn, .args = args, .first = true };
+    coco__tomb *gone = cx->comp ? cx->comp->gone : NULL;
     coco_status rc;
     int got = 1;
 
@@ -336,6 +337,7 @@ coco_status coco_mount_each(coco_ctx *cx, coco_path path, const coco_fn *fn, coc
     if (e.node && rc != COCO_OK) e.node->incomplete = true;
     if (rc == COCO_OK && e.reading && !src->ordered) rc = coco__each_advance(&e);
     if (rc == COCO_OK) rc = coco__each_rest(&e);
+    if (cx->comp && rc != COCO_OK) cx->comp->gone = gone; /* what the walk has passed over isn't gone either */
     coco__source_close(src);
     if (e.stream.run) coco__stream_close(&e.stream);
     if (cx->comp) {
@@ -355,13 +357,12 @@ COCO__IN coco_status coco__own(coco__comp *c, uint64_t space, coco_str key, coco
     coco__change *ch;
     coco__entry *e;
 
-    if (c->above) return COCO_OK;
     coco__ekey_make(&k, space, key.p, key.n);
     coco_str ekey = { (char *)k.b, k.n };
     ch = coco__owned_changed(&c->owned, ekey);
     if (!ch) {
         COCO_TRY(coco__owned_find(&c->owned, ekey, &e));
-        if (e && was) *was = (coco_str){ coco__arena_copy(&c->arena, e->value.p, e->value.n), e->value.n };
+        if (e && was && !(space == COCO__S_STATE && c->run->full)) *was = (coco_str){ coco__arena_copy(&c->arena, e->value.p, e->value.n), e->value.n };
         bool same = e && value.p && coco__bytes_cmp(e->value.p, e->value.n, value.p, value.n) == 0;
         if (e) coco__owned_mark(&c->owned);
         if (same || (!e && !value.p)) return COCO_OK;
@@ -404,7 +405,7 @@ static coco_status coco__state_access(coco_ctx *cx, coco_value key, coco_value v
     coco__buf_init(&v, cx->run->mem);
     rc = coco__state_check(cx, key, &k);
     coco_str name = { (char *)k.p, k.n };
-    if (rc == COCO_OK && !set && !cx->run->full) rc = coco__own(cx->comp, COCO__S_STATE, name, (coco_str){ 0 }, was);
+    if (rc == COCO_OK && !set) rc = coco__own(cx->comp, COCO__S_STATE, name, (coco_str){ 0 }, was);
     if (rc == COCO_OK && !was->p) {
         rc = coco__value_put(&v, value, COCO__STORED);
         if (rc != COCO_OK) coco_fail(cx, rc, "a state can't hold an object");
@@ -461,7 +462,9 @@ static coco_status coco__id_key(coco_ctx *cx, uint8_t kind, coco_value dep, bool
 
     if (cx->kept) return cx->kept;
     if (!cx->comp) return coco_fail(cx, COCO_EINVAL, "an id belongs to a component");
-    coco__buf_byte(b, kind);
+    /* A memoized call counts for itself: whether it runs or hits, the others get the same ordinals. */
+    coco__buf_byte(b, next && cx->memo ? (uint8_t)(kind - 'a' + 'A') : kind);
+    if (next && cx->memo) coco__buf_put(b, cx->memo, COCO__FP);
     rc = coco__value_put(b, dep, COCO__CANONICAL);
     if (rc != COCO_OK) return coco_fail(cx, rc, "the dep of an id can't hold an object");
     if (b->failed) return coco__oom(cx);
@@ -524,6 +527,7 @@ static coco_status coco__uuid(coco_ctx *cx, coco_value dep, bool next, uint8_t u
         uuid[6] = (uint8_t)((uuid[6] & 0x0f) | 0x80);
         uuid[8] = (uint8_t)((uuid[8] & 0x3f) | 0x80);
         if (path.failed) rc = coco__oom(cx);
+        if (cx->memo_depth) cx->owned = true;
     }
     coco__buf_free(&k);
     coco__buf_free(&path);

@@ -18,7 +18,7 @@
 #ifdef COCO__SEPARATE
 #define COCO__IN
 #else
-#define COCO__IN static
+#define COCO__IN static COCO__UNUSED /* what serves an option, or tests alone, is no warning in a host's build */
 #endif
 
 /* ==== base.c: allocation gate, arena, byte buffer, reader, tables, log ===================================================== */
@@ -153,7 +153,6 @@ COCO__IN coco_status coco__value_get(coco__reader *r, coco__arena *a, coco_value
 COCO__IN coco_status coco__value_copy(coco__arena *a, coco_value v, coco_value *out);   /* deep; objects by pointer */
 COCO__IN void coco__value_print(coco__buf *b, coco_value v);
 COCO__IN void coco__value_json(coco__buf *b, coco_value v); /* bytes as {"bytes":"hex"}-free hex text, NaN and infinities as null */
-COCO__IN void coco__json_text(coco__buf *b, const char *p, size_t n); /* quoted and escaped; invalid UTF-8 becomes U+FFFD */
 
 /* ==== key.c: stable keys, component paths, their printed form and its parser =============================================== */
 
@@ -255,6 +254,8 @@ struct coco_app {
 COCO__IN coco_status coco__mdb_error(coco_err *err, int rc, const coco_env *env, const char *what);
 COCO__IN coco_status coco__store_open(coco_env *env, coco_err *err);
 COCO__IN void coco__store_close(coco_env *env);
+COCO__IN void coco__dbi_lock(void); /* around opening and dropping a named database, inside the transaction */
+COCO__IN void coco__dbi_unlock(void);
 COCO__IN coco_status coco__store_app(coco_app *app, bool create, coco_err *err); /* opens its dbi; has_dbi false if there is none */
 COCO__IN coco_status coco__store_lock(coco_env *env, coco_err *err); /* the one updating process; COCO_EBUSY names the holder */
 COCO__IN void coco__store_unlock(coco_env *env);
@@ -263,7 +264,7 @@ COCO__IN unsigned coco__fork_generation(void);
 /* Database keys: a kind byte, big-endian 64-bit id, suffix. A suffix over COCO__CUT bytes becomes its first COCO__CUT bytes and
  * its fingerprint: the cut form, by which entries are ordered everywhere. */
 #ifdef COCO_SMALL
-#define COCO__CUT 12
+#define COCO__CUT 16 /* not below COCO__FP: keys that are fingerprints must stay whole */
 #define COCO__PAGE_BYTES 120
 #define COCO__INLINE_BYTES 80
 #define COCO__READ_AHEAD 3
@@ -448,6 +449,7 @@ typedef struct coco__page {
     coco_str label;     /* entry key it begins with at the latest; "" for the first */
     uint8_t *seen;      /* a bit an entry; NULL until loaded once */
     uint32_t n, nseen;  /* entries; seen ones */
+    coco_str pinned;    /* content that the bits stand for, where a claim has taken from it; p NULL: as stored */
 } coco__page;
 
 /* The decoded entries of one page or of a record's inline bytes. */
@@ -480,6 +482,8 @@ COCO__IN void coco__owned_free(coco__owned *o);
 /* Finds a recorded entry; *found NULL if there is none. Valid until the next call. seen_before: it was marked already. */
 COCO__IN coco_status coco__owned_find(coco__owned *o, coco_str ekey, coco__entry **found);
 COCO__IN bool coco__owned_mark(coco__owned *o); /* marks the entry found last as seen; false if it was */
+/* Was the recorded entry marked? It is about to be taken: what was read with it stays in sight as it is. */
+COCO__IN coco_status coco__owned_pin(coco__owned *o, coco_str ekey, bool *seen);
 COCO__IN coco__change *coco__owned_changed(coco__owned *o, coco_str ekey);
 COCO__IN coco__change *coco__owned_change(coco__owned *o, coco_str ekey); /* a new, zeroed change; ekey is copied; NULL: no memory */
 /* Calls fn for each recorded entry (unseen_only: that was not marked and has no change), in order. */
@@ -492,6 +496,9 @@ COCO__IN coco__change *coco__owned_cut(coco__owned *o, size_t n);
 /* One entry of any recorded component, through t; copied into a. value.p NULL: there is none. */
 COCO__IN coco_status coco__entry_get(const coco__txn *t, const coco__rec *rec, coco_str ekey, coco__arena *a, coco_str *value);
 COCO__IN coco_status coco__entry_remove(const coco__txn *t, coco__rec *rec, coco_str ekey, coco__buf *out);
+COCO__IN void coco__view_init(coco__view *v, const coco__mem *m);
+COCO__IN void coco__view_free(coco__view *v);
+COCO__IN coco_status coco__view_decode(coco__view *v, coco_str bytes); /* borrows bytes; COCO_ECORRUPT, COCO_ENOMEM */
 
 
 /* ==== logic.c: functions, context keys, parameters, logic fingerprints, dependency sets ==================================== */
@@ -566,15 +573,17 @@ typedef struct coco__tracked {
     void *object;
     coco_str key; /* stored encoding of its memo key; the name of a context value */
     bool context; /* a context value */
+    coco_str state; /* its memo state when it was used, where that is known; p NULL: it is asked for when the memo is made */
 } coco__tracked;
 
 /* The key of a call's arguments: their encoding, or its fingerprint where that is shorter. In cx's memory. */
 COCO__IN coco_status coco__argkey(coco_ctx *cx, const coco_fn *fn, coco_args args, coco_str *key);
 /* Memo states of arguments and tracked objects after a run; and their check: *valid, the states as they are now in *now. */
-COCO__IN coco_status coco__states_take(coco_ctx *cx, const coco_fn *fn, coco_args args, const coco__tracked *tracked, coco_str *states);
+COCO__IN coco_status coco__states_take(coco_ctx *cx, const coco_fn *fn, coco_args args, coco__tracked *tracked, coco_str *states);
 COCO__IN coco_status coco__states_check(coco_ctx *cx, const coco_fn *fn, coco_args args, coco_str stored, coco_str *now, coco__why *why);
-/* The tracked objects in stored states, reported upward on a hit. */
+/* The tracked objects in the states of a hit, reported upward; and those of a frame that ends, to its caller. */
 COCO__IN coco_status coco__states_tracked(coco_ctx *cx, coco_str states, coco__tracked **list);
+COCO__IN coco_status coco__tracked_pass(coco_ctx *frame, coco_ctx *caller);
 
 /* A function memo of the app that was computed in this run and isn't stored yet. */
 typedef struct coco__fresh {
@@ -628,7 +637,7 @@ COCO__IN coco_status coco__providers_count(struct coco__run *run, const coco__tx
 COCO__IN void coco__target_count(coco_target *target, int delta);
 COCO__IN coco_status coco__top_states(struct coco__run *run, coco_target *top, uint64_t *n);
 /* Turns a recorded entry into a change that deletes it; *skipped if it is void or waits for its container. */
-typedef enum coco__delete_mode { COCO__DEL_CONDEMN, COCO__DEL_CONTENT, COCO__DEL_CONTAINER } coco__delete_mode;
+typedef enum coco__delete_mode { COCO__DEL_CONDEMN, COCO__DEL_CONTENT, COCO__DEL_CONTAINER, COCO__DEL_VOID } coco__delete_mode;
 COCO__IN coco_status coco__declare_gone(struct coco__comp *comp, const coco__entry *e, coco__delete_mode mode);
 /* Reconciles a claim again with what its owner has now (at the precommit). */
 COCO__IN coco_status coco__reclaim(struct coco__comp *comp, coco__change *c, const coco__state *now);
@@ -688,6 +697,7 @@ typedef struct coco__run {
     coco__table names, deps, depsets, depsets_by_id, targets, target_places, titles, memos;
     coco__table moved, moved_states; /* old owners by record key; states by entry key */
     coco__table claims;              /* of the round being written */
+    coco__table in_flight;           /* record key to coco__comp with recorded states that runs or waits for its commit */
     coco__table memory;              /* coco_run_memory by tag */
     coco_str *name_list;     /* by id */
     uint64_t names_cap, names_stored;
@@ -705,6 +715,7 @@ typedef struct coco__run {
     struct coco__node *persisted;     /* in the transaction being written: to be undone if it fails */
     uint64_t totals[4];               /* as written last with the run */
     coco__tomb *tombs, *tombs_removed; /* removed: to be taken out of the store */
+    coco__tomb *tombs_loaded;          /* in tombs, the first that an earlier update left */
     coco__condemned *condemned;
     coco__table tomb_places;          /* place key to coco__tomb */
     coco__moved *moves;
@@ -734,6 +745,7 @@ COCO__IN coco_status coco__run_record(coco__run *run, const coco__txn *t); /* wr
 COCO__IN bool coco__totals_differ(const coco__run *run);
 COCO__IN coco_status coco__apply_deferred(coco__run *run); /* the last try of what sinks refused */
 COCO__IN void coco__queue(struct coco__comp *comp);  /* a component with changes: for the next round */
+COCO__IN void coco__round_begin(coco__run *run);     /* something is about to wait for a round: its time starts with the first */
 COCO__IN void coco__fail(struct coco__comp *comp, coco_status code, const char *message);
 COCO__IN void coco__fail_path(coco__run *run, const coco_failure *f, struct coco__catch *catches);
 COCO__IN void coco__done(struct coco__comp *comp);
@@ -756,6 +768,7 @@ COCO__IN coco_status coco__store_rec(coco__run *run, const coco__txn *t, const c
 COCO__IN coco_status coco__commit_change(struct coco__comp *c, coco__change *ch, const coco__txn *t, coco__rec *rec);
 COCO__IN coco_status coco__commit_set(struct coco__comp *c, const coco__rec *old, bool has_new);
 COCO__IN void coco__preview_apply(struct coco__comp *c);
+COCO__IN coco_status coco__mark_above(coco__run *run, const coco__txn *t, uint64_t parent, bool pending);
 COCO__IN coco_status coco__drop_record(coco__run *run, const coco__txn *t, const coco__place *at, const coco__rec *rec);
 
 /* ==== component.c: coco_ctx; call, mount, use_mount, mount_each, map, states, ids ========================================== */
@@ -787,6 +800,12 @@ typedef struct coco__catch {
     void *user;
 } coco__catch;
 
+typedef struct coco__used_failure { /* of a used component, as long as it isn't known whether the caller fails with it */
+    struct coco__used_failure *next;
+    coco_failure failure;
+    coco__catch *catches; /* handlers where it was mounted */
+} coco__used_failure;
+
 struct coco_handle {
     struct coco__comp *comp; /* NULL when done */
     coco__run *run;
@@ -814,6 +833,7 @@ typedef struct coco__comp {
     coco__depset *set;       /* of the fresh memo */
     coco__owned owned;
     coco__catch *catches;
+    coco__used_failure *used_failures;
     coco_handle *handle;
     size_t pending;          /* children not done */
     bool failed, failed_below, uncacheable, stopped;
@@ -823,7 +843,7 @@ typedef struct coco__comp {
     bool recheck;
     bool precommitted, ancestors_marked, marked;
     bool removed;            /* deleting: its record is gone */
-    bool condemns;           /* has states whose delete waits for the end: stays pending */
+    bool condemns;           /* it, or one below, has states whose delete waits for the end: stays pending */
     bool deleting, last_delete; /* delete pass; last: a leaf whose record goes with its states */
     bool recorded;           /* there is a record, rec */
     bool hit;                /* not run */
@@ -835,6 +855,7 @@ typedef struct coco__comp {
     coco__tomb *gone;        /* children to be entered as tombstones */
     uint64_t nstates_new, nstates_gone;
     coco_status code;        /* of its failure */
+    coco_str flight;         /* its key in the run's in_flight; p NULL: it isn't there */
     bool claim_failed;       /* another component has what it declares */
     char *claim_error;
     coco_status apply_code;  /* of the sink */
@@ -859,6 +880,7 @@ struct coco_ctx {
     coco__scope *scope;
     coco__catch *catches;
     unsigned memo_depth;   /* memoized calls around */
+    const uint8_t *memo;   /* key of the innermost of them */
     bool uncacheable;
     bool owned;            /* declared a state or asked for an id: the memo belongs to the component */
     coco__buf uses, declared; /* of memoized calls: fingerprints; entry keys as blobs */

@@ -1,12 +1,12 @@
 /* inspect.c - what is recorded: apps, components and their target states, from the database alone.
  *
- * Floor: above app; calls store and states, and memo and key to print. The tree is walked depth first in key order, in batches. A
- * batch reads at most COCO__LOOK_RECORDS records in one read transaction and prints what the visitor is to see into an arena;
- * then the transaction ends and the visitor is called. Invariants:
- *   - No transaction is open while the visitor runs, and none for longer than a batch: an update beside it, here or in another
- *     process, is never held up, and the pages that it frees are soon used again.
- *   - Between batches only keys are kept (levels, page): what was removed meanwhile is passed over, what came ahead is seen.
- *   - A damaged record ends nothing but the visit of its component: it is told at the end, by the component's path. */
+ * Floor: above app; calls store and states, and key and memo to print. The tree is walked depth first in key order, in
+ * batches: a batch reads at most COCO__LOOK_RECORDS records in one read transaction and prints what the visitor is to
+ * see into an arena; then the transaction ends and the visitor is called. Invariants:
+ *   - No transaction is open while the visitor runs, and none lasts longer than a batch: an update beside it, here or
+ *     in another process, isn't held up, and the pages that it frees are soon used again.
+ *   - Between batches only keys are kept: what was removed meanwhile is passed over, what came ahead is seen.
+ *   - A damaged record costs the visit of its component and of what is below it, no more; it is told at the end. */
 #include "engine.h"
 
 #ifdef COCO_SMALL
@@ -14,20 +14,12 @@
 #else
 #define COCO__LOOK_RECORDS 1000
 #endif
-#define COCO__LOOK_FACTS 64
 
 typedef struct coco__level { /* the children of one component or inner node */
     coco__dbkey from;        /* where the next one is sought */
     size_t npath;            /* length of the parent's printed path */
-    bool gone;               /* a tombstone stands on the parent or above */
+    bool gone;               /* a tombstone stands on the parent or above it */
 } coco__level;
-
-typedef struct coco__fact { /* a small record that many components refer to */
-    enum coco__kind kind;   /* name of a function, title of a provider, start of a run */
-    uint64_t id;
-    int64_t time;
-    char *text;             /* allocated; NULL: none */
-} coco__fact;
 
 typedef struct coco__seen { /* what the visitor is to be told */
     struct coco__seen *next;
@@ -36,35 +28,31 @@ typedef struct coco__seen { /* what the visitor is to be told */
 } coco__seen;
 
 typedef struct coco__look {
-    coco_app app;       /* stands for the one looked at, which needn't be open: environment, name and database only */
+    coco_app app;        /* stands for the one looked at, which needn't be open: environment, name and database alone */
     const coco_inspect_visitor *v;
-    size_t limit;       /* levels below the first component; 0: all */
-    coco__buf start;    /* encoded path of the first component */
-    int base;           /* its depth */
-    bool begun, ended;
-    MDB_txn *reader;    /* cached */
-    coco__txn t;        /* of the batch */
-    MDB_cursor *cur;    /* of the batch */
-    size_t left;        /* records until the snapshot is renewed */
-    coco__arena arena;  /* of the batch, and the component in progress */
-    coco__mark kept;    /* behind the component in progress */
+    size_t limit;        /* levels below the first component; 0: all */
+    coco__buf start;     /* encoded path of the first component */
+    int base;            /* its depth */
+    bool begun;
+    MDB_txn *reader;     /* cached */
+    coco__txn t;         /* of the batch, and … */
+    MDB_cursor *cur;     /* … its cursor */
+    size_t left;         /* records until the snapshot is renewed */
+    coco__arena arena;   /* of the batch */
+    coco__mark kept;     /* behind the component whose pages are being read */
     coco__seen *seen, **last;
-    coco__buf path;     /* printed, of the component being visited; empty for the root */
-    coco__level *levels;
+    coco__level *levels; /* from the first component's children down to where the walk is */
     size_t nlevels, cap;
-    coco_component_info *info; /* of the component being visited */
-    enum { COCO__LOOK_NEXT, COCO__LOOK_MEASURE, COCO__LOOK_STATES } phase; /* of a component with pages */
-    bool counted;       /* all entries of function memos have been seen */
-    coco__dbkey page;   /* where the phase goes on */
-    coco__view view;    /* of the entries being read */
-    coco__fact facts[COCO__LOOK_FACTS]; /* by id; another one takes the place */
-    coco_err said;      /* by the store */
-    coco_err damage;    /* the first damaged record */
+    coco__buf path;      /* printed, of the component being visited; empty for the root */
+    coco_component_info *info; /* of it, and … */
+    size_t bytes;        /* … of its record with key */
+    coco__dbkey page;    /* next page of its states; n 0: none to read */
+    coco__view view;     /* entries being read */
+    coco__buf text;      /* being printed */
+    coco_err said, damage; /* by the store; of the first damaged record */
 } coco__look;
 
-/* ---- Damage ---- */
-
-/* Takes a missing or damaged record for no record; the damage is told at the end. */
+/* Takes a missing or damaged record for none; the damage is told at the end. */
 static coco_status coco__look_forgive(coco__look *l, coco_status rc)
 {
     const char *what = l->said.code == COCO_ECORRUPT ? l->said.msg : coco_status_text(COCO_ECORRUPT);
@@ -76,53 +64,36 @@ static coco_status coco__look_forgive(coco__look *l, coco_status rc)
     return COCO_OK;
 }
 
-/* ---- Names, titles and runs ---- */
+/* ---- One component ---- */
 
-static coco_status coco__fact_title(const coco__txn *t, uint64_t id, coco_str *title)
+/* A record that components refer to by number; p NULL if there is none. */
+static coco_status coco__look_up(coco__look *l, enum coco__kind kind, uint64_t id, coco_str *p)
 {
     coco__dbkey k;
-    coco_str p;
 
-    coco__dbkey_id(&k, COCO__PROVIDER_ID, id, NULL, 0);
-    COCO_TRY(coco__get(t, &k, &p));
-    if (p.n < 8 || p.n >= COCO__KEY_MAX) return COCO_ECORRUPT;
-    coco__dbkey_raw(&k, COCO__PROVIDER, p.p, p.n);
-    COCO_TRY(coco__get(t, &k, &p));
+    *p = (coco_str){ 0 };
+    coco__dbkey_id(&k, kind, id, NULL, 0);
+    return coco__look_forgive(l, coco__get(&l->t, &k, p));
+}
+
+/* Title of a provider; p NULL: it is no more, and what was in it is void. */
+static coco_status coco__look_title(coco__look *l, uint64_t id, coco_str *title)
+{
+    coco__dbkey k;
+    coco_str at, p = { 0 };
+
+    *title = (coco_str){ 0 };
+    COCO_TRY(coco__look_up(l, COCO__PROVIDER_ID, id, &at));
+    if (at.n < 8 || at.n >= COCO__KEY_MAX) return COCO_OK;
+    coco__dbkey_raw(&k, COCO__PROVIDER, at.p, at.n);
+    COCO_TRY(coco__look_forgive(l, coco__get(&l->t, &k, &p)));
     coco__reader r = coco__reader_of(p.p, p.n);
-    if (coco__read_varint(&r) != id) return COCO_ENOTFOUND; /* another one has its place now */
+    if (!p.p || coco__read_varint(&r) != id) return COCO_OK; /* another one has its place */
     coco__read_varint(&r);
     coco__read_byte(&r);
     *title = coco__read_blob(&r);
-    return r.bad ? COCO_ECORRUPT : COCO_OK;
+    return r.bad ? coco__look_forgive(l, COCO_ECORRUPT) : COCO_OK;
 }
-
-/* *fact NULL: there is none, or it is damaged. Valid until the next call. */
-static coco_status coco__look_fact(coco__look *l, enum coco__kind kind, uint64_t id, const coco__fact **fact)
-{
-    const coco__mem *m = &l->app.env->mem;
-    coco__fact *f = &l->facts[(id * 3 + (uint64_t)kind) % COCO__LOOK_FACTS];
-    coco__dbkey k;
-    coco_str p = { 0 };
-    coco_status rc;
-
-    *fact = f;
-    if (f->text && f->kind == kind && f->id == id) return COCO_OK;
-    *fact = NULL;
-    coco__dbkey_id(&k, kind, id, NULL, 0);
-    rc = kind == COCO__PROVIDER ? coco__fact_title(&l->t, id, &p) : coco__get(&l->t, &k, &p);
-    if (rc != COCO_OK) return coco__look_forgive(l, rc);
-    coco__free(m, f->text);
-    *f = (coco__fact){ .kind = kind, .id = id, .text = coco__alloc(m, p.n + 1) };
-    if (!f->text) return COCO_ENOMEM;
-    if (p.n) memcpy(f->text, p.p, p.n);
-    f->text[p.n] = '\0';
-    coco__reader r = coco__reader_of(p.p, p.n);
-    if (kind == COCO__RUN) f->time = (int64_t)coco__read_varint(&r);
-    *fact = f;
-    return COCO_OK;
-}
-
-/* ---- What is told ---- */
 
 /* Puts the component being visited, or (not NULL) a state of it, on the list. */
 static coco_status coco__look_put(coco__look *l, const coco_state_info *state)
@@ -137,92 +108,76 @@ static coco_status coco__look_put(coco__look *l, const coco_state_info *state)
     return COCO_OK;
 }
 
-static coco_status coco__look_text(coco__look *l, const void *p, size_t n, const char **out)
+static coco_status coco__look_ran(coco__look *l, const coco__rec *rec, coco_component_info *i)
 {
-    *out = coco__arena_copy(&l->arena, p ? p : "", n);
-    return *out ? COCO_OK : COCO_ENOMEM;
-}
-
-static coco_status coco__look_buf(coco__look *l, coco__buf *b, const char **out)
-{
-    coco_status rc = b->failed ? COCO_ENOMEM : coco__look_text(l, b->p, b->n, out);
-
-    coco__buf_free(b);
-    return rc;
-}
-
-/* How the component ran last. */
-static coco_status coco__look_ran(coco__look *l, const coco__rec *rec)
-{
-    coco_component_info *i = l->info;
-    const coco__fact *fact;
-    coco__buf reason;
+    coco_str p;
 
     i->memo = rec->flags & COCO__R_MEMO;
     i->nstates = (size_t)rec->nstates;
     i->run = rec->run;
     i->version = rec->version;
     i->seconds = (double)rec->ns / 1e9;
-    COCO_TRY(coco__look_fact(l, COCO__RUN, rec->run, &fact));
-    i->time = fact ? fact->time : 0;
-    COCO_TRY(coco__look_fact(l, COCO__NAME, rec->fn, &fact));
-    COCO_TRY(coco__look_text(l, fact ? fact->text : NULL, fact ? strlen(fact->text) : 0, &i->function));
-    coco__buf_init(&reason, l->arena.mem);
-    coco__why_print(&reason, (coco__why){ (coco__reason)rec->reason, rec->detail });
-    return coco__look_buf(l, &reason, &i->reason);
+    COCO_TRY(coco__look_up(l, COCO__RUN, rec->run, &p));
+    coco__reader r = coco__reader_of(p.p, p.n);
+    if (p.p) i->time = (int64_t)coco__read_varint(&r);
+    COCO_TRY(coco__look_up(l, COCO__NAME, rec->fn, &p));
+    i->function = coco__arena_copy(&l->arena, p.p, p.n);
+    l->text.n = 0;
+    coco__why_print(&l->text, (coco__why){ (coco__reason)rec->reason, rec->detail });
+    i->reason = coco__arena_copy(&l->arena, l->text.p, l->text.n);
+    return i->function && i->reason && !l->text.failed ? COCO_OK : COCO_ENOMEM;
 }
 
-/* Begins the component at l->path; bytes of its record alone. */
-static coco_status coco__look_info(coco__look *l, const coco__rec *rec, size_t bytes, bool gone)
+static coco_status coco__look_info(coco__look *l, const coco__rec *rec, bool gone)
 {
     coco_component_info *i = coco__arena_zalloc(&l->arena, sizeof *i);
+    const char *path = l->path.n ? coco__buf_cstr(&l->path) : "/";
 
-    if (!i || l->path.failed) return COCO_ENOMEM;
+    if (!i || l->path.failed || !(i->path = coco__arena_copy(&l->arena, path, strlen(path)))) return COCO_ENOMEM;
     l->info = i;
     i->depth = l->base + (int)l->nlevels;
-    i->bytes = bytes;
     i->pending = rec->flags & COCO__R_PENDING;
     i->tombstone = gone;
-    COCO_TRY(coco__look_text(l, l->path.n ? l->path.p : (const void *)"/", l->path.n ? l->path.n : 1, &i->path));
-    if (rec->source.n) COCO_TRY(coco__look_text(l, rec->source.p, rec->source.n, &i->source));
-    if (rec->flags & COCO__R_COMPONENT) COCO_TRY(coco__look_ran(l, rec));
+    i->bytes = l->bytes;
+    if (rec->source.n && !(i->source = coco__arena_copy(&l->arena, rec->source.p, rec->source.n))) return COCO_ENOMEM;
+    if (rec->flags & COCO__R_COMPONENT) COCO_TRY(coco__look_ran(l, rec, i));
     l->kept = coco__arena_mark(&l->arena);
     return COCO_OK;
 }
 
-/* ---- Entries ---- */
+/* ---- Its entries ---- */
 
-/* Function memos come first: behind the last of them nothing is left to count. */
-static void coco__look_count(coco__look *l)
+/* Counts function memos, which come first; false when the last has been seen. */
+static bool coco__look_count(coco__look *l)
 {
-    for (size_t j = 0; j < l->view.n && !l->counted; j++) {
+    for (size_t j = 0; j < l->view.n; j++, l->info->nmemos++) {
         coco_str ekey = l->view.entries[j].ekey;
 
-        if (coco__ekey_space((const uint8_t *)ekey.p, ekey.n, NULL) == COCO__S_USE) l->info->nmemos++;
-        else l->counted = true;
+        if (coco__ekey_space((const uint8_t *)ekey.p, ekey.n, NULL) != COCO__S_USE) return false;
     }
+    return true;
 }
 
 static coco_status coco__look_state(coco__look *l, const coco__entry *e)
 {
     uint64_t space = coco__ekey_space((const uint8_t *)e->ekey.p, e->ekey.n, NULL);
     coco_state_info info = { 0 };
-    const coco__fact *title;
     coco__state s;
-    coco__buf b;
+    coco_str title;
+    coco_status rc;
 
     if (space > 0 && space < COCO__S_FIRST_PROVIDER) return COCO_OK;
-    COCO_TRY(coco__look_forgive(l, coco__state_get(e->ekey, e->value, &s)));
-    if (s.npossible == 0) return COCO_OK; /* damaged */
-    COCO_TRY(coco__look_fact(l, COCO__PROVIDER, space, &title));
-    if (!title) return COCO_OK; /* void: the container it was in is no more */
+    if ((rc = coco__state_get(e->ekey, e->value, &s)) != COCO_OK) return coco__look_forgive(l, rc);
+    COCO_TRY(coco__look_title(l, space, &title));
+    if (!title.p) return COCO_OK;
     info.container = s.container;
-    info.in_flight = s.npossible > 1 || s.condemned;
+    info.in_flight = s.npossible != 1 || s.condemned;
     for (size_t j = 0; j < s.npossible; j++) info.bytes += s.possible[j].n;
-    coco__buf_init(&b, l->arena.mem);
-    coco__buf_printf(&b, "%s:", title->text);
-    coco__key_print(&b, s.key.p, s.key.n);
-    COCO_TRY(coco__look_buf(l, &b, &info.state));
+    l->text.n = 0;
+    coco__buf_put(&l->text, title.p, title.n);
+    coco__buf_byte(&l->text, ':');
+    coco__key_print(&l->text, s.key.p, s.key.n);
+    if (l->text.failed || !(info.state = coco__arena_copy(&l->arena, l->text.p, l->text.n))) return COCO_ENOMEM;
     return coco__look_put(l, &info);
 }
 
@@ -235,50 +190,55 @@ static coco_status coco__look_states(coco__look *l)
     return rc;
 }
 
-static coco_status coco__look_inline(coco__look *l, coco_str entries)
+/* Has the key found the kind and id of the one sought? */
+static bool coco__look_same(const MDB_val *found, const coco__dbkey *sought)
 {
-    l->counted = false;
-    COCO_TRY(coco__look_forgive(l, coco__view_decode(&l->view, entries)));
+    return found->mv_size >= 9 && memcmp(found->mv_data, sought->b, 9) == 0;
+}
+
+/* Goes over pages: to measure them and count function memos, all at once, as no more than the first few are decoded for
+ * that; or for the states, with pauses: then *end says whether it was the last. */
+static coco_status coco__look_pages(coco__look *l, bool measure, bool *end)
+{
+    MDB_val key = { l->page.n, l->page.b }, data;
+    bool counting = true;
+    int got = mdb_cursor_get(l->cur, &key, &data, MDB_SET_RANGE);
+
+    *end = true;
+    for (; got == 0 && coco__look_same(&key, &l->page); got = mdb_cursor_get(l->cur, &key, &data, MDB_NEXT)) {
+        coco_str bytes;
+        coco_status rc;
+        if (!measure && l->left == 0) {
+            memcpy(l->page.b, key.mv_data, l->page.n = key.mv_size);
+            *end = false;
+            return COCO_OK;
+        }
+        if (measure) l->info->bytes += key.mv_size + data.mv_size;
+        if (!counting) continue;
+        if ((rc = coco__check_payload(&l->t, &key, &data, &bytes)) == COCO_OK) rc = coco__view_decode(&l->view, bytes);
+        if (rc != COCO_OK) COCO_TRY(coco__look_forgive(l, rc));
+        else if (measure) counting = coco__look_count(l);
+        else COCO_TRY(coco__look_states(l));
+    }
+    return got == 0 || got == MDB_NOTFOUND ? COCO_OK : coco__mdb_error(&l->said, got, l->app.env, "read");
+}
+
+static coco_status coco__look_entries(coco__look *l, const coco__rec *rec)
+{
+    coco_status rc;
+    bool end;
+
+    if (rec->flags & COCO__R_PAGED) {
+        coco__dbkey_id(&l->page, COCO__PAGE, rec->id, NULL, 0);
+        COCO_TRY(coco__look_pages(l, true, &end));
+        if (!l->v->state) l->page.n = 0;
+        return coco__look_put(l, NULL);
+    }
+    if ((rc = coco__view_decode(&l->view, rec->entries)) != COCO_OK) l->view.n = 0;
+    COCO_TRY(coco__look_forgive(l, rc));
     coco__look_count(l);
     COCO_TRY(coco__look_put(l, NULL));
     return l->v->state ? coco__look_states(l) : COCO_OK;
-}
-
-static coco_status coco__look_page(coco__look *l, const MDB_val *key, const MDB_val *data)
-{
-    coco_str bytes = { 0 };
-    coco_status rc;
-
-    if (l->phase == COCO__LOOK_MEASURE) l->info->bytes += key->mv_size + data->mv_size;
-    if (l->phase == COCO__LOOK_MEASURE && l->counted) return COCO_OK;
-    rc = coco__check_payload(&l->t, key, data, &bytes);
-    if (rc == COCO_OK) rc = coco__view_decode(&l->view, bytes);
-    if (rc != COCO_OK) return coco__look_forgive(l, rc);
-    if (l->phase == COCO__LOOK_STATES) return coco__look_states(l);
-    coco__look_count(l);
-    return COCO_OK;
-}
-
-/* Pages are gone through twice: the component is told, with its size, before its states are. */
-static coco_status coco__look_pages(coco__look *l)
-{
-    MDB_val key = { l->page.n, l->page.b }, data;
-    int got;
-
-    for (got = mdb_cursor_get(l->cur, &key, &data, MDB_SET_RANGE);
-         got == 0 && key.mv_size >= 9 && memcmp(key.mv_data, l->page.b, 9) == 0; got = mdb_cursor_get(l->cur, &key, &data, MDB_NEXT)) {
-        if (l->left == 0) {
-            memcpy(l->page.b, key.mv_data, l->page.n = key.mv_size);
-            return COCO_OK;
-        }
-        l->left--;
-        COCO_TRY(coco__look_page(l, &key, &data));
-    }
-    if (got != 0 && got != MDB_NOTFOUND) return coco__mdb_error(&l->said, got, l->app.env, "read");
-    bool measured = l->phase == COCO__LOOK_MEASURE;
-    l->phase = measured && l->v->state ? COCO__LOOK_STATES : COCO__LOOK_NEXT;
-    l->page.n = 9;
-    return measured ? coco__look_put(l, NULL) : COCO_OK;
 }
 
 /* ---- The tree ---- */
@@ -300,33 +260,28 @@ static coco_status coco__look_down(coco__look *l, uint64_t id, bool gone)
     return COCO_OK;
 }
 
-/* Reads the record at key, one segment behind l->path, which takes it on. flags 0: damaged. */
-static coco_status coco__look_read(coco__look *l, const coco__dbkey *key, coco__rec *rec, size_t *bytes)
+/* Reads the record at key and appends its segment to l->path; flags 0: damaged. *here: a tombstone stands on it or
+ * above, *below: what is below it goes too. */
+static coco_status coco__look_read(coco__look *l, const coco__dbkey *key, coco__rec *rec, bool *here, bool *below)
 {
+    coco__dbkey tomb = *key;
     coco_str payload = { 0 }, segment = { (const char *)key->b + 9, key->n - 9 };
     coco_status rc = coco__get(&l->t, key, &payload);
 
     if (rc == COCO_ENOTFOUND) return rc;
+    l->bytes = key->n + 4 + payload.n;
     if (rc == COCO_OK) rc = coco__rec_get(payload, rec, &l->said);
     if (rc == COCO_OK && rec->flags & COCO__R_LONG) segment = rec->segment;
     if (segment.n) coco__path_print(&l->path, segment.p, segment.n);
-    *bytes = key->n + 4 + payload.n;
-    if (rc == COCO_ECORRUPT) rec->flags = 0;
-    return coco__look_forgive(l, rc);
-}
-
-/* *here: a tombstone stands on this component or above; *below: what is below it is gone too. */
-static coco_status coco__look_gone(coco__look *l, const coco__dbkey *key, bool *here, bool *below)
-{
-    coco__dbkey tomb = *key;
-    coco_str p = { 0 };
-    coco_status rc;
-
+    if (l->path.failed) return COCO_ENOMEM;
+    if (rc != COCO_OK) {
+        rec->flags = 0;
+        return coco__look_forgive(l, rc);
+    }
     tomb.b[0] = COCO__TOMBSTONE;
-    rc = coco__get(&l->t, &tomb, &p);
-    if (rc == COCO_OK) {
+    if ((rc = coco__get(&l->t, &tomb, &payload)) == COCO_OK) {
         *here = true;
-        *below = *below || !(p.n && p.p[0]);
+        *below |= payload.n == 0 || payload.p[0] == 0;
     }
     return coco__look_forgive(l, rc);
 }
@@ -334,20 +289,14 @@ static coco_status coco__look_gone(coco__look *l, const coco__dbkey *key, bool *
 static coco_status coco__look_at(coco__look *l, const coco__dbkey *key, bool gone)
 {
     coco__rec rec;
-    size_t bytes;
     bool here = gone;
 
-    COCO_TRY(coco__look_read(l, key, &rec, &bytes));
-    l->left -= l->left > 0;
+    l->left--;
+    COCO_TRY(coco__look_read(l, key, &rec, &here, &gone));
     if (rec.flags == 0) return COCO_OK;
-    COCO_TRY(coco__look_gone(l, key, &here, &gone));
-    COCO_TRY(coco__look_info(l, &rec, bytes, here));
-    if (rec.flags & COCO__R_ID) COCO_TRY(coco__look_down(l, rec.id, gone));
-    if (!(rec.flags & COCO__R_PAGED)) return coco__look_inline(l, rec.entries);
-    l->phase = COCO__LOOK_MEASURE;
-    l->counted = false;
-    coco__dbkey_id(&l->page, COCO__PAGE, rec.id, NULL, 0);
-    return COCO_OK;
+    COCO_TRY(coco__look_info(l, &rec, here));
+    COCO_TRY(coco__look_entries(l, &rec));
+    return rec.flags & COCO__R_ID ? coco__look_down(l, rec.id, gone) : COCO_OK;
 }
 
 /* The next child on the deepest level, or up from it. */
@@ -359,13 +308,14 @@ static coco_status coco__look_next(coco__look *l)
     int rc = mdb_cursor_get(l->cur, &key, &data, MDB_SET_RANGE);
 
     if (rc != 0 && rc != MDB_NOTFOUND) return coco__mdb_error(&l->said, rc, l->app.env, "read");
-    if (rc != 0 || key.mv_size < 9 || memcmp(key.mv_data, top->from.b, 9) != 0) {
+    if (rc != 0 || !coco__look_same(&key, &top->from)) {
         l->nlevels--;
         return COCO_OK;
     }
     memcpy(found.b, key.mv_data, found.n = key.mv_size);
-    top->from = found;
-    top->from.b[top->from.n++] = 0; /* no key lies between the two */
+    memcpy(top->from.b, found.b, found.n);
+    top->from.b[found.n] = 0; /* no key lies between the two */
+    top->from.n = found.n + 1;
     l->path.n = top->npath;
     return coco__look_at(l, &found, top->gone);
 }
@@ -374,23 +324,167 @@ static coco_status coco__look_next(coco__look *l)
 static coco_status coco__look_start(coco__look *l)
 {
     coco__place at = { 0, { "", 0 } };
-    const uint8_t *p = l->start.p;
-    coco__dbkey k;
     bool here = false, gone = false;
+    coco__dbkey k;
+    coco__rec rec;
 
     l->begun = true;
     coco__place_key(&k, COCO__COMPONENT, &at);
-    for (size_t left = l->start.n, n; left; left -= n, p += n, l->base++) {
-        coco__rec rec;
-        size_t bytes;
-        COCO_TRY(coco__look_read(l, &k, &rec, &bytes));
+    for (size_t done = 0; done < l->start.n; done += at.segment.n, l->base++) {
+        COCO_TRY(coco__look_read(l, &k, &rec, &here, &gone));
         if (rec.flags == 0) return COCO_OK;
         if (!(rec.flags & COCO__R_ID)) return COCO_ENOTFOUND;
-        COCO_TRY(coco__look_gone(l, &k, &here, &gone));
-        n = coco__key_length(p, left);
-        assert(n); /* it was encoded by the parser */
-        at = (coco__place){ rec.id, { (const char *)p, n } };
+        const uint8_t *next = l->start.p + done;
+        at = (coco__place){ rec.id, { (const char *)next, coco__key_length(next, l->start.n - done) } };
+        assert(at.segment.n); /* the parser wrote it */
         coco__place_key(&k, COCO__COMPONENT, &at);
     }
     return coco__look_at(l, &k, gone);
+}
+
+/* ---- Batches ---- */
+
+/* Begins to read the app's database, unless it has none (has_dbi). It may have been dropped since the last time, or
+ * made; and opening it doesn't follow a map that another process grew, as reading does. */
+static coco_status coco__look_open(coco_app *app, MDB_txn **reader, coco__txn *t, coco_err *err)
+{
+    COCO_TRY(coco__read_begin(app, reader, t, err));
+    coco__read_end(app, t);
+    app->has_dbi = false;
+    COCO_TRY(coco__store_app(app, false, err));
+    return app->has_dbi ? coco__read_begin(app, reader, t, err) : COCO_OK;
+}
+
+static bool coco__look_ended(const coco__look *l) { return l->begun && l->nlevels == 0 && l->page.n == 0; }
+
+static coco_status coco__look_batch(coco__look *l)
+{
+    coco_status rc;
+    bool end;
+    int got;
+
+    l->left = COCO__LOOK_RECORDS;
+    l->last = &l->seen;
+    l->seen = NULL;
+    if (l->page.n) coco__arena_release(&l->arena, l->kept);
+    else coco__arena_reset(&l->arena);
+    COCO_TRY(coco__look_open(&l->app, &l->reader, &l->t, &l->said));
+    if (!l->app.has_dbi)
+        return coco_err_set(&l->said, COCO_ENOTFOUND, "%s holds no app %s", l->app.env->dir, l->app.name);
+    got = mdb_cursor_open(l->t.mdb, l->t.dbi, &l->cur);
+    rc = got ? coco__mdb_error(&l->said, got, l->app.env, "read") : l->begun ? COCO_OK : coco__look_start(l);
+    while (rc == COCO_OK && l->left && !coco__look_ended(l)) {
+        if (l->page.n == 0) rc = coco__look_next(l);
+        else if ((rc = coco__look_pages(l, false, &end)) == COCO_OK && end) l->page.n = 0;
+    }
+    if (got == 0) mdb_cursor_close(l->cur);
+    coco__read_end(&l->app, &l->t);
+    return rc;
+}
+
+static coco_status coco__look_tell(coco__look *l)
+{
+    coco_status rc = COCO_OK;
+
+    for (const coco__seen *s = l->seen; s && rc == COCO_OK; s = s->next)
+        rc = s->state.state ? l->v->state(l->v->user, s->info, &s->state) : l->v->component(l->v->user, s->info);
+    return rc == COCO_OK ? rc : coco_err_set(&l->said, rc, "%s", coco_status_text(rc));
+}
+
+/* Frees everything and says how it went. */
+static coco_status coco__look_end(coco__look *l, coco_status rc, coco_err *err)
+{
+    const coco__mem *m = l->arena.mem;
+
+    if (rc == COCO_OK) rc = l->damage.code;
+    if (rc != COCO_OK && err) *err = l->damage.code == rc ? l->damage : l->said;
+    if (rc != COCO_OK && err && err->code != rc) coco_err_set(err, rc, "%s", coco_status_text(rc));
+    if (l->reader) mdb_txn_abort(l->reader);
+    coco__buf_free(&l->start);
+    coco__buf_free(&l->path);
+    coco__buf_free(&l->text);
+    coco__view_free(&l->view);
+    coco__arena_free(&l->arena);
+    coco__free(m, l->levels);
+    coco__free(m, l);
+    return rc;
+}
+
+coco_status coco_inspect(coco_env *env, const char *app, const char *path, int depth, const coco_inspect_visitor *v,
+                         coco_err *err)
+{
+    coco__look *l;
+    coco_status rc;
+
+    COCO_TRY(coco__fork_check(env, err));
+    if (!(l = coco__zalloc(&env->mem, sizeof *l))) return coco_err_set(err, COCO_ENOMEM, "out of memory");
+    l->app = (coco_app){ .env = env, .name = app };
+    l->v = v;
+    l->limit = depth > 0 ? (size_t)depth : 0;
+    coco__arena_init(&l->arena, &env->mem);
+    coco__buf_init(&l->start, &env->mem);
+    coco__buf_init(&l->path, &env->mem);
+    coco__buf_init(&l->text, &env->mem);
+    coco__view_init(&l->view, &env->mem);
+    rc = coco__path_parse(path ? path : "/", &l->start, &l->said);
+    while (rc == COCO_OK && !coco__look_ended(l))
+        if ((rc = coco__look_batch(l)) == COCO_OK) rc = coco__look_tell(l);
+    if (rc == COCO_ENOTFOUND && l->begun && l->said.code != rc) {
+        if (l->start.n == 0) rc = COCO_OK; /* an app whose first update got nowhere */
+        else coco_err_set(&l->said, rc, "%s: nothing is recorded there", path);
+    }
+    return coco__look_end(l, rc, err);
+}
+
+/* ---- Apps ---- */
+
+/* The names of the databases, each with its NUL. */
+static coco_status coco__apps_read(coco_app *any, MDB_txn **reader, coco__buf *names, coco_err *err)
+{
+    MDB_val key, data;
+    MDB_cursor *cur;
+    coco__txn t;
+    int rc;
+
+    COCO_TRY(coco__read_begin(any, reader, &t, err));
+    rc = mdb_dbi_open(t.mdb, NULL, 0, &t.dbi);
+    if (rc == 0) rc = mdb_cursor_open(t.mdb, t.dbi, &cur);
+    if (rc == 0) {
+        while ((rc = mdb_cursor_get(cur, &key, &data, MDB_NEXT)) == 0) {
+            if (key.mv_size <= 4 || memcmp(key.mv_data, "app:", 4) != 0) continue;
+            coco__buf_put(names, (char *)key.mv_data + 4, key.mv_size - 4);
+            coco__buf_byte(names, 0);
+        }
+        mdb_cursor_close(cur);
+    }
+    coco__read_end(any, &t);
+    if (rc != 0 && rc != MDB_NOTFOUND) return coco__mdb_error(err, rc, any->env, "read");
+    return names->failed ? coco_err_set(err, COCO_ENOMEM, "out of memory") : COCO_OK;
+}
+
+coco_status coco_inspect_apps(coco_env *env, coco_status (*fn)(void *user, const char *app, bool has_run), void *user,
+                              coco_err *err)
+{
+    coco_app app = { .env = env };
+    MDB_txn *reader = NULL;
+    coco__buf names;
+    coco__txn t;
+    MDB_stat st;
+    coco_status rc;
+
+    COCO_TRY(coco__fork_check(env, err));
+    coco__buf_init(&names, &env->mem);
+    rc = coco__apps_read(&app, &reader, &names, err);
+    for (size_t at = 0; rc == COCO_OK && at < names.n; at += strlen(app.name) + 1) {
+        app.name = (char *)names.p + at;
+        rc = coco__look_open(&app, &reader, &t, err);
+        if (rc != COCO_OK || !app.has_dbi) continue;
+        int got = mdb_stat(t.mdb, t.dbi, &st);
+        coco__read_end(&app, &t);
+        if (got == 0) rc = fn(user, app.name, st.ms_entries > 0);
+        if (rc != COCO_OK) coco_err_set(err, rc, "%s", coco_status_text(rc));
+    }
+    if (reader) mdb_txn_abort(reader);
+    coco__buf_free(&names);
+    return rc;
 }

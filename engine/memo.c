@@ -4,7 +4,7 @@
  * logic and context it was made, its memo states how fresh its inputs were. A function memo belongs to the app and is found again
  * wherever the same call is made, unless it declared states or asked for ids: then it is an entry of its component.
  *
- * A stored function memo is: id of its dependency set, cost, memo states, fingerprints of the memos it used, entry keys it declared,
+ * A stored function memo is: id of its dependency set, run, cost, memo states, fingerprints of the memos it used, entry keys it declared,
  * result. Its use count is a record of its own, so that counting never rewrites a large result. */
 #include "engine.h"
 
@@ -103,39 +103,79 @@ static coco_status coco__reopen(coco_ctx *cx, coco__tracked *t)
     return t->cls->reopen(cx, key, &t->object);
 }
 
-static coco_status coco__tracked_take(coco_ctx *cx, coco__tracked *t, coco__buf *b)
+static coco_status coco__tracked_state(coco_ctx *cx, coco__tracked *t)
 {
     coco_str state;
     bool valid;
 
+    if (t->state.p) return COCO_OK;
     COCO_TRY(coco__reopen(cx, t));
     COCO_TRY(coco__state_hook(cx, t->cls, t->object, (coco_str){ NULL, 0 }, &state, &valid));
+    t->state = (coco_str){ coco__arena_copy(cx->home, state.p, state.n), state.n };
+    return t->state.p ? COCO_OK : COCO_ENOMEM;
+}
+
+/* What was used again in the same state is put once. */
+static coco_status coco__tracked_take(coco_ctx *cx, coco__tracked *t, coco__table *seen, coco__buf *b)
+{
+    const coco__tracked *same = coco__table_get(seen, t->key.p, t->key.n);
+
+    if (same && same->context == t->context && (t->context || same->cls == t->cls) && (!t->state.p || coco_str_equal(same->state, t->state)))
+        return COCO_OK;
+    COCO_TRY(coco__tracked_state(cx, t));
     coco__buf_varint(b, t->context ? COCO__TAG_CONTEXT : COCO__TAG_TRACKED);
     if (!t->context) coco__buf_blob(b, t->cls->type, strlen(t->cls->type));
     coco__buf_blob(b, t->key.p, t->key.n);
-    coco__buf_blob(b, state.p, state.n);
+    coco__buf_blob(b, t->state.p, t->state.n);
+    return coco__table_put(seen, t->key.p, t->key.n, t) ? COCO_OK : COCO_ENOMEM;
+}
+
+/* What a component has tracked outlives it, in its parent's memory. */
+COCO__IN coco_status coco__tracked_pass(coco_ctx *frame, coco_ctx *caller)
+{
+    coco__tracked **last = &frame->tracked;
+
+    if (frame->home == caller->home) {
+        while (*last) last = &(*last)->next;
+        *last = caller->tracked;
+        caller->tracked = frame->tracked;
+        return COCO_OK;
+    }
+    for (coco__tracked *t = frame->tracked, *copy; t; t = t->next) {
+        COCO_TRY(coco__tracked_state(frame, t));
+        if (!(copy = coco__arena_copy(caller->home, t, sizeof *t))) return COCO_ENOMEM;
+        copy->object = NULL;
+        copy->key.p = coco__arena_copy(caller->home, t->key.p, t->key.n);
+        copy->state.p = coco__arena_copy(caller->home, t->state.p, t->state.n);
+        if (!copy->key.p || !copy->state.p) return COCO_ENOMEM;
+        copy->next = caller->tracked;
+        caller->tracked = copy;
+    }
     return COCO_OK;
 }
 
-COCO__IN coco_status coco__states_take(coco_ctx *cx, const coco_fn *fn, coco_args args, const coco__tracked *tracked, coco_str *states)
+COCO__IN coco_status coco__states_take(coco_ctx *cx, const coco_fn *fn, coco_args args, coco__tracked *tracked, coco_str *states)
 {
     coco__buf b;
+    coco__table seen;
     coco_status rc = COCO_OK;
     coco_str state;
     bool valid;
 
     coco__buf_init(&b, cx->run->mem);
+    coco__table_init(&seen, cx->run->mem);
     for (size_t i = 0; i < args.n && rc == COCO_OK; i++) {
         if (args.v[i].kind != COCO_OBJECT || !args.v[i].as.s.p.cls->memo_state || fn->memo_key[i] == coco_memo_skip) continue;
         rc = coco__state_hook(cx, args.v[i].as.s.p.cls, args.v[i].as.s.u.object, (coco_str){ NULL, 0 }, &state, &valid);
         coco__buf_varint(&b, i + 1);
         if (rc == COCO_OK) coco__buf_blob(&b, state.p, state.n);
     }
-    for (const coco__tracked *t = tracked; t && rc == COCO_OK; t = t->next) rc = coco__tracked_take(cx, (coco__tracked *)(uintptr_t)t, &b);
+    for (; tracked && rc == COCO_OK; tracked = tracked->next) rc = coco__tracked_take(cx, tracked, &seen, &b);
     if (rc == COCO_OK) {
         *states = (coco_str){ b.failed ? NULL : coco__arena_copy(cx->arena, b.p, b.n), b.n };
         if (!states->p) rc = coco__oom(cx);
     }
+    coco__table_free(&seen);
     coco__buf_free(&b);
     return rc;
 }
@@ -231,7 +271,8 @@ COCO__IN coco_status coco__states_tracked(coco_ctx *cx, coco_str states, coco__t
         COCO_TRY(coco__state_read(&r, &arg, t, &state));
         if (arg >= 0) continue;
         t->key.p = coco__arena_copy(cx->home, t->key.p, t->key.n);
-        if (!t->key.p) return COCO_ENOMEM;
+        t->state = (coco_str){ coco__arena_copy(cx->home, state.p, state.n), state.n };
+        if (!t->key.p || !t->state.p) return COCO_ENOMEM;
         t->next = *list;
         *list = t;
     }
@@ -242,6 +283,7 @@ COCO__IN coco_status coco__states_tracked(coco_ctx *cx, coco_str states, coco__t
 
 typedef struct coco__memo { /* decoded; borrows */
     uint64_t set, ns;
+    uint64_t run; /* that made it */
     double units;
     coco_str states, uses, declared, result;
 } coco__memo;
@@ -252,6 +294,7 @@ static void coco__memo_put(coco__buf *b, const coco__memo *m)
 
     memcpy(&bits, &m->units, sizeof bits);
     coco__buf_varint(b, m->set);
+    coco__buf_varint(b, m->run);
     coco__buf_varint(b, m->ns / 1000);
     coco__buf_varint(b, m->units != 0);
     if (m->units != 0) coco__buf_be64(b, bits);
@@ -267,6 +310,7 @@ static coco_status coco__memo_get(coco_str payload, coco__memo *m)
     uint64_t bits = 0;
 
     m->set = coco__read_varint(&r);
+    m->run = coco__read_varint(&r);
     m->ns = coco__read_varint(&r) * 1000;
     if (coco__read_varint(&r)) bits = coco__read_be64(&r);
     memcpy(&m->units, &bits, sizeof bits);
@@ -299,6 +343,7 @@ static coco_status coco__memo_find(coco_ctx *cx, const uint8_t fp[COCO__FP], coc
     coco__fresh *f = coco__table_get(&run->memos, fp, COCO__FP);
     coco__entry *e = NULL;
     coco__change *c;
+    coco__memo m;
     coco__ekey k;
     coco__dbkey key;
     coco__txn t;
@@ -314,20 +359,21 @@ static coco_status coco__memo_find(coco_ctx *cx, const uint8_t fp[COCO__FP], coc
     coco__ekey_make(&k, COCO__S_MEMO, fp, COCO__FP);
     coco_str ekey = { (char *)k.b, k.n };
     if ((c = coco__owned_changed(&cx->comp->owned, ekey)) != NULL) *payload = c->after;
-    else if (run->full) return COCO_OK;
-    else COCO_TRY(coco__owned_find(&cx->comp->owned, ekey, &e));
+    else if (!run->full) COCO_TRY(coco__owned_find(&cx->comp->owned, ekey, &e));
     if (e) *payload = coco__memo_copy(cx, e->value);
     if (payload->p || !run->app->has_dbi) return COCO_OK;
     *owned = false;
     COCO_TRY(coco__run_read(run, &t));
     coco__dbkey_raw(&key, COCO__MEMO, fp, COCO__FP);
     rc = coco__get(&t, &key, payload);
-    if (rc == COCO_OK) *payload = coco__memo_copy(cx, *payload);
+    if (rc == COCO_OK && run->full && (coco__memo_get(*payload, &m) != COCO_OK || m.run != run->number)) rc = COCO_ENOTFOUND;
+    *payload = rc == COCO_OK ? coco__memo_copy(cx, *payload) : (coco_str){ 0 };
     coco__run_read_end(run, &t);
+    if (rc == COCO_OK && !payload->p) return coco__oom(cx);
     return rc == COCO_ENOTFOUND ? COCO_OK : rc;
 }
 
-/* What the stored call declared must be just as it left it. */
+/* What the stored call declared must be just as it left it; of the engine's own entries it is enough that they are there. */
 static bool coco__declared_intact(coco_ctx *cx, coco_str declared)
 {
     coco__reader r = coco__reader_of(declared.p, declared.n);
@@ -339,7 +385,9 @@ static bool coco__declared_intact(coco_ctx *cx, coco_str declared)
         coco__entry *e = NULL;
         coco__state s;
         coco_target *t = NULL;
-        if (r.bad || coco__owned_changed(o, ekey)) return false;
+        const coco__change *c = coco__owned_changed(o, ekey);
+        if (!r.bad && space < COCO__S_FIRST_PROVIDER && c && c->after.p) continue;
+        if (r.bad || c || coco__table_get(&o->run->moved_states, ekey.p, ekey.n)) return false;
         if (coco__owned_find(o, ekey, &e) != COCO_OK || !e) return false;
         if (space < COCO__S_FIRST_PROVIDER) continue;
         if (coco__state_get(e->ekey, e->value, &s) != COCO_OK || s.npossible != 1 || !s.possible[0].p || s.condemned) return false;
@@ -356,12 +404,10 @@ static coco_status coco__declared_mark(coco_ctx *cx, coco_str declared)
     while (coco__left(&r)) {
         coco_str ekey = coco__read_blob(&r);
         coco__entry *e = NULL;
+        if (cx->memo_depth) coco__buf_blob(&cx->declared, ekey.p, ekey.n);
         COCO_TRY(coco__owned_find(&cx->comp->owned, ekey, &e));
-        if (!e) continue;
-        bool first = coco__owned_mark(&cx->comp->owned);
-        if (!first && coco__ekey_space((const uint8_t *)ekey.p, ekey.n, NULL) >= COCO__S_FIRST_PROVIDER)
+        if (e && !coco__owned_mark(&cx->comp->owned) && coco__ekey_space((const uint8_t *)ekey.p, ekey.n, NULL) >= COCO__S_FIRST_PROVIDER)
             return coco_fail(cx, COCO_EDUP, "a target state is declared twice in this component, by a memoized call");
-        coco__buf_blob(&cx->declared, ekey.p, ekey.n);
     }
     return cx->declared.failed ? coco__oom(cx) : COCO_OK;
 }
@@ -369,9 +415,13 @@ static coco_status coco__declared_mark(coco_ctx *cx, coco_str declared)
 /* Lists a memo, and those it used, in the component and in the memoized calls around. */
 static coco_status coco__memo_used(coco_ctx *cx, const uint8_t *fp, coco_str uses, bool owned)
 {
+    coco__ekey k;
+
+    coco__ekey_make(&k, COCO__S_MEMO, fp, COCO__FP);
+    if (cx->memo_depth && owned) coco__buf_blob(&cx->declared, k.b, k.n);
     if (cx->memo_depth && !owned) coco__buf_put(&cx->uses, fp, COCO__FP);
     if (cx->memo_depth) coco__buf_put(&cx->uses, uses.p, uses.n);
-    if (cx->uses.failed) return coco__oom(cx);
+    if (cx->uses.failed || cx->declared.failed) return coco__oom(cx);
     if (!owned) COCO_TRY(coco__own(cx->comp, COCO__S_USE, (coco_str){ (const char *)fp, COCO__FP }, (coco_str){ "", 0 }, NULL));
     for (size_t i = 0; i < uses.n; i += COCO__FP)
         COCO_TRY(coco__own(cx->comp, COCO__S_USE, (coco_str){ uses.p + i, COCO__FP }, (coco_str){ "", 0 }, NULL));
@@ -397,7 +447,7 @@ static coco_status coco__memo_valid(coco_ctx *cx, const coco_fn *fn, coco_args a
     rc = coco__states_check(cx, fn, args, m->states, now, why);
     if (rc == COCO_OK && coco__records(cx)) {
         rc = coco__deps_merge(cx->run, &cx->deps, set->v, set->n, cx->fn && cx->fn->logic_tracking == COCO_LOGIC_FULL);
-        if (rc == COCO_OK) rc = coco__states_tracked(cx, m->states, &cx->tracked);
+        if (rc == COCO_OK) rc = coco__states_tracked(cx, *now, &cx->tracked);
     }
     return rc;
 }
@@ -439,6 +489,7 @@ static coco_status coco__fresh_store(coco_ctx *cx, const uint8_t fp[COCO__FP], c
     f->running = false;
     if (f->payload.failed) return coco__oom(cx);
     if (queued) return COCO_OK;
+    coco__round_begin(cx->run);
     f->next = cx->run->queued_memos;
     cx->run->queued_memos = f;
     cx->run->nqueued_memos++;
@@ -470,10 +521,31 @@ static coco_status coco__memo_restamp(coco_ctx *cx, const uint8_t fp[COCO__FP], 
     return coco__fresh_store(cx, fp, &m, set);
 }
 
+/* Each once, in order: fingerprints or blobs. What is used again and again, through many others, doesn't add up. */
+static coco_status coco__unique(coco_ctx *cx, coco__buf *b, bool blobs)
+{
+    coco__reader r = coco__reader_of(b->p, b->n);
+    coco__table seen;
+    bool ok = true;
+
+    coco__table_init(&seen, cx->run->mem);
+    for (b->n = 0; coco__left(&r) && ok;) {
+        const uint8_t *at = r.p;
+        coco_str item = blobs ? coco__read_blob(&r) : (coco_str){ (const char *)coco__read_bytes(&r, COCO__FP), COCO__FP };
+        size_t all = (size_t)(r.p - at);
+        if (coco__table_get(&seen, item.p, item.n)) continue;
+        memmove(b->p + b->n, at, all);
+        b->n += all;
+        ok = coco__table_put(&seen, b->p + b->n - item.n, item.n, b);
+    }
+    coco__table_free(&seen);
+    return ok ? COCO_OK : coco__oom(cx);
+}
+
 /* After a run of the body: makes the memo and stores it where it belongs. */
 static coco_status coco__memo_made(coco_ctx *frame, const uint8_t fp[COCO__FP], coco_args args, uint64_t ns)
 {
-    coco__memo m = { .ns = ns, .units = frame->units };
+    coco__memo m = { .ns = ns, .run = frame->run->number, .units = frame->units };
     coco__depset *set;
     coco__buf b;
     coco_status rc;
@@ -484,6 +556,7 @@ static coco_status coco__memo_made(coco_ctx *frame, const uint8_t fp[COCO__FP], 
     m.result = (coco_str){ (char *)b.p, b.n };
     if (rc == COCO_OK) rc = coco__states_take(frame, frame->fn, args, frame->tracked, &m.states);
     if (rc == COCO_OK) rc = coco__depset_of(frame->run, &frame->deps, &set);
+    if (rc == COCO_OK) rc = coco__unique(frame, &frame->uses, false);
     if (rc == COCO_OK) {
         m.set = set->id;
         m.uses = (coco_str){ (char *)frame->uses.p, frame->uses.n };
@@ -494,16 +567,17 @@ static coco_status coco__memo_made(coco_ctx *frame, const uint8_t fp[COCO__FP], 
     return rc;
 }
 
-/* Under recheck the stored result must come out again. */
-static coco_status coco__recheck_result(coco_ctx *frame, coco_str stored)
+/* Under recheck the stored result must come out again, and nothing be declared otherwise. */
+static coco_status coco__recheck_result(coco_ctx *frame, const coco__memo *m)
 {
     coco__buf b;
     bool same;
 
     coco__buf_init(&b, frame->run->mem);
-    same = coco__value_put(&b, frame->result, COCO__STORED) == COCO_OK && coco__bytes_cmp(b.p, b.n, stored.p, stored.n) == 0;
+    same = coco__value_put(&b, frame->result, COCO__STORED) == COCO_OK && coco__bytes_cmp(b.p, b.n, m->result.p, m->result.n) == 0;
     coco__buf_free(&b);
-    if (same) return COCO_OK;
+    same = same && coco__bytes_cmp(frame->declared.p, frame->declared.n, m->declared.p, m->declared.n) == 0;
+    if (same && coco__declared_intact(frame, m->declared)) return COCO_OK;
     frame->run->recheck_failed = true;
     return coco_fail(frame, COCO_ERECHECK, "%s: a memo hit gave another result when run again: it has an input it doesn't declare",
                      frame->fn->name);
@@ -518,17 +592,20 @@ static coco_status coco__memo_run(coco_ctx *cx, const coco_fn *fn, coco_args arg
     uint64_t begun = coco__monotonic_ns();
     coco_status rc;
 
+    COCO_TRY(coco__make_room(cx)); /* what was computed is stored now and then, also if the component runs for hours */
     COCO_TRY(coco__fresh_add(cx, fp, &f));
     f->running = true;
     coco__frame_init(&frame, cx, fn);
     frame.memo_depth++;
+    frame.memo = fp;
     rc = coco__call_frame(&frame, cx, fn, args);
+    if (rc == COCO_OK) rc = coco__unique(&frame, &frame.declared, true);
     f = coco__table_get(&run->memos, fp, COCO__FP);
     if (f) f->running = false;
-    if (rc == COCO_OK && recheck) rc = coco__recheck_result(&frame, recheck->result);
+    if (rc == COCO_OK && recheck) rc = coco__recheck_result(&frame, recheck);
     if (rc == COCO_OK && !frame.uncacheable) rc = coco__memo_made(&frame, fp, args, coco__monotonic_ns() - begun);
     if (rc == COCO_OK && !frame.uncacheable)
-        rc = coco__memo_used(cx, fp, (coco_str){ (char *)frame.uses.p, frame.uses.n }, frame.owned);
+        rc = coco__memo_used(cx, fp, (coco_str){ 0 }, frame.owned); /* the others have been listed when they were used */
     if (rc == COCO_OK && value) *value = frame.result;
     if (frame.uncacheable) cx->uncacheable = true;
     f = coco__table_get(&run->memos, fp, COCO__FP);
@@ -554,7 +631,7 @@ static coco_status coco__memo_hit(coco_ctx *cx, const uint8_t *fp, const coco__m
     }
     cx->run->saved_ns += m->ns;
     cx->run->saved_units += m->units;
-    if (m->result.n) COCO_TRY(coco__value_get(&r, cx->arena, &v));
+    if (value && m->result.n) COCO_TRY(coco__value_get(&r, cx->arena, &v));
     if (value) *value = v;
     return COCO_OK;
 }

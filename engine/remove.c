@@ -5,7 +5,7 @@
  *   1. count what would go, and let the guard look (S3.10);
  *   2. content: states that are no containers, children's components first;
  *   3. containers, the deepest first, with those that running components no longer declare (S7.5);
- *   4. content again: what stood below a container that took it along is void now, and dropped;
+ *   4. void content: what stood below a container that took it along is dropped;
  *   5. records: a component's goes when it has no states and no children left (invariant 4), inner nodes with their last child.
  * What failed stays recorded under its tombstone for the next update. */
 #include "engine.h"
@@ -242,15 +242,13 @@ static coco_status coco__count_entry(void *self, const coco__entry *e)
     if (space < COCO__S_FIRST_PROVIDER) return COCO_OK;
     COCO_TRY(coco__target_by_id(n->run, space, &t));
     if (!t) return COCO_OK;
-    if (n->looking) {
-        n->touches |= t->top->tripped;
-        return COCO_OK;
-    }
-    t->top->doomed++;
     COCO_TRY(coco__state_get(e->ekey, e->value, &s));
+    if (!n->looking) t->top->doomed++;
+    n->touches |= t->top->tripped;
     if (!s.container || s.user_managed) return COCO_OK;
     COCO_TRY(coco__target_at(n->run, t, s.key, (coco_str){ 0 }, &child));
     child->condemned = true;
+    n->touches |= child->top->tripped;
     return COCO_OK;
 }
 
@@ -311,9 +309,24 @@ static coco_status coco__guard_look(coco__run *run)
     for (coco__tomb *g = run->tombs; g && any; g = g->next) {
         look.touches = false;
         COCO_TRY(coco__walk_tomb(run, g, coco__count_visit, &look));
-        g->kept = look.touches;
+        g->kept |= look.touches;
     }
     return COCO_OK;
+}
+
+/* A condemned container as its component has it recorded; value.p NULL: another component claimed it since, or it is gone. */
+static coco_status coco__condemned_read(coco__run *run, const coco__condemned *d, coco__buf *payload, coco_str *value)
+{
+    coco__rec rec;
+    coco__txn t;
+    coco_status rc;
+
+    *value = (coco_str){ 0 };
+    COCO_TRY(coco__run_read(run, &t));
+    rc = coco__stored(run, &t, &d->at, payload, &rec);
+    if (rc == COCO_OK && rec.flags) rc = coco__entry_get(&t, &rec, d->ekey, &run->arena, value);
+    coco__run_read_end(run, &t);
+    return rc;
 }
 
 static coco_status coco__guard(coco__run *run)
@@ -322,7 +335,14 @@ static coco_status coco__guard(coco__run *run)
     coco__slot *slot;
 
     COCO_TRY(coco__walk_tombs(run, coco__count_visit, &count));
-    for (coco__condemned *d = run->condemned; d; d = d->next) d->child->condemned = true;
+    for (coco__condemned *d = run->condemned; d; d = d->next) {
+        coco__state s;
+        coco_str value;
+        COCO_TRY(coco__condemned_read(run, d, &run->record, &value));
+        if (!value.p) continue;
+        COCO_TRY(coco__state_get(d->ekey, value, &s));
+        if (!s.user_managed) d->child->condemned = true;
+    }
     for (size_t i = 0; coco__table_next(&run->targets, &i, &slot);) {
         coco_target *t = slot->value;
         if (t->condemned && t->stored && !t->gone) COCO_TRY(coco__count_container(run, t));
@@ -333,19 +353,20 @@ static coco_status coco__guard(coco__run *run)
 /* ---- Content ---- */
 
 static coco_status coco__content_entry(void *self, const coco__entry *e) { return coco__declare_gone(self, e, COCO__DEL_CONTENT); }
+static coco_status coco__void_entry(void *self, const coco__entry *e) { return coco__declare_gone(self, e, COCO__DEL_VOID); }
 
 static coco_status coco__content_visit(void *self, coco__run *run, const coco__visit *v)
 {
     coco__comp *c;
+    const bool *only_void = self;
 
-    (void)self;
     COCO_TRY(coco__removal_new(run, v, &c));
     if (!(c->rec.flags & COCO__R_COMPONENT)) {
         coco__comp_free(c);
         return COCO_OK;
     }
     c->last_delete = !(c->rec.flags & COCO__R_ID);
-    return coco__removal_go(c, coco__owned_each(&c->owned, false, coco__content_entry, c));
+    return coco__removal_go(c, coco__owned_each(&c->owned, false, *only_void ? coco__void_entry : coco__content_entry, c));
 }
 
 /* ---- Containers ---- */
@@ -388,15 +409,10 @@ static coco_status coco__condemned_at(coco__run *run, uint32_t depth)
     for (coco__condemned *d = run->condemned; d; d = d->next) {
         coco__comp *c;
         coco__entry e = { d->ekey, { 0 } };
-        coco__rec rec;
-        coco__txn t;
         coco__buf payload;
         if (d->place->depth != depth || d->child->tripped || d->place->top->tripped) continue;
         coco__buf_init(&payload, run->mem);
-        COCO_TRY(coco__run_read(run, &t));
-        coco_status rc = coco__stored(run, &t, &d->at, &payload, &rec);
-        if (rc == COCO_OK && rec.flags) rc = coco__entry_get(&t, &rec, d->ekey, &run->arena, &e.value);
-        coco__run_read_end(run, &t);
+        coco_status rc = coco__condemned_read(run, d, &payload, &e.value);
         coco__visit v = { &d->at, { (char *)payload.p, payload.n }, d->path };
         if (rc == COCO_OK && e.value.p) {
             rc = coco__removal_new(run, &v, &c);
@@ -561,25 +577,29 @@ static coco_status coco__records_remove(coco__run *run)
     return rc;
 }
 
-/* A component whose condemned containers are gone is no longer pending. */
+static coco_status coco__settle_at(coco__run *run, const coco__txn *t, const coco__place *at, bool pending)
+{
+    coco__rec rec;
+
+    COCO_TRY(coco__stored(run, t, at, &run->record, &rec));
+    if (!(rec.flags & COCO__R_COMPONENT)) return COCO_OK;
+    rec.flags = (rec.flags & ~(uint32_t)COCO__R_PENDING) | (pending ? (uint32_t)COCO__R_PENDING : 0u);
+    COCO_TRY(coco__store_rec(run, t, at, &rec));
+    return coco__mark_above(run, t, at->parent, pending);
+}
+
+/* A component whose condemned containers are gone is no longer pending, nor are those above. */
 static coco_status coco__settled_body(void *self, coco__txn *t)
 {
     coco__run *run = self;
     coco__rec rec;
     coco_str value;
 
+    for (coco__condemned *d = run->condemned; d; d = d->next) COCO_TRY(coco__settle_at(run, t, &d->at, false));
     for (coco__condemned *d = run->condemned; d; d = d->next) {
-        bool left = false;
         COCO_TRY(coco__stored(run, t, &d->at, &run->record, &rec));
-        if (!(rec.flags & COCO__R_PENDING)) continue;
-        for (coco__condemned *o = run->condemned; o && !left; o = o->next) {
-            if (o->at.parent != d->at.parent || !coco_str_equal(o->at.segment, d->at.segment)) continue;
-            COCO_TRY(coco__entry_get(t, &rec, o->ekey, &run->arena, &value));
-            left = value.p != NULL;
-        }
-        if (left) continue;
-        rec.flags &= ~(uint32_t)COCO__R_PENDING;
-        COCO_TRY(coco__store_rec(run, t, &d->at, &rec));
+        COCO_TRY(coco__entry_get(t, &rec, d->ekey, &run->arena, &value));
+        if (value.p) COCO_TRY(coco__settle_at(run, t, &d->at, true));
     }
     return COCO_OK;
 }
@@ -587,21 +607,23 @@ static coco_status coco__settled_body(void *self, coco__txn *t)
 COCO__IN coco_status coco__tombs_work(coco__run *run)
 {
     coco__writer settle = { coco__settled_body, NULL, run, false };
-    bool any = run->condemned != NULL;
+    bool any = run->condemned != NULL, only_void = false;
 
     for (coco__tomb *g = run->tombs; g; g = g->next) any |= !g->removed;
     if (!any) return COCO_OK;
-    for (coco__tomb *g = run->tombs; g; g = g->next) g->kept = false;
+    bool old = false; /* --only leaves tombstones of other updates alone */
+    for (coco__tomb *g = run->tombs; g; g = g->next) g->kept = run->only.p && (old |= g == run->tombs_loaded);
     COCO_TRY(coco__guard(run));
-    COCO_TRY(coco__walk_tombs(run, coco__content_visit, NULL));
+    COCO_TRY(coco__walk_tombs(run, coco__content_visit, &only_void));
     COCO_TRY(coco__drain(run));
     COCO_TRY(coco__containers(run));
     if (!run->preview) {
-        COCO_TRY(coco__walk_tombs(run, coco__content_visit, NULL));
+        only_void = true;
+        COCO_TRY(coco__walk_tombs(run, coco__content_visit, &only_void));
         COCO_TRY(coco__drain(run));
     }
     COCO_TRY(coco__records_remove(run));
-    return run->condemned && !run->preview ? coco__write(run->app, &settle, &run->fatal) : COCO_OK;
+    return run->condemned && !run->preview && !run->moves ? coco__write(run->app, &settle, &run->fatal) : COCO_OK;
 }
 
 COCO__IN coco_status coco__tombs_load(coco__run *run, const coco__txn *t)
@@ -625,6 +647,7 @@ COCO__IN coco_status coco__tombs_load(coco__run *run, const coco__txn *t)
         if (status == COCO_OK) status = coco__tomb_add(run, &at, p.n && p.p[0]);
     }
     mdb_cursor_close(cur);
+    run->tombs_loaded = run->tombs;
     return status;
 }
 

@@ -94,13 +94,13 @@ COCO__IN coco_status coco__state_get(coco_str ekey, coco_str value, coco__state 
 
 /* ---- Pages as bytes: entries with the length of the prefix shared with the key before ---- */
 
-static void coco__view_init(coco__view *v, const coco__mem *m)
+COCO__IN void coco__view_init(coco__view *v, const coco__mem *m)
 {
     memset(v, 0, sizeof *v);
     coco__buf_init(&v->keys, m);
 }
 
-static void coco__view_free(coco__view *v)
+COCO__IN void coco__view_free(coco__view *v)
 {
     coco__free(v->keys.mem, v->entries);
     coco__buf_free(&v->keys);
@@ -119,7 +119,7 @@ static coco__entry *coco__view_add(coco__view *v)
 }
 
 /* Keys are gathered in a buffer that moves while it grows: offsets first, pointers at the end. */
-static coco_status coco__view_decode(coco__view *v, coco_str bytes)
+COCO__IN coco_status coco__view_decode(coco__view *v, coco_str bytes)
 {
     coco__reader r = coco__reader_of(bytes.p, bytes.n);
     size_t before = 0, nbefore = 0;
@@ -290,16 +290,11 @@ static coco_status coco__page_load(coco__owned *o, size_t i)
 
     if (o->current == i) return COCO_OK;
     o->current = SIZE_MAX;
-    if (o->paged) COCO_TRY(coco__page_fetch(o, page->label, &bytes));
+    if (page->pinned.p) bytes = page->pinned;
+    else if (o->paged) COCO_TRY(coco__page_fetch(o, page->label, &bytes));
     if ((rc = coco__view_decode(&o->view, bytes)) != COCO_OK) return rc;
-    if (!page->seen || page->n != o->view.n) {
-        bool changed_meanwhile = page->seen != NULL; /* by a claim: its entries pass as seen, the owner runs again anyway */
-        page->n = (uint32_t)o->view.n;
-        page->seen = coco__arena_zalloc(o->arena, o->view.n / 8 + 1);
-        if (!page->seen) return COCO_ENOMEM;
-        if (changed_meanwhile) memset(page->seen, 0xff, o->view.n / 8 + 1);
-        page->nseen = changed_meanwhile ? page->n : 0;
-    }
+    if (!page->seen && !(page->seen = coco__arena_zalloc(o->arena, o->view.n / 8 + 1))) return COCO_ENOMEM;
+    page->n = (uint32_t)o->view.n;
     o->current = i;
     o->pos = SIZE_MAX;
     return COCO_OK;
@@ -352,6 +347,22 @@ COCO__IN bool coco__owned_mark(coco__owned *o)
     *byte = (uint8_t)(*byte | bit);
     page->nseen++;
     return true;
+}
+
+COCO__IN coco_status coco__owned_pin(coco__owned *o, coco_str ekey, bool *seen)
+{
+    coco__page *page;
+    size_t i;
+
+    *seen = false;
+    if (!o->listed || o->npages == 0) return COCO_OK;
+    i = coco__page_of(o, ekey);
+    page = &o->pages[i];
+    COCO_TRY(coco__page_load(o, i));
+    if (o->paged && !page->pinned.p && !(page->pinned.p = coco__arena_copy(o->arena, o->data.p, page->pinned.n = o->data.n))) return COCO_ENOMEM;
+    i = coco__view_find(&o->view, ekey, seen);
+    *seen = *seen && page->seen[i >> 3] >> (i & 7) & 1;
+    return COCO_OK;
 }
 
 COCO__IN coco__change *coco__owned_changed(coco__owned *o, coco_str ekey)

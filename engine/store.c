@@ -16,6 +16,7 @@
 #define COCO__DEFAULT_MAP ((size_t)64 << 30)
 
 static pthread_mutex_t coco__open_mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t coco__dbi_mutex = PTHREAD_MUTEX_INITIALIZER; /* taken last, with a transaction begun */
 static coco_env *coco__open_envs; /* of this process, to refuse a directory opened twice */
 static _Atomic unsigned coco__fork_count;
 static pthread_once_t coco__fork_once = PTHREAD_ONCE_INIT;
@@ -204,6 +205,12 @@ COCO__IN void coco__store_close(coco_env *env)
     env->lock_fd = -1;
 }
 
+static coco_status coco__follow_growth(coco_env *env, coco_err *err);
+
+/* LMDB wants named databases opened, and closed by a drop, in one transaction at a time, up to its end. */
+COCO__IN void coco__dbi_lock(void) { pthread_mutex_lock(&coco__dbi_mutex); }
+COCO__IN void coco__dbi_unlock(void) { pthread_mutex_unlock(&coco__dbi_mutex); }
+
 COCO__IN coco_status coco__store_app(coco_app *app, bool create, coco_err *err)
 {
     coco_env *env = app->env;
@@ -214,15 +221,21 @@ COCO__IN coco_status coco__store_app(coco_app *app, bool create, coco_err *err)
     if (app->has_dbi) return COCO_OK;
     snprintf(name, sizeof name, "app:%s", app->name);
     rc = mdb_txn_begin(env->mdb, NULL, create ? 0 : MDB_RDONLY, &txn);
+    if (rc == MDB_MAP_RESIZED) {
+        COCO_TRY(coco__follow_growth(env, err));
+        rc = mdb_txn_begin(env->mdb, NULL, create ? 0 : MDB_RDONLY, &txn);
+    }
     if (rc) return coco__mdb_error(err, rc, env, "open");
+    coco__dbi_lock();
     rc = mdb_dbi_open(txn, name, create ? MDB_CREATE : 0, &app->dbi);
     if (rc == 0) {
         rc = mdb_txn_commit(txn);
         app->has_dbi = rc == 0;
     } else {
         mdb_txn_abort(txn);
-        if (rc == MDB_NOTFOUND && !create) return COCO_OK;
+        if (rc == MDB_NOTFOUND && !create) rc = 0;
     }
+    coco__dbi_unlock();
     return rc ? coco__mdb_error(err, rc, env, "open") : COCO_OK;
 }
 

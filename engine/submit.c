@@ -46,6 +46,22 @@ COCO__IN void coco__fail_path(coco__run *run, const coco_failure *f, coco__catch
     coco__log(run->env, COCO_LOG_ERROR, "%s: %s: %s", full.path, full.function, full.message);
 }
 
+/* The failure of a used component is its caller's; it is reported by itself where the caller ends well all the same. */
+static void coco__fail_used(coco__comp *c, const coco_failure *f)
+{
+    coco__arena *a = &c->parent->arena;
+    coco__used_failure *u = coco__arena_zalloc(a, sizeof *u);
+
+    if (!u) return;
+    u->failure = *f;
+    u->failure.path = coco__arena_copy(a, f->path, strlen(f->path));
+    u->failure.message = coco__arena_copy(a, f->message, strlen(f->message));
+    u->catches = c->catches;
+    if (!u->failure.path || !u->failure.message) return;
+    u->next = c->parent->used_failures;
+    c->parent->used_failures = u;
+}
+
 static void coco__report(coco__comp *c, const char *message)
 {
     coco_failure f = { .function = c->fn ? c->fn->name : "", .kind = c->kind, .code = c->code, .message = message };
@@ -56,7 +72,8 @@ static void coco__report(coco__comp *c, const char *message)
     coco__comp_path(c, &path);
     coco__path_print(&text, path.p, path.n);
     f.path = coco__buf_cstr(&text);
-    coco__fail_path(c->run, &f, c->catches);
+    if (c->kind == COCO_MOUNT_USE) coco__fail_used(c, &f);
+    else coco__fail_path(c->run, &f, c->catches);
     coco__buf_free(&path);
     coco__buf_free(&text);
 }
@@ -74,7 +91,7 @@ COCO__IN void coco__fail(coco__comp *c, coco_status code, const char *message)
     if (code == COCO_ESTOP) return; /* a stop is no failure of its own */
     coco__count_fn(c->run->app, c->fn, COCO__ERRORS, 1);
     coco__emit(c->run, COCO_EV_FAILED, c, message);
-    if (c->kind != COCO_MOUNT_USE) coco__report(c, message);
+    coco__report(c, message);
 }
 
 /* ---- The way of a component ---- */
@@ -86,6 +103,7 @@ COCO__IN void coco__done(coco__comp *c)
     c->state = COCO__DONE;
     if (c->handle) c->handle->comp = NULL;
     if (p && (c->failed || c->failed_below)) p->failed_below = true;
+    if (p) p->condemns |= c->condemns;
     if (c->hit && !c->failed) c->restamp = false;
     coco__comp_free(c);
     if (p && --p->pending == 0 && p->state == COCO__WAITING) coco__submit(p);
@@ -125,11 +143,16 @@ static void coco__append(coco__comp ***last, size_t *n, coco__comp *c)
     ++*n;
 }
 
+COCO__IN void coco__round_begin(coco__run *run)
+{
+    if (run->nopen + run->napplied + run->nqueued_memos == 0) run->round_ns = coco__monotonic_ns();
+}
+
 COCO__IN void coco__queue(coco__comp *c)
 {
     coco__run *run = c->run;
 
-    if (run->nopen + run->napplied == 0) run->round_ns = coco__monotonic_ns();
+    coco__round_begin(run);
     run->inflight_bytes += c->arena.total;
     if (coco__needs_precommit(c)) {
         c->state = COCO__OPEN;
@@ -159,6 +182,20 @@ static void coco__applied_counts(coco__comp *c)
     }
 }
 
+/* Children of a component that is recorded now (or in a preview would be) are gone. */
+static void coco__gone_enter(coco__comp *c)
+{
+    coco__comp gone = { .run = c->run };
+
+    for (coco__tomb *g = c->gone; g; g = g->next) {
+        gone.node = (coco__node){ .up = &c->node, .comp = &gone, .segment = g->at.segment };
+        for (coco__node *n = c->inner; n; n = n->next)
+            if (n->id == g->at.parent) gone.node.up = n;
+        coco__emit(c->run, COCO_EV_GONE, &gone, NULL);
+        if (coco__tomb_add(c->run, &g->at, g->self_only) != COCO_OK) return; /* it is in the store; the next update finds it */
+    }
+}
+
 COCO__IN void coco__preview_apply(coco__comp *c) { coco__applied_counts(c); }
 
 /* A preview ends here: what would be applied is told, the children of the component that would go are remembered. */
@@ -167,7 +204,7 @@ static void coco__preview_end(coco__comp *c)
     coco__applied_counts(c);
     for (coco__change *ch = c->owned.changes; ch; ch = ch->next)
         if (ch->child && ch->child->owner == c) ch->child->owner = NULL;
-    for (coco__tomb *g = c->gone; g; g = g->next) coco__tomb_add(c->run, &g->at, g->self_only);
+    coco__gone_enter(c);
     coco__condemned_add(c);
     if (c->handle) c->handle->applied = true;
     coco__count_fn(c->run->app, c->fn, c->rec.flags & COCO__R_COMPONENT ? COCO__REPROCESSED : COCO__ADDED, 1);
@@ -187,6 +224,7 @@ COCO__IN void coco__submit(coco__comp *c)
         }
         return;
     }
+    for (coco__used_failure *u = c->used_failures; u; u = u->next) coco__fail_path(c->run, &u->failure, u->catches);
     if (c->failed_below) c->fresh.flags &= ~(uint32_t)COCO__R_MEMO;
     if (c->above || (c->hit && !c->restamp)) {
         if (c->handle) c->handle->applied = true;
@@ -334,8 +372,9 @@ COCO__IN coco_status coco__node_persist(coco__run *run, const coco__txn *t, coco
     return COCO_OK;
 }
 
-/* A memo of a component above stands for what is being written: it must not hit until that component is committed itself. */
-static coco_status coco__mark_above(coco__run *run, const coco__txn *t, uint64_t parent)
+/* A memo of a component above stands for what is being written: it must not hit until that component is committed itself. With
+ * pending false it was, and may. */
+COCO__IN coco_status coco__mark_above(coco__run *run, const coco__txn *t, uint64_t parent, bool pending)
 {
     coco__dbkey k;
     coco__place at;
@@ -353,8 +392,8 @@ static coco_status coco__mark_above(coco__run *run, const coco__txn *t, uint64_t
         if (b->failed) return COCO_ENOMEM;
         COCO_TRY(coco__place_get((coco_str){ (char *)b->p, b->n }, &at));
         COCO_TRY(coco__stored(run, t, &at, &run->pages, &rec));
-        if ((rec.flags & COCO__R_MEMO) && !(rec.flags & COCO__R_PENDING)) {
-            rec.flags |= COCO__R_PENDING;
+        if ((rec.flags & COCO__R_MEMO) && !(rec.flags & COCO__R_PENDING) == pending && (pending || rec.run == run->number)) {
+            rec.flags ^= COCO__R_PENDING;
             COCO_TRY(coco__store_rec(run, t, &at, &rec));
         }
         parent = at.parent;
@@ -366,7 +405,7 @@ static coco_status coco__write_above(coco__comp *c, const coco__txn *t)
 {
     if (c->node.up) COCO_TRY(coco__node_persist(c->run, t, c->node.up));
     if (!c->parent || c->parent->ancestors_marked) return COCO_OK;
-    COCO_TRY(coco__mark_above(c->run, t, c->at.parent));
+    COCO_TRY(coco__mark_above(c->run, t, c->at.parent, true));
     c->parent->ancestors_marked = true;
     for (coco__comp *p = c->parent; p; p = p->parent) p->marked = true;
     return COCO_OK;
@@ -442,11 +481,23 @@ static char *coco__print_place(coco__run *run, const coco__txn *t, const coco__p
     return out ? out : (char *)(uintptr_t)"?";
 }
 
-static coco__comp *coco__in_round(const coco__run *run, const coco__place *at)
+/* The component recorded there, if it has run, or runs, and isn't committed yet. */
+static coco__comp *coco__in_flight(const coco__run *run, const coco__place *at)
 {
-    for (coco__comp *c = run->applying; c; c = c->next)
-        if (c->at.parent == at->parent && coco_str_equal(c->at.segment, at->segment)) return c;
-    return NULL;
+    coco__dbkey k;
+
+    coco__place_key(&k, COCO__COMPONENT, at);
+    coco__comp *c = coco__table_get(&run->in_flight, k.b, k.n);
+    return c && !c->failed ? c : NULL;
+}
+
+/* Does it declare the state? After its function has returned, what is not declared any more has a change. */
+static coco_status coco__declares(coco__comp *c, coco_str ekey, bool *declares)
+{
+    const coco__change *ch = coco__owned_changed(&c->owned, ekey);
+
+    *declares = ch ? ch->record.p != NULL : c->state != COCO__RUNNING;
+    return ch || *declares ? COCO_OK : coco__owned_pin(&c->owned, ekey, declares);
 }
 
 static coco_status coco__note_move(coco__comp *c, coco__change *ch, const coco__txn *t, const coco__place *from)
@@ -487,23 +538,35 @@ static bool coco__same_possible(const coco__state *a, const coco__state *b)
 }
 
 /* Takes the state out of its owner's record: the owner runs again next time, and so does what has a memo above it. */
-static coco_status coco__take_from(coco__comp *c, coco__change *ch, const coco__txn *t, const coco__place *from, coco__rec *rec)
+static coco_status coco__take(coco__comp *c, coco__change *ch, const coco__txn *t)
 {
     coco__run *run = c->run;
+    coco__comp *other = coco__in_flight(run, &ch->owner);
+    coco__change *lost;
+    coco__rec rec;
 
-    COCO_TRY(coco__entry_remove(t, rec, ch->ekey, &run->pages));
-    rec->flags |= COCO__R_PENDING;
-    if (rec->nstates) rec->nstates--;
-    COCO_TRY(coco__store_rec(run, t, from, rec));
-    COCO_TRY(coco__mark_above(run, t, from->parent));
-    ch->moved = true;
-    return coco__note_move(c, ch, t, from);
+    COCO_TRY(coco__stored(run, t, &ch->owner, &run->record, &rec));
+    COCO_TRY(coco__entry_remove(t, &rec, ch->ekey, &run->pages));
+    rec.flags |= COCO__R_PENDING;
+    if (rec.nstates) rec.nstates--;
+    COCO_TRY(coco__store_rec(run, t, &ch->owner, &rec));
+    COCO_TRY(coco__mark_above(run, t, ch->owner.parent, true));
+    COCO_TRY(coco__note_move(c, ch, t, &ch->owner));
+    if (!other) return COCO_OK;
+    lost = coco__owned_changed(&other->owned, ch->ekey); /* it lets go: the claim has seen to that */
+    if (!lost && !(lost = coco__owned_change(&other->owned, ch->ekey))) return COCO_ENOMEM;
+    lost->was = lost->cancelled = true;
+    run->moves->reported = true;
+    return COCO_OK;
 }
 
+/* Looks whether the state may be taken from who has it; nothing is taken before all claims of c are through. */
 static coco_status coco__claim_from(coco__comp *c, coco__change *ch, const coco__txn *t, const coco__place *from, coco__state *now)
 {
     coco__run *run = c->run;
-    coco__comp *other = coco__in_round(run, from);
+    coco__comp *other = coco__in_flight(run, from);
+    bool declares = false;
+    const coco__moved *m = coco__table_get(&run->moved_states, ch->ekey.p, ch->ekey.n);
     coco__rec rec;
     coco_str value;
 
@@ -512,11 +575,10 @@ static coco_status coco__claim_from(coco__comp *c, coco__change *ch, const coco_
     COCO_TRY(coco__entry_get(t, &rec, ch->ekey, &c->arena, &value));
     if (!value.p) return COCO_OK;
     COCO_TRY(coco__state_get(ch->ekey, value, now));
-    if (other && other != c) {
-        coco__change *lost = coco__owned_changed(&other->owned, ch->ekey);
-        if (!lost || lost->record.p) return coco__edup(c, ch, coco__print_comp(run, other));
-        lost->cancelled = true;
-    }
+    if (m && strcmp(m->to_path, coco__print_comp(run, c)) != 0) return coco__edup(c, ch, m->to_path);
+    if (!ch->desired) return coco__edup(c, ch, coco__print_place(run, t, from)); /* it came to be since the declaration */
+    if (other) COCO_TRY(coco__declares(other, ch->ekey, &declares));
+    if (declares) return coco__edup(c, ch, coco__print_comp(run, other));
     if (run->only.p) {
         coco__buf path;
         coco__buf_init(&path, run->mem);
@@ -524,7 +586,9 @@ static coco_status coco__claim_from(coco__comp *c, coco__change *ch, const coco_
         coco__buf_free(&path);
         if (!below) return coco__edup(c, ch, coco__print_place(run, t, from));
     }
-    return coco__take_from(c, ch, t, from, &rec);
+    ch->owner = *from;
+    ch->moved = true;
+    return COCO_OK;
 }
 
 static coco_status coco__claim(coco__comp *c, coco__change *ch, const coco__txn *t)
@@ -551,10 +615,17 @@ static coco_status coco__claim(coco__comp *c, coco__change *ch, const coco__txn 
     } else if (rc != COCO_ENOTFOUND) {
         return rc;
     }
-    if (c->claim_failed || (!ch->desired && !ch->moved) || coco__same_possible(&now, coco__old_of(ch))) return COCO_OK;
-    if (ch->user_managed) return COCO_OK;
-    if (!ch->desired) return coco__edup(c, ch, coco__print_place(run, t, &from)); /* it came to be since the declaration */
+    if (c->claim_failed || !ch->desired || ch->user_managed || coco__same_possible(&now, coco__old_of(ch))) return COCO_OK;
     return coco__reclaim(c, ch, &now);
+}
+
+static coco_status coco__claims(coco__comp *c, const coco__txn *t)
+{
+    for (coco__change *ch = c->owned.changes; ch && !c->claim_failed; ch = ch->next)
+        if (ch->claimed && ch->target) COCO_TRY(coco__claim(c, ch, t));
+    for (coco__change *ch = c->owned.changes; ch && !c->claim_failed; ch = ch->next)
+        if (ch->moved) COCO_TRY(coco__take(c, ch, t));
+    return COCO_OK;
 }
 
 /* ---- Precommit ---- */
@@ -763,8 +834,7 @@ static coco_status coco__slice_body(void *self, coco__txn *t)
         COCO_TRY(coco__owned_write(&c->owned, t, &rec, true, &run->pages));
         COCO_TRY(coco__store_rec(run, t, &c->at, &rec));
     } else {
-        for (coco__change *ch = c->owned.changes; ch && !c->claim_failed; ch = ch->next)
-            if (ch->claimed && ch->target) COCO_TRY(coco__claim(c, ch, t));
+        COCO_TRY(coco__claims(c, t));
         if (!c->claim_failed) COCO_TRY(coco__precommit(c, t));
     }
     COCO_TRY(coco__depsets_write(run, t));
@@ -799,8 +869,8 @@ static coco_status coco__write_slices(coco__run *run, coco__comp *c, bool commit
 
     c->owned.all = NULL;
     for (size_t left = c->owned.nchanges; left > COCO__SLICE && !c->claim_failed && !c->deleting; left -= COCO__SLICE) {
-        coco__change *first = c->owned.changes, *rest = coco__owned_cut(&c->owned, COCO__SLICE), *last = c->owned.changes;
-        if (!c->owned.all) c->owned.all = first;
+        coco__change *rest = coco__owned_cut(&c->owned, COCO__SLICE), *last = c->owned.changes;
+        if (!c->owned.all) c->owned.all = c->owned.changes; /* sorted by the first cut */
         coco_status rc = coco__write(run->app, &w, &run->fatal);
         if (rc == COCO_OK && !commit) coco__targets_stored(c);
         if (rc == COCO_OK) {
@@ -834,9 +904,7 @@ static coco_status coco__round_body(void *self, coco__txn *t)
     COCO_TRY(coco__run_record(run, t));
     COCO_TRY(coco__memos_write(run, t));
     for (coco__comp *c = run->committing; c; c = c->next) COCO_TRY(coco__commit(c, t));
-    for (coco__comp *c = run->applying; c; c = c->next)
-        for (coco__change *ch = c->owned.changes; ch && !c->claim_failed; ch = ch->next)
-            if (ch->claimed && ch->target) COCO_TRY(coco__claim(c, ch, t));
+    for (coco__comp *c = run->applying; c; c = c->next) COCO_TRY(coco__claims(c, t));
     for (coco__comp *c = run->applying; c; c = c->next)
         if (!c->claim_failed) COCO_TRY(coco__precommit(c, t));
     COCO_TRY(coco__tombs_write(run, t));
@@ -856,7 +924,6 @@ static void coco__round_undo(void *self)
     for (coco__comp *c = run->applying; c; c = c->next) {
         if (c->parent) c->parent->ancestors_marked = false;
         c->claim_failed = false;
-        for (coco__change *ch = c->owned.changes; ch; ch = ch->next) ch->cancelled = false;
     }
     coco__round_clear(run);
 }
@@ -887,13 +954,14 @@ static void coco__committed(coco__comp *c)
     coco__run *run = c->run;
 
     run->inflight_bytes -= run->inflight_bytes < c->arena.total ? run->inflight_bytes : c->arena.total;
+    for (coco__change *ch = c->owned.changes; ch; ch = ch->next)
+        if (ch->child_fate == COCO__CHILD_GONE && ch->child && !ch->cancelled) ch->child->gone = true, run->epoch++;
     if (c->deleting) {
         coco__removal_committed(c);
     } else if (!c->restamp && !c->failed) {
         coco__count_fn(run->app, c->fn, c->rec.flags & COCO__R_COMPONENT ? COCO__REPROCESSED : COCO__ADDED, 1);
         coco__emit(run, COCO_EV_COMMITTED, c, NULL);
-        for (coco__tomb *g = c->gone; g; g = g->next)
-            if (coco__tomb_add(run, &g->at, g->self_only) != COCO_OK) break; /* it is in the store; the next update finds it */
+        coco__gone_enter(c);
         coco__condemned_add(c);
     }
     coco__done(c);
@@ -978,6 +1046,8 @@ typedef struct coco__batch {
     size_t ncomps, cap_comps;
     coco_action **actions, **sorted;
     size_t n, cap;
+    coco_sink **done; /* sinks that had their turn */
+    size_t ndone, cap_done;
 } coco__batch;
 
 static bool coco__batch_add(const coco__mem *m, coco__batch *b, coco_action *a)
@@ -1087,22 +1157,39 @@ static bool coco__sink_apply(coco__run *run, coco_sink *sink, coco__comp **comps
     return n == 0 || coco__batch_apply(run, sink, comps + from, ncomps - from, b);
 }
 
-static coco_sink *coco__next_sink(coco__comp **comps, size_t n, coco_sink *const *done, size_t ndone)
+/* The sink whose turn it is by the order in a batch: a container may belong to another sink than its content. */
+static coco_sink *coco__next_sink(const coco__batch *b)
 {
-    for (size_t i = 0; i < n; i++)
-        for (const coco__change *ch = comps[i]->owned.changes; ch; ch = ch->next) {
+    coco_sink *best = NULL;
+    unsigned order = UINT32_MAX;
+
+    for (size_t i = 0; i < b->ncomps; i++)
+        for (const coco__change *ch = b->comps[i]->owned.changes; ch; ch = ch->next) {
             size_t j = 0;
-            if (!ch->action || ch->cancelled) continue;
-            while (j < ndone && done[j] != coco__sink_of(ch)) j++;
-            if (j == ndone) return coco__sink_of(ch);
+            if (!ch->action || ch->cancelled || coco__order_of(ch->action) >= order) continue;
+            while (j < b->ndone && b->done[j] != coco__sink_of(ch)) j++;
+            if (j == b->ndone) best = coco__sink_of(ch), order = coco__order_of(ch->action);
         }
-    return NULL;
+    return best;
+}
+
+static bool coco__sink_done(const coco__mem *m, coco__batch *b, coco_sink *sink)
+{
+    if (b->ndone == b->cap_done) {
+        size_t cap = b->cap_done ? b->cap_done * 2 : 8;
+        coco_sink **v = coco__realloc(m, b->done, cap * sizeof(coco_sink *));
+        if (!v) return false;
+        b->done = v;
+        b->cap_done = cap;
+    }
+    b->done[b->ndone++] = sink;
+    return true;
 }
 
 static bool coco__apply_all(coco__run *run, coco__comp *list, coco__batch *b)
 {
-    coco_sink *done[64], *sink;
-    size_t n = 0, ndone = 0;
+    coco_sink *sink;
+    size_t n = 0;
 
     for (coco__comp *c = list; c; c = c->next) n++;
     if (n > b->cap_comps) {
@@ -1114,10 +1201,8 @@ static bool coco__apply_all(coco__run *run, coco__comp *list, coco__batch *b)
     b->ncomps = 0;
     for (coco__comp *c = list; c; c = c->next)
         if (!c->claim_failed) b->comps[b->ncomps++] = c;
-    while (ndone < 64 && (sink = coco__next_sink(b->comps, b->ncomps, done, ndone)) != NULL) {
-        done[ndone++] = sink;
-        if (!coco__sink_apply(run, sink, b->comps, b->ncomps, b)) return false;
-    }
+    while ((sink = coco__next_sink(b)) != NULL)
+        if (!coco__sink_done(run->mem, b, sink) || !coco__sink_apply(run, sink, b->comps, b->ncomps, b)) return false;
     return true;
 }
 
@@ -1174,6 +1259,7 @@ static void coco__apply_list(coco__run *run, coco__comp *list, bool again)
     coco__free(run->mem, b.comps);
     coco__free(run->mem, b.actions);
     coco__free(run->mem, b.sorted);
+    coco__free(run->mem, b.done);
     for (coco__comp *c = list, *next; c; c = next) {
         next = c->next;
         if (c->claim_failed || !ok) {
@@ -1243,6 +1329,25 @@ COCO__IN coco_status coco__flush(coco__run *run, bool last)
     return COCO_OK;
 }
 
+/* Is the place, or one above it, to be deleted? */
+static coco_status coco__under_tomb(const coco__txn *t, const coco__place *place, bool *under)
+{
+    coco__place at = *place;
+    coco__dbkey k;
+    coco_str p;
+    coco_status rc;
+
+    for (*under = false;;) {
+        coco__place_key(&k, COCO__TOMBSTONE, &at);
+        rc = coco__get(t, &k, &p);
+        *under = rc == COCO_OK;
+        if (rc != COCO_ENOTFOUND || !at.parent) return rc == COCO_ENOTFOUND ? COCO_OK : rc;
+        coco__dbkey_id(&k, COCO__PARENT, at.parent, NULL, 0);
+        COCO_TRY(coco__get(t, &k, &p));
+        COCO_TRY(coco__place_get(p, &at));
+    }
+}
+
 COCO__IN coco_status coco__moves_check(coco__run *run)
 {
     for (coco__moved *m = run->moves; m; m = m->next) {
@@ -1250,11 +1355,15 @@ COCO__IN coco_status coco__moves_check(coco__run *run)
         coco__txn t;
         coco__rec rec;
         char text[COCO_ERR_MAX];
+        bool gone;
+        if (m->reported) continue;
         COCO_TRY(coco__run_read(run, &t));
         coco_status rc = coco__stored(run, &t, &m->from, &run->record, &rec);
+        gone = !(rec.flags & COCO__R_COMPONENT) || !(rec.flags & COCO__R_PENDING);
+        if (rc == COCO_OK && !gone) rc = coco__under_tomb(&t, &m->from, &gone);
         coco__run_read_end(run, &t);
         COCO_TRY(rc);
-        if (m->reported || !(rec.flags & COCO__R_COMPONENT) || !(rec.flags & COCO__R_PENDING)) continue;
+        if (gone) continue;
         snprintf(text, sizeof text, "%s is declared by %s too", m->state, m->from_path);
         f.message = text;
         coco__fail_path(run, &f, NULL);

@@ -155,7 +155,9 @@ COCO__IN coco_status coco__target_by_id(coco__run *run, uint64_t id, coco_target
     coco_str p;
     coco_status rc;
 
-    *target = t && !t->gone ? t : NULL;
+    *target = t;
+    for (const coco_target *up = t; up; up = up->parent)
+        if (up->gone) *target = NULL;
     if (t || !run->app->has_dbi) return COCO_OK;
     if (!(t = coco__arena_zalloc(&run->arena, sizeof *t))) return COCO_ENOMEM;
     t->run = run;
@@ -256,6 +258,22 @@ static coco_status coco__title_default(coco_target *t, coco__buf *b)
     return COCO_OK;
 }
 
+static void coco__place_name(coco__buf *b, const coco_target *t)
+{
+    if (t->parent && !t->attachment.p) coco__state_name(b, t->parent, t->key);
+    else if (t->parent) coco__buf_printf(b, "%s/%s", t->parent->title, t->attachment.p);
+    else coco__key_print(b, t->key.p, t->key.n);
+}
+
+static coco_status coco__title_taken(coco_ctx *cx, coco__buf *title, const coco_target *a, const coco_target *b)
+{
+    coco__buf_str(title, "\": ");
+    coco__place_name(title, a);
+    coco__buf_str(title, " and ");
+    coco__place_name(title, b);
+    return coco_fail(cx, COCO_EDUP, "two targets are called \"%s; tell them apart by .title", coco__buf_cstr(title));
+}
+
 /* Gives the provider its title and keeps titles unique in the run. */
 static coco_status coco__target_title(coco_ctx *cx, coco_target *t, const char *title)
 {
@@ -270,7 +288,7 @@ static coco_status coco__target_title(coco_ctx *cx, coco_target *t, const char *
     else rc = coco__title_default(t, &b);
     other = coco__table_get(&run->titles, b.p, b.n);
     if (rc == COCO_OK && other && other != t && !other->gone && coco__bytes_cmp(other->identity.p, other->identity.n, t->identity.p, t->identity.n))
-        rc = coco_fail(cx, COCO_EDUP, "two targets are called \"%s\": tell them apart by .title", coco__buf_cstr(&b));
+        rc = coco__title_taken(cx, &b, other, t);
     if (rc == COCO_OK) {
         if (!t->title || strcmp(t->title, coco__buf_cstr(&b)) != 0) t->title = coco__arena_copy(&run->arena, b.p, b.n);
         if (b.failed || !t->title || !coco__table_put(&run->titles, t->title, b.n, t)) rc = coco__oom(cx);
@@ -507,10 +525,13 @@ static coco_status coco__keep_action(coco__comp *comp, coco__change *c, const co
 /* Asks the handler, and holds it to its duties. */
 static coco_status coco__reconcile(coco_ctx *cx, coco_target *t, const coco_change *in, coco_decision *out)
 {
+    coco__arena *scratch = cx->arena;
     coco_status rc;
 
     memset(out, 0, sizeof *out);
+    cx->arena = cx->home; /* an action outlives a scratch */
     rc = t->handler.reconcile(cx, t->handler.self, in, out);
+    cx->arena = scratch;
     if (rc != COCO_OK) return rc;
     if (!out->act && in->desired && (in->may_be_missing || in->npossible != 1))
         return coco_fail(cx, COCO_EINVAL, "target %s: its handler kept a state that may not be there", t->title);
@@ -656,8 +677,10 @@ static coco_status coco__declare_find(coco_ctx *cx, coco__declaration *d)
     coco__owned *o = &cx->comp->owned;
     coco_str ekey = { (char *)d->ekey.b, d->ekey.n };
     coco__entry *e;
+    const coco__change *before = coco__owned_changed(o, ekey);
 
-    if (coco__owned_changed(o, ekey)) return coco__declared_twice(cx, d);
+    if (before && before->cancelled) return coco__find_owner(cx, d); /* another component has taken it */
+    if (before) return coco__declared_twice(cx, d);
     COCO_TRY(coco__owned_find(o, ekey, &e));
     if (!e) return coco__find_owner(cx, d);
     if (!coco__owned_mark(o)) return coco__declared_twice(cx, d);
@@ -861,7 +884,7 @@ static bool coco__place_condemned(const coco_target *t)
 
 static coco_status coco__gone_state(coco__comp *comp, coco__change *c, const coco__state *s, coco_target *t)
 {
-    coco_ctx cx = { .run = comp->run, .comp = comp, .arena = &comp->arena };
+    coco_ctx cx = { .run = comp->run, .comp = comp, .arena = &comp->arena, .home = &comp->arena };
     coco__reader r = coco__reader_of(s->key.p, s->key.n);
     coco_decision decision;
     coco_change in = { .possible = s->possible, .npossible = s->npossible };
@@ -904,7 +927,7 @@ COCO__IN coco_status coco__declare_gone(coco__comp *comp, const coco__entry *e, 
 
     if (!value.p) return COCO_ENOMEM;
     if (space < COCO__S_FIRST_PROVIDER) {
-        if (mode == COCO__DEL_CONTAINER) return COCO_OK;
+        if (mode >= COCO__DEL_CONTAINER) return COCO_OK;
         COCO_TRY(coco__gone_change(comp, e, &c));
         if (space == COCO__S_MEMO) c->record = value;
         return COCO_OK;
@@ -915,12 +938,13 @@ COCO__IN coco_status coco__declare_gone(coco__comp *comp, const coco__entry *e, 
         c->is_void = true;
         return COCO_OK;
     }
+    if (mode == COCO__DEL_VOID) return COCO_OK;
     COCO_TRY(coco__state_get(e->ekey, value, &s));
-    if (mode == COCO__DEL_CONTENT && s.container && !s.user_managed) return COCO_OK;
+    if (mode == COCO__DEL_CONTENT && s.container) return COCO_OK;
     if (mode == COCO__DEL_CONTAINER && !s.container) return COCO_OK;
     if (!s.user_managed) COCO_TRY(coco__target_ready(t, NULL));
     if (mode == COCO__DEL_CONTENT && coco__place_condemned(t)) return COCO_OK;
-    if (s.container && mode == COCO__DEL_CONDEMN && !s.user_managed) COCO_TRY(coco__condemn(comp, e->ekey, &s, t));
+    if (s.container && mode == COCO__DEL_CONDEMN) COCO_TRY(coco__condemn(comp, e->ekey, &s, t));
     if (s.condemned && mode == COCO__DEL_CONDEMN) return COCO_OK; /* as recorded */
     COCO_TRY(coco__gone_change(comp, e, &c));
     c->target = t;
@@ -928,7 +952,7 @@ COCO__IN coco_status coco__declare_gone(coco__comp *comp, const coco__entry *e, 
     c->key = s.key.n > COCO__CUT ? s.key : (coco_str){ c->ekey.p + (c->ekey.n - s.key.n), s.key.n };
     c->old->key = c->key;
     c->container = s.container;
-    if (s.container && mode == COCO__DEL_CONDEMN && !s.user_managed) {
+    if (s.container && mode == COCO__DEL_CONDEMN) {
         s.condemned = true;
         s.key = c->key;
         return coco__state_bytes(comp, &s, &c->after);
@@ -942,7 +966,7 @@ COCO__IN coco_status coco__declare_gone(coco__comp *comp, const coco__entry *e, 
 
 COCO__IN coco_status coco__reclaim(coco__comp *comp, coco__change *c, const coco__state *now)
 {
-    coco_ctx cx = { .run = comp->run, .comp = comp, .arena = &comp->arena };
+    coco_ctx cx = { .run = comp->run, .comp = comp, .arena = &comp->arena, .home = &comp->arena };
     coco__reader r = coco__reader_of(c->key.p, c->key.n);
     coco_decision decision;
     coco_change in = { .desired = c->desired, .possible = now->possible, .npossible = now->npossible };

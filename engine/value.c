@@ -867,11 +867,6 @@ static void coco__print_quoted(coco__buf *b, coco_str s, bool json)
     coco__buf_byte(b, '"');
 }
 
-COCO__IN void coco__json_text(coco__buf *b, const char *p, size_t n)
-{
-    coco__print_quoted(b, (coco_str){ n ? p : "", n }, true);
-}
-
 /* snprintf follows the locale of the program, whose decimal sign may be a comma or several bytes; a number here has
  * a point. */
 static void coco__print_number(coco__buf *b, const char *s, bool point)

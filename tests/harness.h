@@ -5,12 +5,18 @@
  * allocated. `update` opens what isn't open; `restart` closes it, as if the process had ended. Expectations take the
  * exact sequence of lines, or NULL for none:
  *
- *     COCO_FN(app_main, ()) { … coco_declare(cx, table(cx, "tab", NULL), coco_int(1), coco_int(10)) … }
+ *     COCO_FN(app_main, ())
+ *     {
+ *         coco_target *tab;
+ *         COCO_TRY(mount_tab(cx, "tab", MAP1("schema", coco_int(1)), &tab));
+ *         return coco_declare(cx, tab, coco_int(1), coco_int(10));
+ *     }
+ *     …
  *     program(&app_main);
  *     update(NULL);
- *     expect_ran("/", "/[@shelf,\"tab\"]");
+ *     expect_ran("/", "/@shelf/\"tab\"");
  *     expect_actions("+ shelf:\"tab\"", "+ tab:1");
- *     expect_shelf("shelf:\"tab\" = {}", "tab:1 = 10");
+ *     expect_shelf("shelf:\"tab\" = {\"schema\":1}", "tab:1 = 10");
  *
  * Only the public API is used. Everything is static inline, so that a test need not use all of it. */
 #ifndef COCO_TEST_HARNESS_H
@@ -40,12 +46,14 @@ static inline void lines_clear(lines *l)
 static inline void lines_add(lines *l, const char *fmt, ...) COCO__PRINTF(2, 3);
 static inline void lines_add(lines *l, const char *fmt, ...)
 {
+    char line[8192];
     va_list ap;
 
     if (l->n == sizeof l->v / sizeof l->v[0]) return; /* large programs are judged by their counts */
     va_start(ap, fmt);
-    if (vasprintf(&l->v[l->n], fmt, ap) >= 0) l->n++;
+    vsnprintf(line, sizeof line, fmt, ap);
     va_end(ap);
+    l->v[l->n++] = strdup(line);
 }
 
 static inline char *lines_join(char *const *v, size_t n)
@@ -96,7 +104,7 @@ static struct world {
     coco_app_config config;
     coco_env *env;
     coco_app *app;
-    char dir[64], saved[64];
+    char dir[64], saved[80];
     long live, calls, fail_at; /* allocations: not freed, made, and the one that fails (0: none) */
     thing shelf[4000];
     size_t nshelf;
@@ -156,7 +164,7 @@ typedef struct place {
 
 /* What an action carries: the desired value as it will stand on the shelf. */
 typedef struct cargo {
-    char *value;
+    const char *value;
     bool unique;
 } cargo;
 
@@ -270,7 +278,7 @@ static inline void shelf_put(const coco_action *a, const char *name)
 
 static inline coco_status shelf_apply(void *self, coco_action **actions, size_t n, coco_err *err)
 {
-    char name[300];
+    char name[700];
     bool transient = false;
 
     (void)self;
@@ -321,7 +329,302 @@ static inline coco_status shelf_reconcile(coco_ctx *cx, void *self, const coco_c
     COCO_TRY(coco_print(cx, *in->desired, &text));
     cargo *c = coco_alloc(cx, sizeof *c);
     if (!c) return COCO_ENOMEM;
-    *c = (cargo){ coco_copy(cx, text).p ? (char *)(uintptr_t)text.p : NULL, coco_bool_of(coco_get(*in->desired, "unique")) };
+    *c = (cargo){ coco_copy(cx, text).p, coco_bool_of(coco_get(*in->desired, "unique")) };
     out->action.value = c;
     return out->record.p && c->value ? COCO_OK : COCO_ENOMEM;
 }
+
+static inline coco_status shelf_handler(coco_ctx *cx, const char *title, bool attachment, coco_target_handler *out);
+
+static inline coco_status shelf_child(coco_ctx *cx, void *self, coco_value key, const coco_value *desired, coco_str record,
+                                      coco_target_handler *out)
+{
+    char title[300];
+
+    (void)desired, (void)record;
+    return shelf_handler(cx, place_of_key(self, key, title, sizeof title), false, out);
+}
+
+static inline coco_status shelf_attachment(coco_ctx *cx, void *self, const char *name, coco_target_handler *out)
+{
+    const place *p = self;
+
+    if (strcmp(name, "index") != 0) return coco_fail(cx, COCO_EINVAL, "%s has no attachment %s", p->title, name);
+    return shelf_handler(cx, coco_format(cx, "%s/%s", p->title, name).p, true, out);
+}
+
+static inline coco_status shelf_handler(coco_ctx *cx, const char *title, bool attachment, coco_target_handler *out)
+{
+    place *p = coco_alloc(cx, sizeof *p);
+
+    if (!p || !title || !(p->title = coco_copy(cx, coco_str_of(title)).p)) return COCO_ENOMEM;
+    p->attachment = attachment;
+    *out = (coco_target_handler){ .name = "shelf", .self = p, .sink = &shelf_sink, .reconcile = shelf_reconcile,
+                                  .child = shelf_child, .attachment = shelf_attachment };
+    return COCO_OK;
+}
+
+/* Two kinds of root: what is in a container of the crate goes with it, on the shelf it must be taken out first. */
+static inline coco_status shelf_make(coco_ctx *cx, coco_value key, coco_target_handler *out)
+{
+    COCO_TRY(shelf_handler(cx, coco_bool_of(key) ? "crate" : "shelf", false, out));
+    ((place *)out->self)->root = true;
+    out->drop_removes_content = coco_bool_of(key);
+    return COCO_OK;
+}
+
+static coco_target_type shelf_type = { "shelf", shelf_make, NULL };
+COCO_AT_START(shelf) { coco_target_register(&shelf_type); }
+
+/* For programs: a container of the shelf for everyone to declare into; schema such as MAP1("schema", coco_int(1)), or null. */
+static inline coco_target *root(coco_ctx *cx) { return coco_target_new(cx, "shelf", coco_null(), "shelf"); }
+static inline coco_target *crate(coco_ctx *cx) { return coco_target_new(cx, "shelf", coco_bool(true), "crate"); }
+static inline coco_status mount_tab(coco_ctx *cx, const char *name, coco_value schema, coco_target **out)
+{
+    return coco_mount_target(cx, root(cx), coco_text(name), schema, NULL, out);
+}
+#define MAP1(k, v) coco_map_value((const coco_pair[]){ { COCO_STR(k), v } }, 1)
+
+/* ---- A source ----------------------------------------------------------------------------------------------------------- */
+
+/* The words of a text as items: "1=10" has the int key 1 and the value [1,10]; "a=10" a text key. "?1" and "?a" can't be read,
+ * nor can anything that begins with a for "?a*"; "!" ends the listing with COCO_EIO. The text must outlive the source. */
+static inline int items_next(coco_source *src, coco_ctx *cx, coco_value *key, coco_value *value)
+{
+    const char *p = src->self, *end, *equals;
+    coco_value kv[2];
+
+    while (*p == ' ') p++;
+    for (end = p; *end && *end != ' ';) end++;
+    src->self = (void *)(uintptr_t)end;
+    if (p == end) return 0;
+    if (*p == '!') return coco_fail(cx, COCO_EIO, "the listing broke off");
+    bool unread = *p == '?', all = end[-1] == '*';
+    p += unread;
+    for (equals = p; equals < end && *equals != '=';) equals++;
+    *key = *p >= '0' && *p <= '9' ? coco_int(atoi(p)) : coco_text_n((coco_str){ p, (size_t)(equals - p) - (all ? 1 : 0) });
+    *value = coco_bool(all);
+    if (unread) return coco_fail(cx, COCO_EUNREAD, "no permission");
+    kv[0] = *key, kv[1] = coco_int(atoi(equals + 1));
+    *value = coco_copy_value(cx, coco_list(kv, 2));
+    return 1;
+}
+
+static inline coco_source *items(coco_ctx *cx, const char *text, bool ordered)
+{
+    coco_source *src = coco_source_new(cx);
+
+    if (!src) return NULL;
+    src->title = "items";
+    src->ordered = ordered;
+    src->self = (void *)(uintptr_t)text;
+    src->next = items_next;
+    return src;
+}
+
+/* ---- Running ------------------------------------------------------------------------------------------------------------ */
+
+static inline void program(const coco_fn *main_fn) { w.config.main = main_fn; }
+
+/* Closes what is open, as the end of a process does. The shelf stays. */
+static inline void restart(void)
+{
+    coco_result_free(&w.result);
+    coco_app_close(w.app);
+    coco_env_close(w.env);
+    w.app = NULL;
+    w.env = NULL;
+}
+
+/* Opens what isn't open; the status stands in w.rc, the message in w.err. */
+static inline coco_status open_world(void)
+{
+    w.env_config.db = w.dir;
+    if (!w.env && (w.rc = coco_env_open(&w.env_config, &w.env, &w.err)) != COCO_OK) return w.rc;
+    if (!w.app && (w.rc = coco_app_open(w.env, &w.config, &w.app, &w.err)) != COCO_OK) return w.rc;
+    return w.rc = COCO_OK;
+}
+
+static inline void begin_run(void)
+{
+    coco_result_free(&w.result);
+    memset(&w.err, 0, sizeof w.err);
+    lines_clear(&w.actions);
+    lines_clear(&w.events);
+    lines_clear(&w.failures);
+    w.batches = 0;
+}
+
+/* An update whatever comes of it; what it did stands in w. */
+static inline coco_status try_update(const coco_update_opts *opts)
+{
+    begin_run();
+    if (open_world() == COCO_OK) w.rc = coco_update(w.app, opts, &w.result, &w.err);
+    return w.rc;
+}
+
+static inline coco_status try_drop(void)
+{
+    begin_run();
+    if (open_world() == COCO_OK) w.rc = coco_drop(w.app, &w.result, &w.err);
+    return w.rc;
+}
+
+static inline void expect_rc(coco_status rc, const char *file, int line)
+{
+    if (w.rc == rc) return;
+    print_error("expected %s, got %s: %s\n", coco_status_name(rc), coco_status_name(w.rc), w.err.msg);
+    for (size_t i = 0; i < w.failures.n; i++) print_error("  %s\n", w.failures.v[i]);
+    _fail(file, line);
+}
+#define update(opts) (try_update(opts), expect_rc(COCO_OK, __FILE__, __LINE__))
+#define update_fails(rc, opts) (try_update(opts), expect_rc(rc, __FILE__, __LINE__))
+#define drop_all() (try_drop(), expect_rc(COCO_OK, __FILE__, __LINE__))
+#define OPTS(...) (&(coco_update_opts){ __VA_ARGS__ })
+
+/* ---- Faults ------------------------------------------------------------------------------------------------------------- */
+
+/* The next `times` actions on name (TITLE:key; "" is any batch as a whole) fail; -1: until faults_clear. */
+static inline void fault_on(const char *name, int times, bool transient)
+{
+    fault *f = &w.faults[w.nfaults++];
+
+    assert_true(w.nfaults <= sizeof w.faults / sizeof w.faults[0]);
+    snprintf(f->name, sizeof f->name, "%s", name);
+    f->times = times;
+    f->transient = transient;
+}
+static inline void faults_clear(void) { w.nfaults = 0; }
+
+static inline void copy_file(const char *from, const char *to)
+{
+    FILE *in = fopen(from, "rb"), *out = fopen(to, "wb");
+    static char buf[1 << 16];
+
+    assert_non_null(in);
+    assert_non_null(out);
+    for (size_t n; (n = fread(buf, 1, sizeof buf, in)) > 0;) assert_int_equal(fwrite(buf, 1, n, out), n);
+    fclose(in);
+    fclose(out);
+}
+
+/* A crash: db_save at some moment of an update (in before_apply), db_crash after it. The database is then as it was, the
+ * shelf keeps what it got. */
+static inline void db_save(void)
+{
+    char path[100];
+
+    snprintf(path, sizeof path, "%s/data.mdb", w.dir);
+    copy_file(path, w.saved);
+}
+static inline void db_crash(void)
+{
+    char path[100];
+
+    restart();
+    snprintf(path, sizeof path, "%s/data.mdb", w.dir);
+    copy_file(w.saved, path);
+}
+
+/* Bytes of the database as a fingerprint: what writes nothing leaves it as it is. */
+static inline void db_print(uint8_t fp[16])
+{
+    char path[100];
+    static char buf[1 << 16];
+    coco_hash h;
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/data.mdb", w.dir);
+    assert_non_null(f = fopen(path, "rb"));
+    coco_hash_begin(&h);
+    for (size_t n; (n = fread(buf, 1, sizeof buf, f)) > 0;) coco_hash_add(&h, buf, n);
+    coco_hash_end(&h, fp);
+    fclose(f);
+}
+
+/* ---- Expectations ------------------------------------------------------------------------------------------------------- */
+
+/* The events whose line begins with `word`, without it; `whole` false cuts the line after the path. */
+static inline void events_expect(const char *word, bool whole, const char *const *want, const char *file, int line)
+{
+    static lines some;
+    size_t n = strlen(word);
+
+    for (size_t i = 0; i < w.events.n; i++) {
+        const char *e = w.events.v[i];
+        if (strncmp(e, word, n) != 0 || e[n] != ' ') continue;
+        lines_add(&some, "%.*s", whole ? (int)strlen(e) : (int)strcspn(e + n + 1, " "), e + n + 1);
+    }
+    lines_expect(&some, want, file, line);
+    lines_clear(&some);
+}
+#define EVENTS_EXPECT(word, whole, ...) events_expect(word, whole, (const char *const[]){ __VA_ARGS__, NULL }, __FILE__, __LINE__)
+
+#define expect_events(kind, ...) EVENTS_EXPECT(kind, true, __VA_ARGS__) /* "gone", "/@item/1" */
+#define expect_ran(...) EVENTS_EXPECT("started", false, __VA_ARGS__)    /* paths, in order */
+#define expect_why(...) EVENTS_EXPECT("started", true, __VA_ARGS__)     /* "/@item/1 never run" */
+#define expect_hits(...) EVENTS_EXPECT("hit", false, __VA_ARGS__)
+#define expect_actions(...) LINES_EXPECT(&w.actions, __VA_ARGS__)       /* "+ tab:1", "~ tab:2", "- tab:3", "! tab:4" (failed) */
+#define expect_failures(...) LINES_EXPECT(&w.failures, __VA_ARGS__)     /* "/@item/1 COCO_EFAIL message" */
+
+static inline int by_text(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+/* What is on the shelf, sorted by name: "tab:1 = 10". */
+static inline void shelf_expect(const char *const *want, const char *file, int line)
+{
+    static lines is;
+
+    for (size_t i = 0; i < w.nshelf; i++) lines_add(&is, "%s = %s", w.shelf[i].name, w.shelf[i].value);
+    qsort(is.v, is.n, sizeof is.v[0], by_text);
+    lines_expect(&is, want, file, line);
+    lines_clear(&is);
+}
+#define expect_shelf(...) shelf_expect((const char *const[]){ __VA_ARGS__, NULL }, __FILE__, __LINE__)
+
+/* An update that runs no memoized function, sends no action and leaves the database as it is, byte for byte. */
+static inline void update_writes_nothing(const char *file, int line)
+{
+    uint8_t before[16], after[16];
+
+    db_print(before);
+    try_update(NULL);
+    expect_rc(COCO_OK, file, line);
+    db_print(after);
+    lines_expect(&w.actions, (const char *const[]){ NULL }, file, line);
+    if (w.result.run != 0 || memcmp(before, after, 16) != 0) print_error("the database was written\n"), _fail(file, line);
+}
+#define expect_nothing_written() update_writes_nothing(__FILE__, __LINE__)
+
+/* ---- A test's begin and end --------------------------------------------------------------------------------------------- */
+
+static inline int world_begin(void **state)
+{
+    (void)state;
+    memset(&w, 0, sizeof w);
+    snprintf(w.dir, sizeof w.dir, "/tmp/coco-test-XXXXXX");
+    assert_non_null(mkdtemp(w.dir));
+    snprintf(w.saved, sizeof w.saved, "%s/saved", w.dir);
+    w.env_config = (coco_env_config){ .allocator = { counted_realloc, NULL }, .on_event = on_event, .on_failure = on_failure,
+                                      .map_size = (size_t)1 << 30 };
+    w.config = (coco_app_config){ .name = "test" };
+    return 0;
+}
+
+static inline int world_end(void **state)
+{
+    static const char *const files[] = { "data.mdb", "lock.mdb", "cocoindex.lock", "saved" };
+    char path[100];
+
+    (void)state;
+    w.before_apply = NULL;
+    restart();
+    begin_run();
+    while (w.nshelf) shelf_take(&w.shelf[0]);
+    for (size_t i = 0; i < 4; i++) snprintf(path, sizeof path, "%s/%s", w.dir, files[i]), remove(path);
+    rmdir(w.dir);
+    assert_int_equal(w.live, 0);
+    return 0;
+}
+#define TEST(name) cmocka_unit_test_setup_teardown(name, world_begin, world_end)
+
+#endif /* COCO_TEST_HARNESS_H */

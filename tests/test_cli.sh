@@ -1,5 +1,5 @@
 # test_cli.sh - a program's command line: commands, options, parameters, .env, exit codes, what is printed where. And
-# the cocoindex tool: ls, show, init, logic.
+# what the cocoindex tool has of it: ls, show.
 . tests/lib.sh
 
 # Two apps: `site` copies Markdown (a text that begins with "fail" fails, "slow" waits), `other` has its environment.
@@ -8,6 +8,22 @@ cat >"$tmp/prog.c" <<'END'
 #include "connectors/localfs.h"
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
+
+static coco_status set_up(coco_ctx *cx, void *user)
+{
+    (void)user;
+    return getenv("NOSETUP") ? coco_fail(cx, COCO_EIO, "no such model") : 0;
+}
+
+/* Its second argument, which it doesn't tell of, is the environment. */
+COCO_FN(shout, (coco_value, text), .memo = true)
+{
+    coco_str word = coco_text_of(text);
+    const char *mark = getenv("MARK") ? getenv("MARK") : "";
+
+    return coco_return(cx, coco_text_n(coco_format(cx, "%.*s%s", (int)word.n, word.p, mark)));
+}
 
 COCO_FN(copy, (coco_file *, file, coco_dir *, out), .memo = true)
 {
@@ -18,6 +34,12 @@ COCO_FN(copy, (coco_file *, file, coco_dir *, out), .memo = true)
     if (text.n >= 4 && memcmp(text.p, "fail", 4) == 0) return coco_fail(cx, COCO_EFAIL, "as it was told");
     if (text.n >= 4 && memcmp(text.p, "slow", 4) == 0) nanosleep(&wait, NULL);
     coco_cost(cx, 10);
+    if (text.n >= 5 && memcmp(text.p, "shout", 5) == 0) {
+        coco_value loud;
+
+        COCO_TRY(coco_call(cx, &shout, COCO_ARGS(coco_text_n(text)), &loud));
+        text = coco_text_of(loud);
+    }
     return coco_dir_declare_file(cx, out, coco_path_with_suffix(cx, file, ".txt"), text);
 }
 
@@ -26,6 +48,8 @@ COCO_FN(app_main, ())
     coco_walk_opts opts = { .include = "**.md" };
     coco_dir *out;
 
+    if (getenv("NOMAIN")) return coco_fail(cx, COCO_EFAIL, "main was told to");
+    if (getenv("NOTICE")) coco_notice(cx, "%s", getenv("NOTICE"));
     COCO_TRY(coco_mount_dir_with(cx, coco_param(cx, "out"), &(coco_dir_opts){ .title = "out" }, &out));
     return coco_mount_each(cx, COCO_AUTO, &copy, coco_walk_dir(cx, coco_param(cx, "source"), &opts),
                            COCO_ARGS(coco_dir_value(out)));
@@ -44,7 +68,7 @@ int main(int argc, char **argv)
 {
     const char *param = getenv("PARAM");
     coco_app_config apps[] = {
-        { .name = "site", .main = &app_main,
+        { .name = "site", .main = &app_main, .setup = set_up,
           .commands = (coco_command[]){ { "greet", "[WORD]", "greets", greet }, { 0 } },
           .params = (coco_param_def[]){ { "source", "docs", "where the texts are" }, { "out", "site", "where they go" },
                                         { param, NULL, NULL }, { 0 } } },
@@ -55,11 +79,34 @@ int main(int argc, char **argv)
 }
 END
 "$CC" -std=c11 -I. ${CFLAGS:-} "$tmp/prog.c" "$BUILD/libcocoindex.a" -llmdb -pthread -o "$tmp/prog" || exit 1
+# Writes into an LMDB environment what no program of this library would: lmdb DIR KEY 32-BIT-NUMBER.
+cat >"$tmp/lmdb.c" <<'END'
+#include <lmdb.h>
+#include <stdlib.h>
+#include <string.h>
+
+int main(int argc, char **argv)
+{
+    unsigned n = argc == 4 ? (unsigned)atoi(argv[3]) : 0;
+    unsigned char be[4] = { n >> 24 & 255, n >> 16 & 255, n >> 8 & 255, n & 255 };
+    MDB_val key = { strlen(argv[2]), argv[2] }, data = { sizeof be, be };
+    MDB_env *env;
+    MDB_txn *txn;
+    MDB_dbi dbi;
+
+    if (mdb_env_create(&env) || mdb_env_set_maxdbs(env, 4) || mdb_env_open(env, argv[1], 0, 0666)) return 1;
+    if (mdb_txn_begin(env, NULL, 0, &txn) || mdb_dbi_open(txn, NULL, 0, &dbi)) return 1;
+    if (mdb_put(txn, dbi, &key, &data, 0) || mdb_txn_commit(txn)) return 1;
+    mdb_env_close(env);
+    return 0;
+}
+END
+"$CC" -std=c11 "$tmp/lmdb.c" -llmdb -pthread -o "$tmp/lmdb" || exit 1
 case $BUILD in /*) built=$BUILD ;; *) built=$top/$BUILD ;; esac
 tool=$built/cocoindex
 out=$tmp/out
 err=$tmp/err
-unset GREETING BOTH PARAM
+unset GREETING BOTH PARAM NOSETUP NOMAIN NOTICE MARK
 
 # fresh: an empty directory with two documents, to work in.
 fresh() {
@@ -153,6 +200,116 @@ state_that_cannot_be_opened_is_3() {
     update 3 --db file
     run 3 ls --db file
     run 3 show --db file
+}
+
+# unchanged_by COMMAND ...: the database is byte for byte what it was.
+unchanged_by() {
+    before=$(cksum <"$tmp/w/.cocoindex/data.mdb")
+    "$@"
+    [ "$before" = "$(cksum <"$tmp/w/.cocoindex/data.mdb")" ]
+}
+
+newer_format_is_refused() {
+    fresh
+    update 0
+    "$tmp/lmdb" .cocoindex cocoindex 99
+    for command in update drop ls show; do
+        unchanged_by run 3 "$command"
+        says "$err" 'format 99'
+    done
+    "$tmp/lmdb" .cocoindex cocoindex 1
+    echo more >docs/c.md
+    update 0
+    [ "$(cat site/c.txt)" = more ]
+}
+
+other_database_is_refused() {
+    fresh
+    mkdir .cocoindex
+    "$tmp/lmdb" .cocoindex somebody 1
+    for command in update drop ls show; do
+        unchanged_by run 3 "$command"
+        says "$err" "another program's"
+    done
+}
+
+second_updater_is_refused() {
+    fresh
+    for i in $(seq 1 20); do echo slow >"docs/s$i.md"; done
+    "$tmp/prog" update -q &
+    pid=$!
+    sleep 0.5
+    update 3
+    says "$err" "updated by process $pid"
+    run 3 drop -f
+    run 0 ls
+    run 0 show -r
+    wait $pid
+    [ "$(find site -name '*.txt' | wc -l)" -eq 22 ]
+    update 0
+}
+
+# The superuser may do anything: another user tries then, where there is a way to become one.
+without_permission() {
+    fresh
+    update 0
+    chmod -R a-w .cocoindex
+    chmod a+rx "$tmp"
+    if [ "$(id -u)" -eq 0 ]; then
+        as='setpriv --reuid=65534 --clear-groups'
+        $as true || as='su -s /bin/sh nobody -c exec\ "$0"\ "$@"'
+        $as true || return 0
+    fi
+    for command in update 'drop -f'; do
+        status=0
+        ${as-} "$tmp/prog" $command >"$out" 2>"$err" </dev/null || status=$?
+        cat "$err"
+        [ "$status" -eq 3 ]
+        says "$err" .cocoindex
+        says "$err" ermission
+    done
+    chmod -R u+w .cocoindex
+    echo more >docs/c.md
+    update 0
+    [ "$(cat site/c.txt)" = more ]
+}
+
+setup_that_fails_is_3() {
+    fresh
+    (NOSETUP=1 && export NOSETUP && update 3)
+    says "$err" 'no such model'
+    [ ! -e site ]
+    update 0
+}
+
+failing_main_is_told_once() {
+    fresh
+    (NOMAIN=1 && export NOMAIN && update 1)
+    [ "$(grep -c 'main was told to' "$err")" -eq 1 ]
+    says "$out" 'not complete'
+    update 0
+}
+
+notices_are_told() {
+    fresh
+    (NOTICE='mind the step' && export NOTICE && update 0)
+    [ "$(grep -c 'mind the step' "$err")" -eq 1 ]
+    (NOTICE='mind the step' && export NOTICE && update 0 --quiet)
+    [ ! -s "$err" ]
+}
+
+recheck_finds_what_is_not_declared() {
+    fresh
+    echo shout >docs/a.md
+    update 0
+    update 0 --recheck 100
+    (MARK='!' && export MARK && update 0)
+    says "$out" 'copy: 2 unchanged'
+    (MARK='!' && export MARK && update 1 --recheck 100%)
+    says "$err" copy
+    (MARK='!' && export MARK && update 0 --full-reprocess)
+    says site/a.txt '!'
+    run 2 update --recheck 101
 }
 
 guard_is_4() {
@@ -411,72 +568,19 @@ tool_reads_the_database_alone() {
     [ ! -e missing ]
 }
 
-init_builds_and_runs() {
-    fresh
-    "$tool" init fresh-app
-    cd fresh-app
-    "$MAKE" CC="$CC" COCOINDEX_DIR="$top" COCOINDEX="$tool" CFLAGS='-Wall -Wextra -Werror'
-    ./fresh-app update
-    cmp docs/hello.md out/hello.md
-    cd ..
-    echo mine >fresh-app/README.md
-    fails "$tool" init fresh-app 2>"$err"
-    says "$err" exists
-    [ "$(cat fresh-app/README.md)" = mine ]
-    fails "$tool" init 'bad name'
-    fails "$tool" init docs
-}
-
-# logic_of BEFORE AFTER BODY: the logic of a function, with the header included before it, after it, or not at all.
-logic_of() {
-    cat >l.c <<END
-#include "cocoindex.h"
-$1
-static int help(int a) { return a $3; }
-COCO_FN(f, ()) { return help(0); }
-$2
-int main(void)
-{
-    coco_app_config config = { .name = "p", .main = &f };
-    coco_env *env;
-    coco_app *app;
-
-    if (coco_env_open(&(coco_env_config){ .db = "db" }, &env, NULL) != 0) return 1;
-    if (coco_app_open(env, &config, &app, NULL) != 0) return 1;
-    for (int i = 0; i < 16; i++) printf("%02x", f.logic[i]);
-    coco_app_close(app);
-    coco_env_close(env);
-    return 0;
-}
-END
-    "$tool" logic -o l.logic.h l.c
-    "$CC" -std=c11 -I"$top" -I. l.c "$built/libcocoindex.a" -llmdb -pthread -o l
-    ./l
-}
-
-logic_header_works_before_and_after() {
-    fresh
-    header='#include "l.logic.h"'
-    none=$(logic_of '' '' '+ 1')
-    before=$(logic_of "$header" '' '+ 1')
-    after=$(logic_of '' "$header" '+ 1')
-    both=$(logic_of "$header" "$header" '+ /* same */ 1')
-    edited=$(logic_of "$header" '' '+ 2')
-    [ -n "$none" ] && [ "$none" != "$before" ]
-    [ "$before" = "$after" ]
-    [ "$before" = "$both" ]
-    [ "$before" != "$edited" ]
-    printf 'int f(void) {\n' >bad.c
-    fails "$tool" logic -o bad.h bad.c 2>"$err"
-    says "$err" 'bad.c:1:'
-    [ ! -e bad.h ]
-}
-
 promise an_update_without_failures_ends_with_0 all_well_is_0
 promise failures_are_told_once_and_end_with_1 failures_are_1
 promise failed_paths_are_listed_up_to_20 failed_paths_are_20_and_a_count
 promise wrong_usage_ends_with_2_and_a_hint wrong_usage_is_2
 promise state_that_cannot_be_opened_ends_with_3 state_that_cannot_be_opened_is_3
+promise database_of_a_newer_format_is_left_as_it_is newer_format_is_refused
+promise database_of_another_program_is_left_as_it_is other_database_is_refused
+promise second_updating_process_is_refused_by_name second_updater_is_refused
+promise missing_permission_is_told_and_ends_with_3 without_permission
+promise setup_that_fails_ends_with_3 setup_that_fails_is_3
+promise failure_of_main_is_told_once failing_main_is_told_once
+promise notices_are_told_unless_quiet notices_are_told
+promise recheck_finds_an_input_that_is_not_declared recheck_finds_what_is_not_declared
 promise guard_against_mass_deletion_ends_with_4 guard_is_4
 promise first_signal_finishes_what_is_in_flight signals_stop_with_130
 promise second_signal_ends_at_once second_signal_ends_at_once
@@ -495,6 +599,4 @@ promise reset_drops_first reset_begins_anew
 promise ls_lists_what_never_ran_and_environments ls_lists_apps
 promise show_lists_components_and_states show_lists_components
 promise tool_reads_a_database_without_the_program tool_reads_the_database_alone
-promise init_writes_a_program_that_builds_and_runs init_builds_and_runs
-promise logic_header_counts_before_and_after_the_functions logic_header_works_before_and_after
 finish

@@ -8,9 +8,9 @@ sed -n '/^ \*     #include "cocoindex.h"/,/^ \*     }$/p;/^ \*     int main/,/^ 
 # says_hello PROGRAM: it writes the greeting that it is given.
 says_hello() {
     rm -rf "$tmp/run"
-    mkdir -p "$tmp/run/out"
+    mkdir "$tmp/run"
     (cd "$tmp/run" && "$1" update --text hello)
-    [ "$(cat "$tmp/run/out/greeting.txt")" = hello ]
+    [ "$(cat "$tmp/run/greeting.txt")" = hello ]
 }
 
 from_the_repository() {

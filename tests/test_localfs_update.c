@@ -35,6 +35,7 @@ static struct plan {
     coco_dir_opts dir;
     const char *base;                     /* source; NULL: in */
     const char *place;                    /* source by the context key PLACE: its path */
+    const char *out;                      /* target; NULL: out */
     coco_status (*main)(coco_ctx *cx);    /* NULL: copy */
     void (*before_read)(coco_file *file); /* between listing and reading */
     const char *name;                     /* for the mains that declare one file */
@@ -54,7 +55,7 @@ static coco_status copy_all(coco_ctx *cx)
     coco_value base = plan.place ? coco_context_ref(&PLACE) : coco_text(plan.base ? plan.base : "in");
     coco_dir *out;
 
-    COCO_TRY(coco_mount_dir_with(cx, coco_text("out"), &plan.dir, &out));
+    COCO_TRY(coco_mount_dir_with(cx, coco_text(plan.out ? plan.out : "out"), &plan.dir, &out));
     return coco_mount_each(cx, COCO_AUTO, &copy_file, coco_walk_dir(cx, base, &plan.walk),
                            COCO_ARGS(coco_dir_value(out)));
 }
@@ -89,6 +90,8 @@ static struct seen {
     uint64_t run, inserts, updates, deletes, failed;
     int started, hits;
     char failure[1024]; /* message of the last failed component or item */
+    char notice[1024];  /* the last one */
+    int notices;
     char error[COCO_ERR_MAX];
     char value[2000]; /* main's result, if a text */
 } seen;
@@ -110,6 +113,10 @@ static void watch(void *user, const coco_event *e)
     (void)user;
     if (e->kind == COCO_EV_STARTED && strcmp(e->function, "copy_file") == 0) seen.started++;
     if (e->kind == COCO_EV_HIT) seen.hits++;
+    if (e->kind == COCO_EV_NOTICE) {
+        seen.notices++;
+        snprintf(seen.notice, sizeof seen.notice, "%s", e->detail);
+    }
 }
 
 static bool take_failure(void *user, const coco_failure *failure)
@@ -435,6 +442,21 @@ static void odd_names_are_names_like_others(void **state)
     assert_int_equal(seen.run, 0);
 }
 
+static void directory_with_foreign_files_stays_with_a_notice(void **state)
+{
+    (void)state;
+    put("in/a.txt", "A");
+    update();
+    assert_int_equal(seen.notices, 0);
+    put("out/mine", "mine");
+    assert_int_equal(run_with(NULL, true), COCO_OK);
+    assert_int_equal(seen.notices, 1);
+    assert_non_null(strstr(seen.notice, "out stays"));
+    check_file("out/mine", "mine");
+}
+
+/* ---- Files where directories were, and the reverse ------------------------------------------------------------- */
+
 static void file_becomes_a_directory_and_a_file_again(void **state)
 {
     (void)state;
@@ -442,15 +464,120 @@ static void file_becomes_a_directory_and_a_file_again(void **state)
     update();
     assert_int_equal(remove("in/x"), 0);
     put("in/x/y", "below");
-    run_with(NULL, false); /* the old file may be in the way until its delete, which comes after */
     update();
     check_file("out/x/y", "below");
     assert_int_equal(remove("in/x/y"), 0);
     assert_int_equal(remove("in/x"), 0);
     put("in/x", "again");
-    run_with(NULL, false);
     update();
     check_file("out/x", "again");
+}
+
+/* What one component declares: names of files, with `/` at the end of directories, in which a file "in" is declared;
+ * `>` before a name declares it in a component of its own. */
+static const char *const *swaps;
+
+static coco_status declare_swap(coco_ctx *cx, coco_dir *out, const char *name)
+{
+    size_t n = strlen(name);
+    coco_dir *child;
+
+    if (name[n - 1] != '/') return coco_dir_declare_file(cx, out, coco_str_of(name), coco_str_of(name));
+    COCO_TRY(coco_dir_declare_dir(cx, out, (coco_str){ name, n - 1 }, &child));
+    return coco_dir_declare_file(cx, child, COCO_STR("in"), coco_str_of(name));
+}
+
+COCO_FN(swap_one, (const char *, name, coco_dir *, out), .memo = true) { return declare_swap(cx, out, name); }
+
+static coco_status declare_swaps(coco_ctx *cx)
+{
+    coco_dir *out;
+
+    COCO_TRY(coco_mount_dir(cx, coco_text("out"), &out));
+    for (const char *const *name = swaps; *name; name++) {
+        if (**name == '>')
+            COCO_TRY(coco_mount(cx, COCO_PATH(coco_text(*name)), &swap_one,
+                                COCO_ARGS(coco_text(*name + 1), coco_dir_value(out)), NULL));
+        else
+            COCO_TRY(declare_swap(cx, out, *name));
+    }
+    return COCO_OK;
+}
+
+/* Goes through the steps, one update each, back again, and through them from nothing. */
+static void check_swaps(const char *const steps[][4], int n)
+{
+    char path[64];
+
+    plan.main = declare_swaps;
+    for (int i = 0; i < 2 * n - 1; i++) {
+        swaps = steps[i < n ? i : 2 * n - 2 - i];
+        if (run_with(NULL, false) != COCO_OK) fail_msg("step %d, to %s: %s; %s", i, *swaps, seen.error, seen.failure);
+        for (const char *const *name = swaps; *name; name++) {
+            const char *plain = *name + (**name == '>');
+            snprintf(path, sizeof path, "out/%s%s", plain, plain[strlen(plain) - 1] == '/' ? "in" : "");
+            check_file(path, plain);
+        }
+    }
+    assert_int_equal(run_with(NULL, true), COCO_OK);
+    assert_false(there("out"));
+}
+
+static void swap_within_one_component_takes_one_update(void **state)
+{
+    static const char *const steps[][4] = { { "x" }, { "x/y" }, { "x" }, { "x/" }, { "x" }, { "x/" }, { "x/in/z" },
+                                            { "x/", "y" }, { "x", "y/" } };
+
+    (void)state;
+    check_swaps(steps, sizeof steps / sizeof steps[0]);
+}
+
+static void swap_between_components_takes_one_update(void **state)
+{
+    static const char *const steps[][4] = { { ">x" }, { ">x/y" }, { ">x/", "y" }, { ">x/y/z" }, { ">x" }, { ">x/" },
+                                            { ">x/y", ">y" }, { ">x", ">y/" }, { "x/", ">y" } };
+
+    (void)state;
+    check_swaps(steps, sizeof steps / sizeof steps[0]);
+}
+
+/* ---- Targets below sources ------------------------------------------------------------------------------------- */
+
+static void target_below_the_source_is_left_out_with_a_notice(void **state)
+{
+    (void)state;
+    plan.out = "in/sub/out";
+    put("in/a", "A");
+    put("in/sub/b", "B");
+    for (int i = 0; i < 3; i++) {
+        update();
+        check_counts(i ? 0 : 3, 0, 0);
+        assert_int_equal(seen.notices, 1);
+        assert_non_null(strstr(seen.notice, "in/sub/out/ is left out of the listing"));
+    }
+    check_file("in/sub/out/sub/b", "B");
+    assert_false(there("in/sub/out/sub/out"));
+}
+
+static coco_status list_and_mount(coco_ctx *cx)
+{
+    coco_dir *out;
+
+    COCO_TRY(list_all(cx));
+    COCO_TRY(coco_mount_dir(cx, coco_text("in/out"), &out));
+    return coco_dir_declare_file(cx, out, COCO_STR("made"), COCO_STR("made"));
+}
+
+static void target_mounted_after_the_listing_around_it_is_refused(void **state)
+{
+    (void)state;
+    plan.main = list_and_mount;
+    put("in/a", "A");
+    update_fails("COCO_EINVAL", "in/out is below");
+    assert_false(there("in/out"));
+    plan.walk.exclude = "out";
+    update();
+    check_file("in/out/made", "made");
 }
 
 static void base_named_by_a_context_key_may_move(void **state)
@@ -1046,7 +1173,12 @@ int main(void)
         TEST(drop_removes_what_the_target_made_and_nothing_else),
         TEST(directory_that_was_there_before_stays),
         TEST(odd_names_are_names_like_others),
+        TEST(directory_with_foreign_files_stays_with_a_notice),
         TEST(file_becomes_a_directory_and_a_file_again),
+        TEST(swap_within_one_component_takes_one_update),
+        TEST(swap_between_components_takes_one_update),
+        TEST(target_below_the_source_is_left_out_with_a_notice),
+        TEST(target_mounted_after_the_listing_around_it_is_refused),
         TEST(base_named_by_a_context_key_may_move),
         TEST(walk_gives_paths_in_byte_order),
         TEST(include_filters_files_and_exclude_prunes_directories),

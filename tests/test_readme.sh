@@ -16,11 +16,10 @@ timeless() {
 transcript() {
     [ -s "$tmp/top/notes.c" ]
     [ -s "$tmp/shown" ]
-    cd "$tmp/top"
+    mkdir "$tmp/bin"
+    ln -s "$(command -v "$CC")" "$tmp/bin/cc" # what the README calls cc is the compiler under test
     PATH="$tmp/bin:$PATH"
-    mkdir -p "$tmp/bin"
-    printf '#!/bin/sh\nexec %s "$@"\n' "$CC" >"$tmp/bin/cc"
-    chmod +x "$tmp/bin/cc"
+    cd "$tmp/top"
     grep '^\$ ' "$tmp/shown" | while IFS= read -r line; do
         printf '%s\n' "$line"
         sh -c "${line#??}" </dev/null 2>&1 || true

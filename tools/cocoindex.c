@@ -1,8 +1,7 @@
 /* cocoindex.c - the `cocoindex` tool: looks into any state database without the program that made it (ls, show),
  * starts a program (init), and fingerprints functions' logic (logic).
  *
- * The library is included as one unit, so that the tool shares the command line's parser and listings with coco_main.
- * */
+ * The library is included as one unit, so that the tool shares the command line's parser and listings with coco_main. */
 #include "../cocoindex_lmdb.c"
 
 #include "logic.h"
@@ -101,14 +100,18 @@ static const template TEMPLATES[] = {
       "# Without the cocoindex tool the program builds all the same: raise .version by hand when a function changes.\n"
       "LOGIC = $(if $(shell sh -c 'command -v $(COCOINDEX)'),%.logic.h)\n"
       "\n"
-      "%: %.c $(LOGIC)\n"
-      "\t$(CC) -std=c11 $(CFLAGS) $(INCLUDES) $(addprefix -include ,$(LOGIC)) $< $(LIBRARY) -o $@\n"
+      "%: %.o\n"
+      "\t$(CC) -std=c11 $(CFLAGS) $(INCLUDES) $< $(LIBRARY) -o $@\n"
+      "\n"
+      "# The header is for this program alone: the library's sources begin with macros of their own.\n"
+      "%.o: %.c $(LOGIC)\n"
+      "\t$(CC) -std=c11 $(CFLAGS) $(INCLUDES) $(addprefix -include ,$(LOGIC)) -c $< -o $@\n"
       "\n"
       "%.logic.h: %.c\n"
       "\t$(COCOINDEX) logic -o $@ $<\n"
       "\n"
       "clean:\n"
-      "\trm -f % %.logic.h\n"
+      "\trm -f % %.o %.logic.h\n"
       "\n"
       ".PHONY: clean\n" },
     { "README.md",
@@ -181,21 +184,19 @@ static int run_init(coco__cli *c)
 /* ------------------------------------------------------------------------------------------------------------------ */
 
 static const coco__cli_command COMMANDS[] = {
-    { "ls", COCO__CLI_LS, "[--db DIR] [options]", "list the apps of a state database", coco__cli_ls },
-    { "show", COCO__CLI_SHOW, "[--db DIR] [APP] [PATH] [options]", "list the components at PATH and below",
+    { "ls", "[--db DIR] [options]", "list the apps of a state database", COCO__CLI_LS, coco__cli_ls },
+    { "show", "[--db DIR] [APP] [PATH] [options]", "list the components at PATH and below", COCO__CLI_SHOW,
       coco__cli_show },
-    { "init", COCO__CLI_INIT, "NAME", "write a folder NAME with a program that builds and runs", run_init },
-    { "logic", COCO__CLI_LOGIC, "[-o FILE] FILE.c ...", "print a header of fingerprints of functions' code",
+    { "init", "NAME", "write a folder NAME with a program that builds and runs", COCO__CLI_INIT, run_init },
+    { "logic", "[-o FILE] FILE.c ...", "print a header of fingerprints of functions' code", COCO__CLI_LOGIC,
       run_logic },
-    { NULL, 0, NULL, NULL, NULL },
+    { NULL, NULL, NULL, 0, NULL },
 };
 
 int main(int argc, char **argv)
 {
-    coco__cli c;
+    coco__cli c = { .commands = COMMANDS };
 
-    memset(&c, 0, sizeof c);
-    c.commands = COMMANDS;
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {
         printf("cocoindex %s, database format %d\n", coco_version(), COCO_FORMAT_VERSION);
         return 0;

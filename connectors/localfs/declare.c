@@ -76,6 +76,7 @@ static coco_status coco__fs_declare_base(coco_ctx *cx, coco_value base, const co
 
     *dir = NULL;
     COCO_TRY(coco__fs_resolve(cx, base, &id, &path));
+    COCO_TRY(coco__fs_mark_target(cx, path, true));
     if (!(root = coco_target_new(cx, "localfs", coco_null(), NULL))) return coco_error(cx);
     if (!(*dir = coco_alloc(cx, sizeof **dir))) return COCO_ENOMEM;
     /* What the user manages is never ours to remove, and without parents only the directory itself is made. */

@@ -337,6 +337,24 @@ static bool coco__fs_rules_below(const coco__fs_rule *rules, const char *dir, si
     return false;
 }
 
+/* Whether the exclude rules leave the path out, its directory having been left out (pruned) or not. */
+static bool coco__fs_rules_exclude(const coco__fs_rule *exclude, coco_str path, bool dir, bool pruned)
+{
+    for (; exclude; exclude = exclude->next)
+        if (coco__fs_rule_matches(exclude, path.p, path.n, dir)) pruned = !exclude->take_back;
+    return pruned;
+}
+
+/* Whether the rules let a walk enter the directory, given with a slash behind. *pruned: whether the one it is in was
+ * left out, and only what is taken back in is given; then the same of this one. */
+static bool coco__fs_rules_enter(const coco__fs_rule *include, const coco__fs_rule *exclude, coco_str path,
+                                 bool *pruned)
+{
+    *pruned = coco__fs_rules_exclude(exclude, (coco_str){ path.p, path.n - 1 }, true, *pruned);
+    if (*pruned && !coco__fs_rules_below(exclude, path.p, path.n, true)) return false;
+    return !include || coco__fs_rules_below(include, path.p, path.n, false);
+}
+
 /* ---- Paths ----------------------------------------------------------------------------------------------------- */
 
 /* Where the last name of the path begins. */

@@ -47,7 +47,8 @@ typedef struct coco__fs_op {
     const char *base;    /* entered as the user gave it, links and all */
     coco_str rel;        /* path below it; "" the base itself */
     size_t dir;          /* length of the part of rel that is its directory */
-    size_t keep;         /* length of the part of rel that isn't ours to make or remove: the container */
+    size_t keep;         /* length of the part of rel that isn't ours to remove when it is empty: the container */
+    bool inside;         /* the state of a container: what is missing below the base is made */
     bool remove;         /* else make `want` */
     bool may_file, may_dir; /* by the records, ours may be there as … */
     uint64_t may_made;   /* directories to remove when empty, the state itself included if it is one */
@@ -158,6 +159,7 @@ static coco_status coco__fs_locate(coco_ctx *cx, const coco__fs_place *place, co
         op->base = place->base;
         op->rel = coco_path_join(cx, place->rel, coco_text_of(key));
         op->keep = place->rel.n;
+        op->inside = true;
     } else if (key.kind == COCO_LIST && coco_count(key) == 2) {
         COCO_TRY(coco__fs_identified(cx, coco_at(key, 0), &op->base));
         COCO_TRY(coco__fs_check_name(cx, op->base, coco_at(key, 1)));
@@ -260,7 +262,8 @@ static int coco__fs_base_open(const coco__fs_op *op, bool make)
 }
 
 /* Opens the directory of the action, the first n bytes of its rel, without following links below the base. What is
- * missing of it beyond the container is made if make says so. */
+ * missing of it is made if make says so; also a container, which may have been there for files below it that are no
+ * longer declared, and gone with the last. */
 static coco_status coco__fs_dir_open(const coco__fs_op *op, size_t n, bool make, int *out, coco_err *err)
 {
     bool durable = op->want.flags & COCO__FS_DURABLE;
@@ -270,7 +273,7 @@ static coco_status coco__fs_dir_open(const coco__fs_op *op, size_t n, bool make,
     if (fd < 0) return coco__fs_errno(err, op, 0, error);
     for (size_t i = 0, len; i < n; i += len + 1) {
         len = strcspn(op->rel.p + i, "/");
-        bool may_make = make && (i + len > op->keep || op->want.parents);
+        bool may_make = make && (op->inside || op->want.parents);
         error = coco__fs_part(op->rel.p + i, len, name) ? coco__fs_step(&fd, name, may_make, durable) : errno;
         if (error == 0) continue;
         close(fd);
@@ -444,13 +447,28 @@ static coco_status coco__fs_put_dir(coco__fs_writer *w, const coco__fs_op *op, c
     return error ? coco__fs_errno(err, op, op->rel.n, error) : COCO_OK;
 }
 
-/* Removes directories from base/rel upward, as long as they are empty, at most n of them. */
-static void coco__fs_remove_up(const char *base, coco_str rel, uint64_t n)
+/* Removes directories from base/rel upward, as long as they are empty, at most n of them. False with errno if the
+ * first of them stays. */
+static bool coco__fs_remove_up(const char *base, coco_str rel, uint64_t n)
 {
     char buf[PATH_MAX], *slash;
+    bool gone = n == 0;
 
-    if (snprintf(buf, sizeof buf, "%s%s%.*s", base, rel.n ? "/" : "", (int)rel.n, rel.p) >= (int)sizeof buf) return;
-    for (; n > 0 && rmdir(buf) == 0 && (slash = strrchr(buf, '/')) != NULL && slash > buf; n--) *slash = '\0';
+    if (snprintf(buf, sizeof buf, "%s%s%.*s", base, rel.n ? "/" : "", (int)rel.n, rel.p) >= (int)sizeof buf) return true;
+    while (n-- > 0 && rmdir(buf) == 0) {
+        gone = true;
+        if (!(slash = strrchr(buf, '/')) || slash == buf) break;
+        *slash = '\0';
+    }
+    return gone;
+}
+
+/* Tells that a directory of ours, which should go, has something in it. */
+static void coco__fs_stays(coco_action *action, const coco__fs_op *op, int error)
+{
+    if (error != ENOTEMPTY && error != EEXIST) return;
+    coco_action_note(action, "%s%s%.*s stays: there is something in it that is not of this target", op->base,
+                     op->rel.n ? "/" : "", (int)op->rel.n, op->rel.p);
 }
 
 /* Whether removing failed only because there is nothing of ours to remove. */
@@ -463,14 +481,15 @@ static bool coco__fs_not_there(int dir, const char *name, int error)
 }
 
 /* Removes what is ours. That it isn't there, or something else is by now, is as good as removed. */
-static coco_status coco__fs_remove(coco__fs_writer *w, const coco__fs_op *op, coco_err *err)
+static coco_status coco__fs_remove(coco__fs_writer *w, coco_action *action, coco_err *err)
 {
+    const coco__fs_op *op = action->value;
     coco__fs_names n;
     coco_status rc;
 
     if (op->rel.n == 0) {
         coco__fs_leave(w);
-        coco__fs_remove_up(op->base, op->rel, op->may_made);
+        if (!coco__fs_remove_up(op->base, op->rel, op->may_made)) coco__fs_stays(action, op, errno);
         return COCO_OK;
     }
     if (!coco__fs_names_of(op, &n)) return COCO_OK; /* too long to have been written */
@@ -483,7 +502,10 @@ static coco_status coco__fs_remove(coco__fs_writer *w, const coco__fs_op *op, co
         if (unlinkat(w->fd, n.name, 0) == 0) w->emptied = true;
         else if (!coco__fs_not_there(w->fd, n.name, errno)) return coco__fs_errno(err, op, op->rel.n, errno);
     }
-    if (op->may_dir && op->may_made && unlinkat(w->fd, n.name, AT_REMOVEDIR) == 0) w->emptied = true;
+    if (op->may_dir && op->may_made) {
+        if (unlinkat(w->fd, n.name, AT_REMOVEDIR) == 0) w->emptied = true;
+        else coco__fs_stays(action, op, errno);
+    }
     if (op->may_file && op->may_made && !op->may_dir) {
         coco__fs_leave(w);
         coco__fs_remove_up(op->base, (coco_str){ op->rel.p, op->dir }, op->may_made);
@@ -500,7 +522,7 @@ static coco_status coco__fs_apply(void *self, coco_action **actions, size_t n, c
     for (size_t i = 0; i < n; i++) {
         const coco__fs_op *op = actions[i]->value;
         coco_err own = { 0 };
-        coco_status rc = op->remove ? coco__fs_remove(&w, op, &own)
+        coco_status rc = op->remove ? coco__fs_remove(&w, actions[i], &own)
                          : op->want.dir ? coco__fs_put_dir(&w, op, &own) : coco__fs_put_file(&w, op, &own);
         actions[i]->answer = COCO_OK;
         if (rc != COCO_OK) coco_action_fail(actions[i], &own);
@@ -637,6 +659,7 @@ static coco_status coco__fs_exists(coco_ctx *cx, void *self, coco_value key, coc
     if (!coco__fs_record_get(record, &thing)) thing.dir = true;
     COCO_TRY(coco__fs_locate(cx, self, key, thing.dir, &op));
     if (op.rel.n == 0) {
+        COCO_TRY(coco__fs_mark_target(cx, op.base, false)); /* a memo may stand for the declaration */
         rc = stat(op.base, &st);
         error = errno;
     } else {

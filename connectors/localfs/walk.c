@@ -45,7 +45,11 @@ typedef struct coco__fs_walk {
     coco_ctx *cx; /* that made the source: the walk's own memory */
     coco__fs_base *base;
     coco__fs_rule *include, *exclude;
+    const char *include_globs, *exclude_globs; /* as given; NULL: none */
     bool follow, gitignore;
+    bool begun;           /* an entry was asked for */
+    coco_status failed;   /* 0, or what the base or the options fail with … */
+    const char *why;      /* … and the message; NULL: no memory for it */
     coco__fs_level first; /* the base */
     coco__fs_level *top;  /* the directory being given; NULL: at the end */
     coco__fs_buf path;    /* path of top, then of the entry at hand */
@@ -140,14 +144,6 @@ static bool coco__fs_ignored(const coco__fs_walk *w, coco_str path, bool dir)
 
 /* ---- Listing one directory ------------------------------------------------------------------------------------- */
 
-/* Whether the exclude rules leave the path out, its directory having been left out (pruned) or not. */
-static bool coco__fs_excluded(const coco__fs_walk *w, coco_str path, bool dir, bool pruned)
-{
-    for (const coco__fs_rule *rule = w->exclude; rule; rule = rule->next)
-        if (coco__fs_rule_matches(rule, path.p, path.n, dir)) pruned = !rule->take_back;
-    return pruned;
-}
-
 /* Whether the file at w->path is to be given. */
 static bool coco__fs_wants_file(const coco__fs_walk *w, coco_str path)
 {
@@ -155,19 +151,16 @@ static bool coco__fs_wants_file(const coco__fs_walk *w, coco_str path)
 
     while (rule && !coco__fs_rule_matches(rule, path.p, path.n, false)) rule = rule->next;
     if (w->include && !rule) return false;
-    if ((w->exclude || w->top->pruned) && coco__fs_excluded(w, path, false, w->top->pruned)) return false;
+    if (coco__fs_rules_exclude(w->exclude, path, false, w->top->pruned)) return false;
     return !w->gitignore || !coco__fs_ignored(w, path, false);
 }
 
 /* Whether the directory at w->path, with a slash behind, is to be entered, and if so whether as a pruned one. */
 static bool coco__fs_wants_dir(const coco__fs_walk *w, coco_str path, bool *pruned)
 {
-    coco_str name = { path.p, path.n - 1 };
-
-    *pruned = coco__fs_excluded(w, name, true, w->top->pruned);
-    if (*pruned && !coco__fs_rules_below(w->exclude, path.p, path.n, true)) return false;
-    if (w->include && !coco__fs_rules_below(w->include, path.p, path.n, false)) return false;
-    return !w->gitignore || !coco__fs_ignored(w, name, true);
+    *pruned = w->top->pruned;
+    if (!coco__fs_rules_enter(w->include, w->exclude, path, pruned)) return false;
+    return !w->gitignore || !coco__fs_ignored(w, (coco_str){ path.p, path.n - 1 }, true);
 }
 
 /* What an entry is; links are followed as the options say. */
@@ -331,6 +324,7 @@ static int coco__fs_enter(coco__fs_walk *w, char *name, size_t prefix)
     level->dev = st.st_dev;
     level->ino = st.st_ino;
     w->top = level;
+    if (coco__fs_is_target(w->cx, &st, w->base->path, w->path.p)) return coco__fs_leave_level(w), 0;
     if (coco__fs_list(w)) return 0;
     error = errno;
     coco__fs_leave_level(w);
@@ -413,12 +407,26 @@ static int coco__fs_give_entry(const coco__fs_give *g, char *name)
     return coco__fs_unread(g, path, error == ELOOP ? "a symbolic link to a directory above it" : strerror(error));
 }
 
+/* Notes what is listed from here on, for targets that are declared later. What an ignore file says of them isn't
+ * foreseen. */
+static coco_status coco__fs_walk_begin(coco__fs_walk *w)
+{
+    const coco__fs_mark listing = { .listed = true, .include = w->include_globs, .exclude = w->exclude_globs };
+    char path[PATH_MAX];
+
+    w->begun = true;
+    if (w->gitignore || !coco__fs_real(w->base->path, path)) return COCO_OK;
+    return coco__fs_mark_add(w->cx, path, &listing) ? COCO_OK : coco_error(w->cx);
+}
+
 /* Entries until one gives an answer. */
 static int coco__fs_walk_next(coco_source *src, coco_ctx *cx, coco_value *key, coco_value *value)
 {
     coco__fs_walk *w = src->self;
     const coco__fs_give g = { w, cx, key, value };
 
+    if (w->failed) return coco_fail(cx, w->failed, "%s", w->why ? w->why : "out of memory");
+    if (!w->begun) COCO_TRY(coco__fs_walk_begin(w));
     while (w->top) {
         coco__fs_level *level = w->top;
         if (level->next == level->count) {
@@ -458,28 +466,41 @@ static coco_status coco__fs_walk_start(coco__fs_walk *w)
     return coco__fs_fail(w->cx, w->base->path, (coco_str){ NULL, 0 }, error);
 }
 
-coco_source *coco_walk_dir(coco_ctx *cx, coco_value base, const coco_walk_opts *opts)
+/* Takes in what the program said, and opens the base. */
+static coco_status coco__fs_walk_init(coco__fs_walk *w, coco_value base, const coco_walk_opts *o, coco_source *src)
 {
-    static const coco_walk_opts defaults;
-    const coco_walk_opts *o = opts ? opts : &defaults;
-    coco__fs_walk *w = coco_alloc(cx, sizeof *w);
-    coco_source *src;
     const char *path;
     coco_value id;
 
-    if (!w || coco__fs_resolve(cx, base, &id, &path) != COCO_OK || coco__fs_base_new(cx, id, path, &w->base) != COCO_OK)
-        return NULL;
+    COCO_TRY(coco__fs_resolve(w->cx, base, &id, &path));
+    COCO_TRY(coco__fs_base_new(w->cx, id, path, &w->base));
+    src->title = o->title ? coco_copy(w->cx, coco_str_of(o->title)).p : coco_text_of(id).p;
     if (o->max_read) w->base->max_read = o->max_read;
-    w->cx = cx;
     w->follow = o->symlinks == COCO_SYMLINKS_FOLLOW;
     w->gitignore = o->gitignore;
-    if (coco__fs_rules(cx, o->include, false, &w->include) != COCO_OK ||
-        coco__fs_rules(cx, o->exclude, true, &w->exclude) != COCO_OK || !(src = coco_source_new(cx)))
-        return NULL;
-    src->title = o->title ? coco_copy(cx, coco_str_of(o->title)).p : coco_text_of(id).p;
+    w->include_globs = o->include ? coco_copy(w->cx, coco_str_of(o->include)).p : NULL;
+    w->exclude_globs = o->exclude ? coco_copy(w->cx, coco_str_of(o->exclude)).p : NULL;
+    COCO_TRY(coco__fs_rules(w->cx, o->include, false, &w->include));
+    COCO_TRY(coco__fs_rules(w->cx, o->exclude, true, &w->exclude));
+    return coco__fs_walk_start(w);
+}
+
+/* What is wrong is the first answer of the source, not NULL: a program that looks for NULL alone must not go on as if
+ * the directory were empty, for then all that was made of it would be deleted. */
+coco_source *coco_walk_dir(coco_ctx *cx, coco_value base, const coco_walk_opts *opts)
+{
+    static const coco_walk_opts defaults;
+    coco__fs_walk *w = coco_alloc(cx, sizeof *w);
+    coco_source *src = coco_source_new(cx);
+
+    if (!w || !src) return NULL;
+    w->cx = cx;
+    src->title = "localfs";
     src->ordered = true;
     src->self = w;
     src->next = coco__fs_walk_next;
     src->close = coco__fs_walk_close;
-    return coco__fs_walk_start(w) == COCO_OK ? src : NULL;
+    w->failed = coco__fs_walk_init(w, base, opts ? opts : &defaults, src);
+    if (w->failed) w->why = coco_copy(cx, coco_str_of(coco_error_message(cx))).p;
+    return src;
 }

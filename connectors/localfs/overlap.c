@@ -1,0 +1,155 @@
+/* overlap.c - part of localfs.c: a listing never gives what the same app writes (C1); a pipeline whose output lies below
+ * its source would feed on itself.
+ *
+ * Every update keeps a list of the directories that it writes to and of those that it lists, in memory that all its
+ * components share. A walk doesn't enter a directory of the first kind; those count that are known when it gets there,
+ * be it by a declaration or by the check of a memo that stands for one. A directory declared below a base that was
+ * listed before it comes too late, and is refused: the next update would take what it holds for input.
+ *
+ * Directories that exist are compared by device and inode, since links may lead to one by several paths; those that
+ * don't exist yet by their paths, with the links in what exists of them resolved. */
+
+/* A directory that this update lists or writes to. */
+typedef struct coco__fs_mark {
+    struct coco__fs_mark *next;
+    bool listed, told; /* listed: else written to; told: a notice of it was given */
+    bool known;        /* it exists: dev and ino hold */
+    dev_t dev;         /* identity … */
+    ino_t ino;         /* … of a directory that is written to */
+    const char *include, *exclude; /* globs of a listing; NULL: none */
+    char *path;        /* without links, as far as it existed */
+} coco__fs_mark;
+
+/* The list, in the memory of the update. The newest mark is the tag of the memory of the next. */
+typedef struct coco__fs_marks {
+    coco__fs_mark *first;
+} coco__fs_marks;
+
+static const char coco__fs_marks_tag = 'm';
+
+static coco__fs_marks *coco__fs_marks_of(coco_ctx *cx)
+{
+    return coco_run_memory(cx, &coco__fs_marks_tag, sizeof(coco__fs_marks));
+}
+
+/* Resolves the links in what exists of the path; false where that can't be told. */
+static bool coco__fs_real(const char *path, char out[PATH_MAX])
+{
+    char head[PATH_MAX];
+    size_t n = 0, end, used;
+
+    if (path[0] != '/' && (!getcwd(head, sizeof head) || (n = strlen(head)) == 0)) return false;
+    if (n + strlen(path) + 2 > sizeof head) return false;
+    end = n += (size_t)sprintf(head + n, "%s%s", n ? "/" : "", path);
+    while (!realpath(head, out)) {
+        if (errno != ENOENT && errno != ENOTDIR) return false;
+        head[end] = end < n ? '/' : '\0';
+        do end--;
+        while (end > 0 && head[end] != '/');
+        head[end] = '\0';
+        if (end == 0) break;
+    }
+    if (end == 0) strcpy(out, "/");
+    used = strlen(out);
+    if (end == n) return true;
+    if (used + n - end + 1 > PATH_MAX) return false;
+    memcpy(out + used, head + end + (used == 1), n - end + (used != 1));
+    out[used] = '/';
+    return true;
+}
+
+/* Puts a directory on the list; in memory of its own, with the strings behind it. NULL: no memory, or out of it all. */
+static coco__fs_mark *coco__fs_mark_add(coco_ctx *cx, const char *path, const coco__fs_mark *like)
+{
+    coco__fs_marks *marks = coco__fs_marks_of(cx);
+    const char *const from[3] = { path, like->include, like->exclude };
+    char *to[3];
+    size_t n = sizeof(coco__fs_mark);
+    coco__fs_mark *mark;
+
+    for (int i = 0; i < 3; i++) n += from[i] ? strlen(from[i]) + 1 : 0;
+    if (!marks) return NULL;
+    mark = coco_run_memory(cx, marks->first ? (const void *)marks->first : marks, n);
+    if (!mark) return NULL;
+    *mark = *like;
+    n = sizeof *mark;
+    for (int i = 0; i < 3; i++) {
+        to[i] = from[i] ? strcpy((char *)mark + n, from[i]) : NULL;
+        n += from[i] ? strlen(from[i]) + 1 : 0;
+    }
+    mark->path = to[0];
+    mark->include = to[1];
+    mark->exclude = to[2];
+    mark->next = marks->first;
+    marks->first = mark;
+    return mark;
+}
+
+/* The part of path that is below dir, "" for dir itself; NULL where it isn't below. */
+static const char *coco__fs_below(const char *dir, const char *path)
+{
+    size_t n = strlen(dir);
+
+    if (n == 1) return path + 1; /* the root */
+    if (strncmp(dir, path, n) != 0) return NULL;
+    return path[n] == '/' ? path + n + 1 : path[n] == '\0' ? path + n : NULL;
+}
+
+/* Whether the globs of the listing let it enter the directory with that path below its base. */
+static coco_status coco__fs_would_enter(coco_ctx *cx, const coco__fs_mark *listing, const char *rel, bool *enters)
+{
+    coco__fs_rule *include = NULL, *exclude = NULL;
+    bool pruned = false;
+    char path[PATH_MAX + 1];
+    size_t n = strlen(rel);
+
+    COCO_TRY(coco__fs_rules(cx, listing->include, false, &include));
+    COCO_TRY(coco__fs_rules(cx, listing->exclude, true, &exclude));
+    memcpy(path, rel, n);
+    path[n++] = '/';
+    *enters = true;
+    for (size_t i = 0; i < n && *enters; i++)
+        if (path[i] == '/') *enters = coco__fs_rules_enter(include, exclude, (coco_str){ path, i + 1 }, &pruned);
+    return COCO_OK;
+}
+
+/* Notes that the app writes to the directory. late: whether a listing that may have given what is in it is an error. */
+static coco_status coco__fs_mark_target(coco_ctx *cx, const char *base, bool late)
+{
+    coco__fs_marks *marks = coco__fs_marks_of(cx);
+    char path[PATH_MAX];
+    const char *rel;
+    bool enters;
+
+    if (!marks || !coco__fs_real(base, path)) return coco_error(cx);
+    for (const coco__fs_mark *m = marks->first; m; m = m->next) {
+        if (!m->listed && strcmp(m->path, path) == 0) return COCO_OK;
+        if (!late || !m->listed || !(rel = coco__fs_below(m->path, path)) || !*rel) continue;
+        COCO_TRY(coco__fs_would_enter(cx, m, rel, &enters));
+        if (enters)
+            return coco_fail(cx, COCO_EINVAL, "the target directory %s is below %s, which was listed before: mount it "
+                             "before, so that the listing leaves it out", base, m->path);
+    }
+    return coco__fs_mark_add(cx, path, &(coco__fs_mark){ 0 }) ? COCO_OK : coco_error(cx);
+}
+
+/* Whether the directory with that identity is written to. Tells so once in an update, by the path given. */
+static bool coco__fs_is_target(coco_ctx *cx, const struct stat *dir, const char *base, const char *path)
+{
+    coco__fs_marks *marks = coco__fs_marks_of(cx);
+    struct stat st;
+
+    for (coco__fs_mark *m = marks ? marks->first : NULL; m; m = m->next) {
+        if (m->listed) continue;
+        if (!m->known && stat(m->path, &st) == 0) {
+            m->known = true;
+            m->dev = st.st_dev;
+            m->ino = st.st_ino;
+        }
+        if (!m->known || m->dev != dir->st_dev || m->ino != dir->st_ino) continue;
+        if (!m->told) coco_notice(cx, "%s/%s is left out of the listing: this app writes to it", base, path);
+        m->told = true;
+        return true;
+    }
+    return false;
+}
