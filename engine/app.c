@@ -470,6 +470,15 @@ static coco_status coco__verdict(coco__run *run, coco_status root, const char *r
     return COCO_OK;
 }
 
+/* What can't go on otherwise. */
+static coco_status coco__run_fatal(coco__run *run, coco_status rc)
+{
+    if (rc == COCO_OK || run->fatal.code) return rc;
+    return coco_err_set(&run->fatal, rc, "%s", run->cx_err.code == rc ? run->cx_err.msg
+                                               : run->cx->said == rc  ? coco_error_message(run->cx)
+                                                                      : coco_status_text(rc));
+}
+
 static coco_status coco__update_run(coco__run *run, coco_result *result, coco_err *err)
 {
     coco_value value = coco_null();
@@ -478,11 +487,12 @@ static coco_status coco__update_run(coco__run *run, coco_result *result, coco_er
     rc = coco__run_root(run, &value);
     coco_status root = run->root_status;
     if (rc == COCO_OK) rc = coco__drain(run);
+    if (rc == COCO_OK && run->preview) rc = coco__apply_deferred(run);
     if (rc == COCO_OK && root == COCO_OK && coco__stopped(run) == COCO_OK && !run->fatal.code) rc = coco__tombs_work(run);
-    if (rc == COCO_OK && run->deferred) rc = coco__apply_deferred(run);
+    rc = coco__run_fatal(run, rc);
+    if (run->deferred || run->fatal.code) rc = coco__apply_deferred(run);
     if (rc == COCO_OK && !run->fatal.code && run->moves) rc = coco__moves_check(run);
-    if (rc != COCO_OK && !run->fatal.code)
-        coco_err_set(&run->fatal, rc, "%s", run->cx_err.code == rc ? run->cx_err.msg : run->cx->said == rc ? coco_error_message(run->cx) : coco_status_text(rc));
+    coco__run_fatal(run, rc);
     coco__run_end(run);
     verdict = coco__verdict(run, root, run->root_message, err);
     if (result && coco__result_fill(run, value, result) != COCO_OK && verdict == COCO_OK) verdict = coco_err_set(err, COCO_ENOMEM, "out of memory");
@@ -562,8 +572,9 @@ coco_status coco_drop(coco_app *app, coco_result *result, coco_err *err)
     run.dropping = true;
     if (rc == COCO_OK && app->has_dbi) {
         rc = coco__remove_all(&run);
-        if (rc == COCO_OK && run.deferred) rc = coco__apply_deferred(&run);
-        if (rc != COCO_OK && !run.fatal.code) coco_err_set(&run.fatal, rc, "%s", run.cx_err.code == rc ? run.cx_err.msg : coco_status_text(rc));
+        rc = coco__run_fatal(&run, rc);
+        if (run.deferred) rc = coco__apply_deferred(&run);
+        coco__run_fatal(&run, rc);
         rc = coco__verdict(&run, COCO_OK, NULL, err);
         if (rc == COCO_OK) rc = coco__drop_state(app, &run, err);
         else if (!run.fatal.code) coco__run_end(&run);

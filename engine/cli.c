@@ -984,6 +984,7 @@ static int coco__cli_go(coco__cli_run *run, unsigned bit)
     coco_result r = { .run = 0 };
     coco_err err = { 0 };
     coco_status rc;
+    bool text;
     int status;
 
     run->root_told = run->guard = false;
@@ -998,11 +999,11 @@ static int coco__cli_go(coco__cli_run *run, unsigned bit)
     run->lines = 0;
     coco__cli_said(run);
     status = coco__cli_report(run, rc, &r, &err);
+    text = !c->quiet && !c->json && status != COCO__EXIT_USAGE && status != COCO__EXIT_OPEN; /* something ran */
     if (bit == COCO__CLI_UPDATE && c->json) coco__cli_json_summary(run, &r);
-    else if (bit == COCO__CLI_UPDATE && !c->quiet) coco__cli_text_summary(run, &r, rc);
-    else if (rc == 0 && !c->quiet && !c->json && c->forget) printf("%s: %s forgotten\n", run->name, c->forget);
-    else if (rc == 0 && !c->quiet && !c->json)
-        printf("%s: dropped, %llu target states deleted\n", run->name, (unsigned long long)r.deletes);
+    else if (bit == COCO__CLI_UPDATE && text) coco__cli_text_summary(run, &r, rc);
+    else if (text && rc == 0 && c->forget) printf("%s: %s forgotten\n", run->name, c->forget);
+    else if (text && rc == 0) printf("%s: dropped, states deleted: %llu\n", run->name, (unsigned long long)r.deletes);
     coco_result_free(&r);
     return status;
 }
@@ -1014,7 +1015,6 @@ static bool coco__cli_confirm(const coco__cli *c, const char *what, const char *
 
     if (c->force) return true;
     fprintf(stderr, "%s %s? Type \"yes\": ", what, name);
-    fflush(stderr);
     if (fgets(line, sizeof line, stdin)) line[strcspn(line, "\r\n")] = '\0';
     if (strcmp(line, "yes") == 0) return true;
     fprintf(stderr, "%snothing done\n", line[0] ? "" : "\n");

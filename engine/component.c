@@ -590,11 +590,10 @@ static coco_status coco__comp_find(coco_ctx *cx, coco__comp *c, const coco__moun
 /* Waits until a used child is applied, or has failed. */
 static coco_status coco__await(coco_ctx *cx, coco_handle *h, bool applied)
 {
-    while (h->comp && !(applied && h->applied)) {
-        coco_status rc = coco__flush(cx->run, true);
-        if (rc != COCO_OK) return coco_fail(cx, rc, "%s", cx->run->fatal.msg);
-    }
-    return COCO_OK;
+    coco_status rc = COCO_OK;
+
+    while (h->comp && !(applied && h->applied)) rc = coco__flush(cx->run, true); /* a store that failed fails what waits */
+    return rc == COCO_OK ? rc : coco_fail(cx, rc, "%s", cx->run->fatal.msg);
 }
 
 static coco_status coco__waiting_failure(coco__comp *c)
@@ -855,7 +854,7 @@ COCO__IN coco_status coco__run_root(coco__run *run, coco_value *value)
         coco__comp_end(c, rc, coco_error_message(&outer));
     }
     rc = COCO_OK;
-    while (h.comp && rc == COCO_OK) rc = coco__flush(run, false);
+    while (h.comp) rc = coco__flush(run, false);
     run->root_status = h.status;
     run->root_message = h.message;
     return rc;

@@ -844,6 +844,7 @@ typedef struct coco__comp {
     bool precommitted, ancestors_marked, marked;
     bool removed;            /* deleting: its record is gone */
     bool condemns;           /* it, or one below, has states whose delete waits for the end: stays pending */
+    bool under_tomb;         /* delete pass: the tombstone stands above it */
     bool deleting, last_delete; /* delete pass; last: a leaf whose record goes with its states */
     bool recorded;           /* there is a record, rec */
     bool hit;                /* not run */

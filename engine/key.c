@@ -336,7 +336,7 @@ typedef struct coco__parser {
 
 static coco_status coco__parse_fail(const coco__parser *s, const char *what)
 {
-    return coco_err_set(s->err, COCO_EPARSE, "at byte %zu: %s", (size_t)(s->p - s->start) + 1, what);
+    return coco_err_set(s->err, COCO_EPARSE, "path %s: at byte %zu: %s", s->start, (size_t)(s->p - s->start) + 1, what);
 }
 
 /* The value of a hex digit, or -1. */

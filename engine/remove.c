@@ -15,6 +15,7 @@
 typedef struct coco__visit {
     const coco__place *at;
     coco_str payload, path; /* record; encoded path */
+    bool below;             /* of the tombstone */
 } coco__visit;
 typedef coco_status (*coco__visit_fn)(void *self, coco__run *run, const coco__visit *v);
 
@@ -22,6 +23,7 @@ typedef struct coco__walk {
     coco__run *run;
     coco__visit_fn fn;
     void *self;
+    const coco__place *top; /* where the tombstone stands */
     bool self_only;
     coco__buf path;
 } coco__walk;
@@ -54,19 +56,20 @@ static coco_status coco__walk_children(coco__walk *w, uint64_t id)
 
 static coco_status coco__walk_at(coco__walk *w, const coco__place *at, coco_str payload)
 {
-    coco__visit v = { at, payload, { 0 } };
+    coco__visit v = { .at = at, .payload = payload };
     coco__rec rec;
 
     if (!payload.p) return COCO_OK; /* damaged: it stays, `check` names it */
     COCO_TRY(coco__rec_get(payload, &rec, &w->run->cx_err));
     if ((rec.flags & COCO__R_ID) && !w->self_only) COCO_TRY(coco__walk_children(w, rec.id));
     v.path = (coco_str){ w->path.p ? (char *)w->path.p : "", w->path.n };
+    v.below = at != w->top;
     return w->fn(w->self, w->run, &v);
 }
 
 static coco_status coco__walk_tomb(coco__run *run, const coco__tomb *g, coco__visit_fn fn, void *self)
 {
-    coco__walk w = { .run = run, .fn = fn, .self = self, .self_only = g->self_only };
+    coco__walk w = { .run = run, .fn = fn, .self = self, .top = &g->at, .self_only = g->self_only };
     coco__buf payload;
     coco__dbkey k;
     coco__txn t;
@@ -104,6 +107,7 @@ static coco_status coco__removal_new(coco__run *run, const coco__visit *v, coco_
     if (!c) return COCO_ENOMEM;
     c->kind = COCO_MOUNT_DELETE;
     c->deleting = true;
+    c->under_tomb = v->below;
     c->at = (coco__place){ v->at->parent, { coco__arena_copy(&c->arena, v->at->segment.p, v->at->segment.n), v->at->segment.n } };
     c->path = (coco_str){ coco__arena_copy(&c->arena, v->path.p, v->path.n), v->path.n };
     rc = c->at.segment.p && c->path.p ? coco__comp_load(c, v->payload) : COCO_ENOMEM;
@@ -241,7 +245,7 @@ static coco_status coco__count_entry(void *self, const coco__entry *e)
 
     if (space < COCO__S_FIRST_PROVIDER) return COCO_OK;
     COCO_TRY(coco__target_by_id(n->run, space, &t));
-    if (!t) return COCO_OK;
+    if (!t || coco__table_get(&n->run->claims, e->ekey.p, e->ekey.n)) return COCO_OK; /* claims: of a preview */
     COCO_TRY(coco__state_get(e->ekey, e->value, &s));
     if (!n->looking) t->top->doomed++;
     n->touches |= t->top->tripped;
@@ -322,6 +326,7 @@ static coco_status coco__condemned_read(coco__run *run, const coco__condemned *d
     coco_status rc;
 
     *value = (coco_str){ 0 };
+    if (coco__table_get(&run->claims, d->ekey.p, d->ekey.n)) return COCO_OK; /* in a preview */
     COCO_TRY(coco__run_read(run, &t));
     rc = coco__stored(run, &t, &d->at, payload, &rec);
     if (rc == COCO_OK && rec.flags) rc = coco__entry_get(&t, &rec, d->ekey, &run->arena, value);
@@ -413,7 +418,7 @@ static coco_status coco__condemned_at(coco__run *run, uint32_t depth)
         if (d->place->depth != depth || d->child->tripped || d->place->top->tripped) continue;
         coco__buf_init(&payload, run->mem);
         coco_status rc = coco__condemned_read(run, d, &payload, &e.value);
-        coco__visit v = { &d->at, { (char *)payload.p, payload.n }, d->path };
+        coco__visit v = { &d->at, { (char *)payload.p, payload.n }, d->path, false };
         if (rc == COCO_OK && e.value.p) {
             rc = coco__removal_new(run, &v, &c);
             if (rc == COCO_OK) rc = coco__removal_go(c, coco__declare_gone(c, &e, COCO__DEL_CONTAINER));

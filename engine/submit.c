@@ -196,18 +196,43 @@ static void coco__gone_enter(coco__comp *c)
     }
 }
 
-COCO__IN void coco__preview_apply(coco__comp *c) { coco__applied_counts(c); }
+/* What is no longer declared here may be declared elsewhere: then it moves, and nothing is deleted. */
+COCO__IN void coco__preview_apply(coco__comp *c)
+{
+    for (coco__change *ch = c->owned.changes; ch; ch = ch->next)
+        ch->cancelled = !ch->record.p && coco__table_get(&c->run->claims, ch->ekey.p, ch->ekey.n);
+    coco__applied_counts(c);
+}
 
-/* A preview ends here: what would be applied is told, the children of the component that would go are remembered. */
+/* Notes what the component would take from others; does it delete anything? */
+static bool coco__preview_claims(coco__comp *c)
+{
+    bool deletes = false;
+    char *key;
+
+    for (coco__change *ch = c->owned.changes; ch; ch = ch->next) {
+        if (ch->child && ch->child->owner == c) ch->child->owner = NULL;
+        deletes |= ch->action && ch->action->kind == COCO_DELETE;
+        if (ch->owner.segment.p && (key = coco__arena_copy(&c->run->arena, ch->ekey.p, ch->ekey.n)) != NULL)
+            coco__table_put(&c->run->claims, key, ch->ekey.n, c->run);
+    }
+    return deletes;
+}
+
+static coco_status coco__defer(coco__comp *c);
+
+/* A preview ends here: what would be applied is told (deletes when all claims are known), the children of the component that would
+ * go are remembered. */
 static void coco__preview_end(coco__comp *c)
 {
-    coco__applied_counts(c);
-    for (coco__change *ch = c->owned.changes; ch; ch = ch->next)
-        if (ch->child && ch->child->owner == c) ch->child->owner = NULL;
+    bool later = coco__preview_claims(c);
+
     coco__gone_enter(c);
     coco__condemned_add(c);
     if (c->handle) c->handle->applied = true;
     coco__count_fn(c->run->app, c->fn, c->rec.flags & COCO__R_COMPONENT ? COCO__REPROCESSED : COCO__ADDED, 1);
+    if (later && coco__defer(c) == COCO_OK) return;
+    coco__preview_apply(c);
     coco__done(c);
 }
 
@@ -262,15 +287,23 @@ COCO__IN coco_status coco__tomb_add(coco__run *run, const coco__place *at, bool 
     return COCO_OK;
 }
 
-/* A path is mounted again: its tombstone goes with the next transaction. */
-COCO__IN void coco__tomb_remove(coco__run *run, const coco__place *at)
+static coco__tomb *coco__tomb_at(const coco__run *run, const coco__place *at)
 {
     coco__dbkey k;
     coco__tomb *g;
 
+    if (!run->tombs) return NULL;
     coco__place_key(&k, COCO__TOMBSTONE, at);
     g = coco__table_get(&run->tomb_places, k.b, k.n);
-    if (!g || g->removed) return;
+    return g && !g->removed ? g : NULL;
+}
+
+/* A path is mounted again: its tombstone goes with the next transaction. */
+COCO__IN void coco__tomb_remove(coco__run *run, const coco__place *at)
+{
+    coco__tomb *g = coco__tomb_at(run, at);
+
+    if (!g) return;
     g->removed = true;
     g->next_removed = run->tombs_removed;
     run->tombs_removed = g;
@@ -392,10 +425,11 @@ COCO__IN coco_status coco__mark_above(coco__run *run, const coco__txn *t, uint64
         if (b->failed) return COCO_ENOMEM;
         COCO_TRY(coco__place_get((coco_str){ (char *)b->p, b->n }, &at));
         COCO_TRY(coco__stored(run, t, &at, &run->pages, &rec));
-        if ((rec.flags & COCO__R_MEMO) && !(rec.flags & COCO__R_PENDING) == pending && (pending || rec.run == run->number)) {
+        if (!(rec.flags & COCO__R_PENDING) == pending && (pending ? (rec.flags & COCO__R_MEMO) != 0 : rec.run == run->number)) {
             rec.flags ^= COCO__R_PENDING;
             COCO_TRY(coco__store_rec(run, t, &at, &rec));
         }
+        if (coco__tomb_at(run, &at)) return COCO_OK; /* what stands above goes on without it */
         parent = at.parent;
     }
     return COCO_OK;
@@ -403,6 +437,7 @@ COCO__IN coco_status coco__mark_above(coco__run *run, const coco__txn *t, uint64
 
 static coco_status coco__write_above(coco__comp *c, const coco__txn *t)
 {
+    if (c->under_tomb) return coco__mark_above(c->run, t, c->at.parent, true); /* it may be mounted again half deleted */
     if (c->node.up) COCO_TRY(coco__node_persist(c->run, t, c->node.up));
     if (!c->parent || c->parent->ancestors_marked) return COCO_OK;
     COCO_TRY(coco__mark_above(c->run, t, c->at.parent, true));
@@ -829,6 +864,8 @@ static coco_status coco__slice_body(void *self, coco__txn *t)
     COCO_TRY(coco__run_record(run, t));
     if (s->commit) {
         COCO_TRY(coco__stored(run, t, &c->at, &run->record, &rec));
+        if (!(rec.flags & COCO__R_COMPONENT)) COCO_TRY(coco__header(c, &rec));
+        rec.flags |= COCO__R_PENDING;
         COCO_TRY(coco__need_id(c, t, &rec));
         for (coco__change *ch = c->owned.changes; ch; ch = ch->next) COCO_TRY(coco__commit_change(c, ch, t, &rec));
         COCO_TRY(coco__owned_write(&c->owned, t, &rec, true, &run->pages));
@@ -1315,6 +1352,7 @@ COCO__IN coco_status coco__flush(coco__run *run, bool last)
     coco__slices_end(lists[1]);
     if (rc != COCO_OK) {
         run->committing = run->applying = NULL;
+        if (!run->fatal.code) coco_err_set(&run->fatal, rc, "%s", coco_status_text(rc));
         return coco__round_failed(run, lists);
     }
     run->fatal.code = COCO_OK;
@@ -1372,19 +1410,34 @@ COCO__IN coco_status coco__moves_check(coco__run *run)
 }
 
 /* Once more, together, what sinks refused: values may have been swapped between rows under a unique constraint, or a delete may
- * have made room since. */
+ * have made room since. In a preview, the components with deletes. */
 COCO__IN coco_status coco__apply_deferred(coco__run *run)
 {
     coco__comp *deferred = run->deferred;
 
+    coco__comp *lists[2] = { deferred, NULL };
+
     run->deferred = NULL;
     run->ndeferred = 0;
-    coco__apply_list(run, deferred, false);
+    if (run->fatal.code) {
+        coco__round_failed(run, lists);
+        coco__drain(run);
+        return run->fatal.code;
+    }
+    if (!run->preview) coco__apply_list(run, deferred, false);
+    for (coco__comp *c = deferred, *next; c && run->preview; c = next) {
+        next = c->next;
+        coco__preview_apply(c);
+        coco__done(c);
+    }
     return coco__drain(run);
 }
 
 COCO__IN coco_status coco__drain(coco__run *run)
 {
-    while (run->open || run->applied || ((run->queued_memos || run->tombs_removed) && !run->preview)) COCO_TRY(coco__flush(run, false));
-    return COCO_OK;
+    coco_status rc = COCO_OK;
+
+    while (run->open || run->applied || (rc == COCO_OK && (run->queued_memos || run->tombs_removed) && !run->preview))
+        rc = coco__flush(run, false);
+    return rc;
 }

@@ -311,14 +311,12 @@ coco_target *coco_target_new(coco_ctx *cx, const char *name, coco_value key, con
     if (rc == COCO_OK) rc = coco__target_at(cx->run, NULL, (coco_str){ (char *)b.p, b.n }, (coco_str){ 0 }, &t);
     if (rc == COCO_OK) rc = coco__target_ready(t, NULL);
     coco__buf_free(&b);
-    if (rc == COCO_OK) {
-        rc = coco__target_title(cx, t, title);
-    } else if (cx->run->cx->kept) {
-        coco__keep(cx, rc, coco_error_message(cx->run->cx));
-    } else {
-        coco_fail(cx, rc, "target %s: %s", name, coco_status_text(rc));
-    }
-    return rc == COCO_OK ? t : NULL;
+    if (rc == COCO_OK) rc = coco__target_title(cx, t, title);
+    else if (cx->run->cx->said == rc) coco_fail(cx, rc, "%s", coco_error_message(cx->run->cx));
+    else coco_fail(cx, rc, "target %s: %s", name, coco_status_text(rc));
+    if (rc == COCO_OK) return t;
+    coco__keep(cx, rc, NULL);
+    return NULL;
 }
 
 /* ---- Writing providers ---- */

@@ -550,6 +550,7 @@ static inline void events_expect(const char *word, bool whole, const char *const
     static lines some;
     size_t n = strlen(word);
 
+    lines_clear(&some);
     for (size_t i = 0; i < w.events.n; i++) {
         const char *e = w.events.v[i];
         if (strncmp(e, word, n) != 0 || e[n] != ' ') continue;
@@ -574,6 +575,7 @@ static inline void shelf_expect(const char *const *want, const char *file, int l
 {
     static lines is;
 
+    lines_clear(&is);
     for (size_t i = 0; i < w.nshelf; i++) lines_add(&is, "%s = %s", w.shelf[i].name, w.shelf[i].value);
     qsort(is.v, is.n, sizeof is.v[0], by_text);
     lines_expect(&is, want, file, line);

@@ -187,6 +187,15 @@ wrong_usage_is_2() {
     run 2 update nosuch
     says "$err" 'no app nosuch'
     run 2 update --only 'nopath'
+    says "$err" 'path nopath: at byte 1'
+    [ ! -s "$out" ]
+    run 2 updaet
+    says "$err" 'did you mean update?'
+    run 2 update -x
+    says "$err" 'unknown option -x'
+    run 2 update --max-inflight=-1
+    run 2 show a b
+    run 2 ls a
     run 2 update -L
     says "$err" 'live mode is not part of this build'
     [ ! -e site ]

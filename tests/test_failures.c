@@ -366,6 +366,54 @@ static void stopped_update_says_so_and_the_next_one_finishes(void **state)
     expect_shelf("shelf:\"tab\" = null", "tab:1 = 5", "tab:2 = 6", "tab:3 = 7");
 }
 
+COCO_FN(doubled, (int64_t, i), .memo = true) { return coco_return(cx, coco_int(2 * i)); }
+
+/* Of everything a little. */
+static coco_status rich(coco_ctx *cx)
+{
+    coco_value v, ids;
+    int64_t id;
+
+    COCO_TRY(coco_use_state(cx, coco_text("count"), coco_int(0), &v));
+    COCO_TRY(coco_state_set(cx, coco_text("count"), coco_int(coco_int_of(v) + 1)));
+    COCO_TRY(coco_generate_id(cx, coco_text("id"), &id));
+    COCO_TRY(coco_call(cx, &doubled, COCO_ARGS(coco_int(21)), &ids));
+    COCO_TRY(coco_catch_begin(cx, listener, (void *)(uintptr_t) "inner"));
+    return rows(cx);
+}
+
+/* Updates with the n-th allocation failing for every n, each time from the state that `before` leaves to that of `after`. */
+static void sweep_allocations(const char *before, const char *after, const char *const *shelf)
+{
+    for (long n = 1;; n++) {
+        list = before;
+        update(NULL);
+        restart();
+        list = after;
+        w.calls = 0;
+        w.fail_at = n;
+        try_update(NULL);
+        bool reached = w.calls >= n;
+        w.fail_at = 0;
+        if (!reached) break;
+        if (w.rc != COCO_OK && w.rc != COCO_ENOMEM && w.rc != COCO_EFAIL) fail_msg("%s", w.err.msg);
+        restart();
+        assert_int_equal(w.live, 0);
+        update(NULL);
+        shelf_expect(shelf, __FILE__, __LINE__);
+        lines_clear(&told);
+    }
+}
+
+/* S9.1, S11.1 */
+static void lack_of_memory_anywhere_is_an_error_and_the_next_update_converges(void **state)
+{
+    (void)state;
+    start(rich);
+    sweep_allocations("", "1=1 2=2", (const char *const[]){ "shelf:\"tab\" = null", "tab:1 = 1", "tab:2 = 2", NULL });
+    sweep_allocations("1=1 2=2 3=3", "1=7 4=4", (const char *const[]){ "shelf:\"tab\" = null", "tab:1 = 7", "tab:4 = 4", NULL });
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -383,6 +431,7 @@ int main(void)
         TEST(first_hundred_failed_paths_are_named_and_all_are_counted),
         TEST(failed_component_keeps_its_previous_targets_and_is_tried_again),
         TEST(stopped_update_says_so_and_the_next_one_finishes),
+        TEST(lack_of_memory_anywhere_is_an_error_and_the_next_update_converges),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
 

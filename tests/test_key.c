@@ -514,7 +514,8 @@ static void a_message_says_what_and_where(void **state)
     for (i = 0; i < sizeof cases / sizeof *cases; i++) {
         assert_int_equal(coco__path_parse(cases[i].path, &buf, &err), COCO_EPARSE);
         assert_int_equal(err.code, COCO_EPARSE);
-        assert_memory_equal(err.msg, cases[i].message, strlen(cases[i].message));
+        assert_non_null(strstr(err.msg, cases[i].path));
+        assert_non_null(strstr(err.msg, cases[i].message));
         assert_int_equal(coco__path_parse(cases[i].path, &buf, NULL), COCO_EPARSE);
         assert_int_equal(buf.n, 6);
     }

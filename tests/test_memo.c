@@ -1,7 +1,7 @@
-/* test_memo.c - what isn't run again, and why: component memos, function memos, memo states, tracked inputs, recheck, cost.
+/* test_memo.c - what isn't run again, and why: component and function memos, memo states, tracked inputs, recheck, cost.
  *
- * The program of most tests mounts one component for each of the given items at /KEY, and calls or declares in it. Bodies
- * write a line when they run, so that `expect_calls` tells what ran and in which order. */
+ * The program of most tests mounts one component for each of the given items at /KEY, and calls or declares in it.
+ * Bodies write a line when they run, so that `expect_calls` tells what ran and in which order. */
 #include "harness.h"
 
 #include <sys/stat.h>
@@ -12,14 +12,15 @@ typedef struct doc { /* an input with a stamp, as a file has: what stands here i
     int reads; /* of its content */
 } doc;
 
+typedef struct item {
+    const char *key;
+    int64_t n;
+} item;
+
 static struct knobs {
-    struct {
-        const char *key;
-        int64_t n;
-    } items[600];
+    item items[600];
     size_t nitems;
     const coco_fn *item; /* takes n and the table */
-    coco_fn *self;       /* for recursion */
     int64_t fail_at, hidden, stop_at;
     int times;
     bool flag;
@@ -48,9 +49,9 @@ static int end(void **state)
 #define expect_calls(...) LINES_EXPECT(&calls, __VA_ARGS__)
 #define ITEMS(...) \
     do { \
-        const struct { const char *key; int64_t n; } items__[] = { __VA_ARGS__ }; \
+        const item items__[] = { __VA_ARGS__ }; \
         k.nitems = sizeof items__ / sizeof items__[0]; \
-        for (size_t i__ = 0; i__ < k.nitems; i__++) k.items[i__].key = items__[i__].key, k.items[i__].n = items__[i__].n; \
+        memcpy(k.items, items__, sizeof items__); \
     } while (0)
 
 static void called(const char *what, int64_t n) { lines_add(&calls, "%s %lld", what, (long long)n); }
@@ -62,7 +63,8 @@ COCO_FN(each_item, ())
 
     COCO_TRY(mount_tab(cx, "tab", coco_null(), &tab));
     for (size_t i = 0; i < k.nitems; i++)
-        COCO_TRY(coco_mount(cx, COCO_PATH(coco_text(k.items[i].key)), k.item, COCO_ARGS(coco_int(k.items[i].n), coco_target_value(tab)), NULL));
+        COCO_TRY(coco_mount(cx, COCO_PATH(coco_text(k.items[i].key)), k.item,
+                            COCO_ARGS(coco_int(k.items[i].n), coco_target_value(tab)), NULL));
     return COCO_OK;
 }
 
@@ -72,7 +74,7 @@ static void items_run(const coco_fn *item)
     program(&each_item);
 }
 
-/* ---- Component memos ---------------------------------------------------------------------------------------------------- */
+/* ---- Component memos --------------------------------------------------------------------------------------------- */
 
 COCO_FN(row, (int64_t, n, coco_target *, tab), .memo = true)
 {
@@ -107,7 +109,7 @@ static void changed_argument_runs_that_component_alone(void **state)
     ITEMS({ "a", 1 }, { "b", 3 });
     run(NULL);
     expect_calls("row 3");
-    expect_events("started", "/ not memoized", "/@shelf/\"tab\" not memoized", "/\"b\" input changed");
+    expect_why("/ not memoized", "/@shelf/\"tab\" not memoized", "/\"b\" input changed");
     expect_actions("- tab:2", "+ tab:3");
 }
 
@@ -220,7 +222,7 @@ static void failure_after_the_precommit_makes_the_next_run_a_miss(void **state)
     row.version = 0;
     run(NULL);
     expect_calls("row 1");
-    expect_events("started", "/ not memoized", "/@shelf/\"tab\" not memoized", "/\"a\" pending");
+    expect_why("/ not memoized", "/@shelf/\"tab\" not memoized", "/\"a\" pending");
     expect_actions("~ tab:1");
     run(NULL);
     expect_calls(NULL);
@@ -242,7 +244,7 @@ static void full_reprocess_ignores_memos_and_applies_everything_again(void **sta
     expect_shelf("shelf:\"tab\" = null", "tab:1 = 10");
 }
 
-/* ---- Function memos ----------------------------------------------------------------------------------------------------- */
+/* ---- Function memos ---------------------------------------------------------------------------------------------- */
 
 COCO_FN(twice, (int64_t, n), .memo = true)
 {
@@ -416,7 +418,7 @@ static void results_before_a_stop_survive_it(void **state)
     expect_calls("twice 3", "twice 4");
 }
 
-/* S6.5: a component that fails lists nothing; its results wait for the next update, and go with the first that succeeds. */
+/* S6.5: a failed component lists nothing; its results wait for the next update, and go with the first that succeeds. */
 static void results_of_a_failed_item_go_with_the_next_success(void **state)
 {
     (void)state;
@@ -431,6 +433,23 @@ static void results_of_a_failed_item_go_with_the_next_success(void **state)
     ITEMS({ "a", 1 });
     run(NULL);
     expect_calls("twice 1");
+}
+
+/* S6.5, S3.11, S7.12: neither a partial update sweeps, nor does a preview store. */
+static void partial_update_and_preview_leave_the_results_as_they_are(void **state)
+{
+    (void)state;
+    items_run(&uses_twice);
+    ITEMS({ "a", 1 }, { "b", 2 });
+    run(OPTS(.preview = true));
+    run(NULL);
+    expect_calls("twice 1", "twice 2");
+    ITEMS({ "a", 3 }, { "b", 2 });
+    run(OPTS(.only = "/\"a\""));
+    expect_calls("twice 3");
+    ITEMS({ "a", 1 }, { "b", 2 });
+    run(NULL);
+    expect_calls(NULL); /* nobody listed it for a while, but nothing swept it */
 }
 
 /* S8.6, S6.5: results reach the disk while a long component still runs, so that a crash costs little. */
@@ -631,7 +650,7 @@ static void large_shared_result_is_stored_once(void **state)
     expect_calls(NULL);
 }
 
-/* ---- Memos that belong to a component ----------------------------------------------------------------------------------- */
+/* ---- Memos that belong to a component ---------------------------------------------------------------------------- */
 
 COCO_FN(puts_row, (int64_t, n, coco_target *, tab), .memo = true)
 {
@@ -640,7 +659,8 @@ COCO_FN(puts_row, (int64_t, n, coco_target *, tab), .memo = true)
 }
 COCO_FN(uses_puts_row, (int64_t, n, coco_target *, tab))
 {
-    for (int64_t i = 0; i < n; i++) COCO_TRY(coco_call(cx, &puts_row, COCO_ARGS(coco_int(i), coco_target_value(tab)), NULL));
+    for (int64_t i = 0; i < n; i++)
+        COCO_TRY(coco_call(cx, &puts_row, COCO_ARGS(coco_int(i), coco_target_value(tab)), NULL));
     return COCO_OK;
 }
 
@@ -758,7 +778,8 @@ COCO_FN(table_of_version, ())
     coco_target *tab;
 
     COCO_TRY(mount_tab(cx, "tab", MAP1("schema", coco_int(k.hidden)), &tab));
-    return coco_mount(cx, COCO_PATH(coco_text("a")), &uses_puts_row, COCO_ARGS(coco_int(1), coco_target_value(tab)), NULL);
+    return coco_mount(cx, COCO_PATH(coco_text("a")), &uses_puts_row, COCO_ARGS(coco_int(1), coco_target_value(tab)),
+                      NULL);
 }
 static void stored_call_runs_again_for_a_table_made_anew(void **state)
 {
@@ -771,7 +792,7 @@ static void stored_call_runs_again_for_a_table_made_anew(void **state)
     expect_shelf("shelf:\"tab\" = {\"schema\":1}", "tab:0 = 1");
 }
 
-/* ---- Memo states -------------------------------------------------------------------------------------------------------- */
+/* ---- Memo states ------------------------------------------------------------------------------------------------- */
 
 static coco_status doc_key(coco_ctx *cx, void *object, coco_value *key)
 {
@@ -797,9 +818,10 @@ static coco_status doc_state(coco_ctx *cx, void *object, coco_str stored, coco_s
 
 static coco_status doc_reopen(coco_ctx *cx, coco_value key, void **object)
 {
+    *object = NULL;
     for (size_t i = 0; i < 4; i++)
-        if (docs[i].name && coco_str_equal(coco_text_of(key), coco_str_of(docs[i].name))) return *object = &docs[i], COCO_OK;
-    return coco_fail(cx, COCO_ENOTFOUND, "no such doc");
+        if (docs[i].name && coco_str_equal(coco_text_of(key), coco_str_of(docs[i].name))) *object = &docs[i];
+    return *object ? COCO_OK : coco_fail(cx, COCO_ENOTFOUND, "no such doc");
 }
 
 static coco_class doc_class = { .type = "doc", .memo_key = doc_key, .memo_state = doc_state, .reopen = doc_reopen };
@@ -860,7 +882,7 @@ static void changed_input_runs_again_and_is_named(void **state)
     docs[1] = (doc){ "b", "gamma", 2, 0 };
     run(NULL);
     expect_calls("converts gamma");
-    expect_events("started", "/ not memoized", "/@shelf/\"tab\" not memoized", "/\"b\" input changed (argument d: content)");
+    expect_why("/ not memoized", "/@shelf/\"tab\" not memoized", "/\"b\" input changed (argument d: content)");
     expect_actions("~ tab:\"b\"");
 }
 
@@ -929,7 +951,7 @@ static void touched_input_of_a_call_that_declared_is_restamped(void **state)
     expect_actions("~ tab:0");
 }
 
-/* ---- Tracked inputs ----------------------------------------------------------------------------------------------------- */
+/* ---- Tracked inputs ---------------------------------------------------------------------------------------------- */
 
 COCO_FN(reads_template, (int64_t, n), .memo = true)
 {
@@ -1015,9 +1037,9 @@ static void changed_tracked_input_of_a_call_invalidates_the_component(void **sta
 COCO_FN(mounts_renders, (int64_t, n, coco_target *, tab), .memo = true)
 {
     called("mounts_renders", n);
-    for (int64_t i = 0; i < 3; i++)
-        COCO_TRY(coco_mount(cx, COCO_PATH(coco_int(i)), &renders, COCO_ARGS(coco_int(i), coco_target_value(tab)), NULL));
-    COCO_TRY(coco_mount(cx, COCO_PATH(coco_int(3)), &renders_memo, COCO_ARGS(coco_int(3), coco_target_value(tab)), NULL));
+    for (int64_t i = 0; i < 4; i++)
+        COCO_TRY(coco_mount(cx, COCO_PATH(coco_int(i)), i < 3 ? &renders : &renders_memo,
+                            COCO_ARGS(coco_int(i), coco_target_value(tab)), NULL));
     return COCO_OK;
 }
 
@@ -1157,8 +1179,9 @@ COCO_FN(mounts_iterates, ())
 /* S4.11, S4.7 */
 static void what_a_source_reads_is_an_input_of_the_failure_that_is_remembered(void **state)
 {
-    static const coco_param_def params[] = { { "p0", "", "" }, { "p1", "", "" }, { "p2", "", "" }, { "p3", "", "" }, { "p4", "", "" },
-                                             { "p5", "", "" }, { "p6", "", "" }, { "p7", "", "" }, { "p8", "", "" }, { 0 } };
+    static const coco_param_def params[] = { { "p0", "", "" }, { "p1", "", "" }, { "p2", "", "" }, { "p3", "", "" },
+                                             { "p4", "", "" }, { "p5", "", "" }, { "p6", "", "" }, { "p7", "", "" },
+                                             { "p8", "", "" }, { 0 } };
 
     (void)state;
     w.config.params = params;
@@ -1176,7 +1199,7 @@ static void what_a_source_reads_is_an_input_of_the_failure_that_is_remembered(vo
     assert_int_equal(calls.n, 10);
 }
 
-/* ---- Context objects ---------------------------------------------------------------------------------------------------- */
+/* ---- Context objects --------------------------------------------------------------------------------------------- */
 
 static coco_key STYLE = COCO_KEY("style");
 
@@ -1221,7 +1244,7 @@ static void context_object_is_validated_like_an_argument(void **state)
     expect_nothing_written();
 }
 
-/* ---- Keys of arguments -------------------------------------------------------------------------------------------------- */
+/* ---- Keys of arguments ------------------------------------------------------------------------------------------- */
 
 static const coco_class keyless_class = { .type = "keyless" };
 COCO_FN(takes_keyless, (coco_value, object), .memo = true)
@@ -1330,7 +1353,7 @@ static void result_of_a_memoized_call_is_no_object(void **state)
     run_fails(COCO_ETYPE, NULL);
 }
 
-/* ---- What may not be done inside ---------------------------------------------------------------------------------------- */
+/* ---- What may not be done inside --------------------------------------------------------------------------------- */
 
 COCO_FN(mounts_inside, (int64_t, n), .memo = true)
 {
@@ -1353,7 +1376,7 @@ static void call_that_was_refused_a_mount_is_not_cached(void **state)
     expect_calls("mounts_inside 1");
 }
 
-/* ---- Memory ------------------------------------------------------------------------------------------------------------- */
+/* ---- Memory ------------------------------------------------------------------------------------------------------ */
 
 COCO_FN(scratches, (int64_t, n, coco_target *, tab))
 {
@@ -1386,7 +1409,7 @@ static void calls_inside_a_scratch_give_what_they_give_outside(void **state)
     expect_nothing_written();
 }
 
-/* ---- Recheck, cost ------------------------------------------------------------------------------------------------------ */
+/* ---- Recheck, cost ----------------------------------------------------------------------------------------------- */
 
 /* S6.9 */
 static void recheck_of_honest_functions_finds_nothing(void **state)
@@ -1498,7 +1521,7 @@ static void hits_and_misses_of_calls_are_counted(void **state)
     coco_stats_free(&stats);
 }
 
-/* ---- Lack of memory ----------------------------------------------------------------------------------------------------- */
+/* ---- Lack of memory ---------------------------------------------------------------------------------------------- */
 
 COCO_FN(everything, (int64_t, n, coco_target *, tab), .memo = true)
 {
@@ -1559,6 +1582,7 @@ int main(void)
         MEMO_TEST(results_before_a_failure_survive_it),
         MEMO_TEST(results_before_a_stop_survive_it),
         MEMO_TEST(results_of_a_failed_item_go_with_the_next_success),
+        MEMO_TEST(partial_update_and_preview_leave_the_results_as_they_are),
         MEMO_TEST(results_of_a_long_component_are_stored_while_it_runs),
         MEMO_TEST(failure_is_not_cached),
         MEMO_TEST(nested_results_that_a_hit_used_stay_alive),

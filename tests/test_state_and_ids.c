@@ -4,7 +4,8 @@
 #define KEYS 300
 
 static struct knobs {
-    bool use, set, memo, fail, other, again, restart;
+    bool use, set, again; /* what `counter` does with its state */
+    bool fail, other;
     int64_t initial, next;
     int n;
     const char *dep;
@@ -24,7 +25,7 @@ static int begin(void **state)
 }
 #define KEEP_TEST(name) cmocka_unit_test_setup_teardown(name, begin, world_end)
 
-/* ---- States ------------------------------------------------------------------------------------------------------------- */
+/* ---- States ------------------------------------------------------------------------------------------------------ */
 
 COCO_FN(counter, (coco_target *, tab))
 {
@@ -198,9 +199,10 @@ static void state_inside_a_memoized_call_is_an_error(void **state)
 COCO_FN(bad_state, ())
 {
     static const coco_class any = { .type = "any" };
-    coco_value v, bad = k.other ? coco_float(1.5) : coco_text("ok"), object = k.other ? coco_int(1) : coco_object(&any, &k);
+    coco_value v;
 
-    return coco_use_state(cx, bad, object, &v);
+    if (k.other) return coco_use_state(cx, coco_float(1.5), coco_int(1), &v);
+    return coco_use_state(cx, coco_text("ok"), coco_object(&any, &k), &v);
 }
 
 /* S6.7 */
@@ -266,7 +268,7 @@ static void each_component_has_its_own_states(void **state)
     assert_int_equal(ids[1], 11);
 }
 
-/* ---- Ids ---------------------------------------------------------------------------------------------------------------- */
+/* ---- Ids --------------------------------------------------------------------------------------------------------- */
 
 COCO_FN(numbered, (int64_t, n))
 {
@@ -275,7 +277,8 @@ COCO_FN(numbered, (int64_t, n))
 }
 COCO_FN(numbers, ())
 {
-    for (int64_t i = 0; i < k.n; i++) COCO_TRY(coco_mount(cx, COCO_PATH(coco_int(i)), &numbered, COCO_ARGS(coco_int(i)), NULL));
+    for (int64_t i = 0; i < k.n; i++)
+        COCO_TRY(coco_mount(cx, COCO_PATH(coco_int(i)), &numbered, COCO_ARGS(coco_int(i)), NULL));
     return COCO_OK;
 }
 
@@ -605,7 +608,7 @@ static void call_that_asked_for_a_uuid_belongs_to_its_component(void **state)
     expect_nothing_written();
 }
 
-/* ---- Partial updates: what stands above PATH runs, but is left as recorded ---------------------------------------------- */
+/* ---- Partial updates: what stands above PATH runs, but is left as recorded --------------------------------------- */
 
 COCO_FN(below, (int64_t, id))
 {
@@ -640,6 +643,51 @@ static void components_above_a_partial_update_see_their_states_and_ids(void **st
     reads(6);
 }
 
+/* ---- Lack of memory ---------------------------------------------------------------------------------------------- */
+
+COCO_FN(keeps_all, (int64_t, n, coco_target *, tab))
+{
+    coco_value v;
+    int64_t id;
+    uint8_t uuid[16];
+
+    COCO_TRY(coco_use_state(cx, coco_text("count"), coco_int(n), &v));
+    COCO_TRY(coco_state_set(cx, coco_text("count"), coco_int(coco_int_of(v))));
+    COCO_TRY(coco_call(cx, &wraps_numbers, COCO_ARGS(coco_int(n)), NULL));
+    COCO_TRY(coco_next_uuid(cx, coco_text("dep"), uuid));
+    COCO_TRY(coco_next_id(cx, coco_text("dep"), &id));
+    return coco_declare(cx, tab, coco_int(n), coco_list((const coco_value[]){ v, coco_uuid(uuid) }, 2));
+}
+COCO_FN(keeps_each, ())
+{
+    coco_target *tab;
+    coco_value keys[] = { coco_int(0), coco_int(1) };
+
+    COCO_TRY(mount_tab(cx, "tab", coco_null(), &tab));
+    return coco_mount_each(cx, COCO_AUTO, &keeps_all, coco_source_of(cx, keys, keys, 2),
+                           COCO_ARGS(coco_target_value(tab)));
+}
+
+/* Whichever allocation fails, nothing leaks, and what was kept before is there afterwards. */
+static void update_that_runs_out_of_memory_loses_nothing_that_was_kept(void **state)
+{
+    bool failed = true;
+
+    (void)state;
+    program(&keeps_each);
+    update(NULL);
+    for (long n = 1; failed; n += n < 60 ? 1 : 2) {
+        assert_int_equal(open_world(), COCO_OK);
+        w.fail_at = w.calls + n;
+        try_update(n % 3 ? NULL : OPTS(.full_reprocess = true));
+        failed = w.calls >= w.fail_at;
+        w.fail_at = 0;
+        update(NULL);
+        expect_nothing_written();
+        assert_int_equal(w.nshelf, 3);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -669,6 +717,7 @@ int main(void)
         KEEP_TEST(uuids_differ_by_component_and_call_and_stay),
         KEEP_TEST(call_that_asked_for_a_uuid_belongs_to_its_component),
         KEEP_TEST(components_above_a_partial_update_see_their_states_and_ids),
+        KEEP_TEST(update_that_runs_out_of_memory_loses_nothing_that_was_kept),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /* cocoindex.c - the `cocoindex` tool: looks into any state database without the program that made it (ls, show),
  * starts a program (init), and fingerprints functions' logic (logic).
  *
- * The library is included as one unit, so that the tool shares the command line's parser and listings with coco_main. */
+ * The library is included as one unit: the tool shares the command line's parser and listings with coco_main. */
 #include "../cocoindex_lmdb.c"
 
 #include "logic.h"
