@@ -1,5 +1,5 @@
-/* files - N files of 1 to 4 KiB in directories of 100, through one memoized component each that writes the content in upper case
- * to the same relative path: what the whole way from disk to disk costs.
+/* files - N files of 1 to 4 KiB in directories of 100, through one memoized component each that writes the content in
+ * upper case to the same relative path: what the whole way from disk to disk costs.
  *
  * build/bench/files make DIR N     makes DIR/in
  * build/bench/files bare DIR       the floor: open, fstat, read, write a temporary file, rename, into DIR/bare
@@ -27,7 +27,7 @@ static void upper(char *to, const char *from, size_t n)
     for (size_t i = 0; i < n; i++) to[i] = (char)(from[i] >= 'a' && from[i] <= 'z' ? from[i] - 32 : from[i]);
 }
 
-/* ---- The tree ---------------------------------------------------------------------------------------------------------- */
+/* ---- The tree -------------------------------------------------------------------------------------------------- */
 
 static int make(int n)
 {
@@ -46,7 +46,7 @@ static int make(int n)
     return 0;
 }
 
-/* ---- The floor --------------------------------------------------------------------------------------------------------- */
+/* ---- The floor ------------------------------------------------------------------------------------------------- */
 
 static void bare_file(int in, int out, const char *name)
 {
@@ -87,7 +87,7 @@ static void bare(int in, int out)
     closedir(dir);
 }
 
-/* ---- The library ------------------------------------------------------------------------------------------------------- */
+/* ---- The library ----------------------------------------------------------------------------------------------- */
 
 COCO_FN(shout, (coco_file *, file, coco_dir *, out), .memo = true)
 {
@@ -105,10 +105,11 @@ COCO_FN(app_main, ())
     coco_dir *out;
 
     COCO_TRY(coco_mount_dir(cx, coco_text("out"), &out));
-    return coco_mount_each(cx, COCO_AUTO, &shout, coco_walk_dir(cx, coco_text("in"), NULL), COCO_ARGS(coco_dir_value(out)));
+    return coco_mount_each(cx, COCO_AUTO, &shout, coco_walk_dir(cx, coco_text("in"), NULL),
+                           COCO_ARGS(coco_dir_value(out)));
 }
 
-static int update(const char *what)
+static int update(void)
 {
     coco_result r = { 0 };
     coco_env *env;
@@ -122,8 +123,8 @@ static int update(const char *what)
         return fprintf(stderr, "%s\n", err.msg), 1;
     coco_app_close(app);
     coco_env_close(env);
-    printf("%-6s %.3f s  run %llu +%llu ~%llu -%llu\n", what, now() - t, (unsigned long long)r.run, (unsigned long long)r.inserts,
-           (unsigned long long)r.updates, (unsigned long long)r.deletes);
+    printf("update %.3f s  run %llu +%llu ~%llu -%llu\n", now() - t, (unsigned long long)r.run,
+           (unsigned long long)r.inserts, (unsigned long long)r.updates, (unsigned long long)r.deletes);
     coco_result_free(&r);
     return 0;
 }
@@ -134,7 +135,7 @@ int main(int argc, char **argv)
 
     if (argc < 3 || chdir(argv[2]) != 0) return fprintf(stderr, "usage: files make DIR N | bare DIR | update DIR\n"), 2;
     if (strcmp(argv[1], "make") == 0) return make(argc > 3 ? atoi(argv[3]) : 100000);
-    if (strcmp(argv[1], "update") == 0) return update("update");
+    if (strcmp(argv[1], "update") == 0) return update();
     mkdir("bare", 0777);
     bare(open("in", O_RDONLY | O_DIRECTORY), open("bare", O_RDONLY | O_DIRECTORY));
     printf("bare   %.3f s\n", now() - t);

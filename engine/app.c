@@ -350,7 +350,9 @@ static void coco__run_free(coco__run *run)
 
 static bool coco__sweeps(const coco__run *run)
 {
-    return run->nfailed == 0 && run->root_status == COCO_OK && !run->only.p && !run->guard && coco__stopped(run) == COCO_OK;
+    bool failed = run->nfailed || run->root_status != COCO_OK || run->guard;
+
+    return !failed && !run->only.p && coco__stopped(run) == COCO_OK;
 }
 
 static coco_status coco__end_body(void *self, coco__txn *t)
@@ -573,7 +575,7 @@ coco_status coco_drop(coco_app *app, coco_result *result, coco_err *err)
     if (rc == COCO_OK && app->has_dbi) {
         rc = coco__remove_all(&run);
         rc = coco__run_fatal(&run, rc);
-        if (run.deferred) rc = coco__apply_deferred(&run);
+        if (run.deferred || run.fatal.code) rc = coco__apply_deferred(&run);
         coco__run_fatal(&run, rc);
         rc = coco__verdict(&run, COCO_OK, NULL, err);
         if (rc == COCO_OK) rc = coco__drop_state(app, &run, err);

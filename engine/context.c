@@ -269,7 +269,7 @@ coco_status coco_return(coco_ctx *cx, coco_value v)
     coco_status rc;
 
     if (cx->kept) return cx->kept;
-    cx->arena = cx->up && cx->up->comp == cx->comp ? cx->up->arena : cx->home; /* of a call: into the caller's scratch, if any */
+    cx->arena = cx->up && cx->up->comp == cx->comp ? cx->up->arena : cx->home; /* of a call: the caller's, maybe a scratch */
     rc = coco__result_copy(cx, v, &cx->result);
     cx->arena = scratch;
     return rc;
@@ -518,7 +518,9 @@ coco_value coco_context(coco_ctx *cx, const coco_key *key)
     if (p->detect && coco__deps_add(cx->run, &cx->deps, COCO__D_CONTEXT, coco_str_of(p->name), p->fp) != COCO_OK)
         coco__keep(cx, coco__oom(cx), NULL);
     if (p->value.kind == COCO_OBJECT && p->value.as.s.p.cls->memo_state && (t = coco__home_alloc(cx, sizeof *t)) != NULL) {
-        *t = (coco__tracked){ cx->tracked, p->value.as.s.p.cls, p->value.as.s.u.object, coco_str_of(p->name), true, { 0 } };
+        *t = (coco__tracked){ .next = cx->tracked, .key = coco_str_of(p->name), .context = true };
+        t->cls = p->value.as.s.p.cls;
+        t->object = p->value.as.s.u.object;
         cx->tracked = t;
     }
     return p->value;

@@ -362,7 +362,8 @@ COCO__IN coco_status coco__own(coco__comp *c, uint64_t space, coco_str key, coco
     ch = coco__owned_changed(&c->owned, ekey);
     if (!ch) {
         COCO_TRY(coco__owned_find(&c->owned, ekey, &e));
-        if (e && was && !(space == COCO__S_STATE && c->run->full)) *was = (coco_str){ coco__arena_copy(&c->arena, e->value.p, e->value.n), e->value.n };
+        if (e && was && !(space == COCO__S_STATE && c->run->full))
+            *was = (coco_str){ coco__arena_copy(&c->arena, e->value.p, e->value.n), e->value.n };
         bool same = e && value.p && coco__bytes_cmp(e->value.p, e->value.n, value.p, value.n) == 0;
         if (e) coco__owned_mark(&c->owned);
         if (same || (!e && !value.p)) return COCO_OK;

@@ -833,7 +833,7 @@ typedef struct coco__comp {
     coco__depset *set;       /* of the fresh memo */
     coco__owned owned;
     coco__catch *catches;
-    coco__used_failure *used_failures;
+    coco__used_failure *used_failures; /* of children, in case it ends well in spite of them */
     coco_handle *handle;
     size_t pending;          /* children not done */
     bool failed, failed_below, uncacheable, stopped;

@@ -4,8 +4,8 @@
  * logic and context it was made, its memo states how fresh its inputs were. A function memo belongs to the app and is found again
  * wherever the same call is made, unless it declared states or asked for ids: then it is an entry of its component.
  *
- * A stored function memo is: id of its dependency set, run, cost, memo states, fingerprints of the memos it used, entry keys it declared,
- * result. Its use count is a record of its own, so that counting never rewrites a large result. */
+ * A stored function memo is: id of its dependency set, run, cost, memo states, fingerprints of the memos it used, keys of the
+ * entries it declared, result. Its use count is a record of its own, so that counting never rewrites a large result. */
 #include "engine.h"
 
 COCO__IN void coco__why_print(coco__buf *b, coco__why why)
@@ -120,7 +120,8 @@ static coco_status coco__tracked_take(coco_ctx *cx, coco__tracked *t, coco__tabl
 {
     const coco__tracked *same = coco__table_get(seen, t->key.p, t->key.n);
 
-    if (same && same->context == t->context && (t->context || same->cls == t->cls) && (!t->state.p || coco_str_equal(same->state, t->state)))
+    if (same && same->context == t->context && (t->context || same->cls == t->cls) &&
+        (!t->state.p || coco_str_equal(same->state, t->state)))
         return COCO_OK;
     COCO_TRY(coco__tracked_state(cx, t));
     coco__buf_varint(b, t->context ? COCO__TAG_CONTEXT : COCO__TAG_TRACKED);
@@ -154,7 +155,8 @@ COCO__IN coco_status coco__tracked_pass(coco_ctx *frame, coco_ctx *caller)
     return COCO_OK;
 }
 
-COCO__IN coco_status coco__states_take(coco_ctx *cx, const coco_fn *fn, coco_args args, coco__tracked *tracked, coco_str *states)
+COCO__IN coco_status coco__states_take(coco_ctx *cx, const coco_fn *fn, coco_args args, coco__tracked *tracked,
+                                       coco_str *states)
 {
     coco__buf b;
     coco__table seen;
@@ -366,14 +368,15 @@ static coco_status coco__memo_find(coco_ctx *cx, const uint8_t fp[COCO__FP], coc
     COCO_TRY(coco__run_read(run, &t));
     coco__dbkey_raw(&key, COCO__MEMO, fp, COCO__FP);
     rc = coco__get(&t, &key, payload);
-    if (rc == COCO_OK && run->full && (coco__memo_get(*payload, &m) != COCO_OK || m.run != run->number)) rc = COCO_ENOTFOUND;
+    bool fits = rc != COCO_OK || !run->full || (coco__memo_get(*payload, &m) == COCO_OK && m.run == run->number);
+    if (!fits) rc = COCO_ENOTFOUND;
     *payload = rc == COCO_OK ? coco__memo_copy(cx, *payload) : (coco_str){ 0 };
     coco__run_read_end(run, &t);
     if (rc == COCO_OK && !payload->p) return coco__oom(cx);
     return rc == COCO_ENOTFOUND ? COCO_OK : rc;
 }
 
-/* What the stored call declared must be just as it left it; of the engine's own entries it is enough that they are there. */
+/* What the stored call declared must be just as it left it; the engine's own entries need only be there. */
 static bool coco__declared_intact(coco_ctx *cx, coco_str declared)
 {
     coco__reader r = coco__reader_of(declared.p, declared.n);
@@ -406,7 +409,8 @@ static coco_status coco__declared_mark(coco_ctx *cx, coco_str declared)
         coco__entry *e = NULL;
         if (cx->memo_depth) coco__buf_blob(&cx->declared, ekey.p, ekey.n);
         COCO_TRY(coco__owned_find(&cx->comp->owned, ekey, &e));
-        if (e && !coco__owned_mark(&cx->comp->owned) && coco__ekey_space((const uint8_t *)ekey.p, ekey.n, NULL) >= COCO__S_FIRST_PROVIDER)
+        bool again = e && !coco__owned_mark(&cx->comp->owned);
+        if (again && coco__ekey_space((const uint8_t *)ekey.p, ekey.n, NULL) >= COCO__S_FIRST_PROVIDER)
             return coco_fail(cx, COCO_EDUP, "a target state is declared twice in this component, by a memoized call");
     }
     return cx->declared.failed ? coco__oom(cx) : COCO_OK;
@@ -531,7 +535,9 @@ static coco_status coco__unique(coco_ctx *cx, coco__buf *b, bool blobs)
     coco__table_init(&seen, cx->run->mem);
     for (b->n = 0; coco__left(&r) && ok;) {
         const uint8_t *at = r.p;
-        coco_str item = blobs ? coco__read_blob(&r) : (coco_str){ (const char *)coco__read_bytes(&r, COCO__FP), COCO__FP };
+        coco_str item = { (const char *)r.p, COCO__FP };
+        if (blobs) item = coco__read_blob(&r);
+        else coco__read_bytes(&r, COCO__FP);
         size_t all = (size_t)(r.p - at);
         if (coco__table_get(&seen, item.p, item.n)) continue;
         memmove(b->p + b->n, at, all);
@@ -574,7 +580,8 @@ static coco_status coco__recheck_result(coco_ctx *frame, const coco__memo *m)
     bool same;
 
     coco__buf_init(&b, frame->run->mem);
-    same = coco__value_put(&b, frame->result, COCO__STORED) == COCO_OK && coco__bytes_cmp(b.p, b.n, m->result.p, m->result.n) == 0;
+    same = coco__value_put(&b, frame->result, COCO__STORED) == COCO_OK;
+    same = same && coco__bytes_cmp(b.p, b.n, m->result.p, m->result.n) == 0;
     coco__buf_free(&b);
     same = same && coco__bytes_cmp(frame->declared.p, frame->declared.n, m->declared.p, m->declared.n) == 0;
     if (same && coco__declared_intact(frame, m->declared)) return COCO_OK;
@@ -605,7 +612,7 @@ static coco_status coco__memo_run(coco_ctx *cx, const coco_fn *fn, coco_args arg
     if (rc == COCO_OK && recheck) rc = coco__recheck_result(&frame, recheck);
     if (rc == COCO_OK && !frame.uncacheable) rc = coco__memo_made(&frame, fp, args, coco__monotonic_ns() - begun);
     if (rc == COCO_OK && !frame.uncacheable)
-        rc = coco__memo_used(cx, fp, (coco_str){ 0 }, frame.owned); /* the others have been listed when they were used */
+        rc = coco__memo_used(cx, fp, (coco_str){ 0 }, frame.owned); /* the others were listed when they were used */
     if (rc == COCO_OK && value) *value = frame.result;
     if (frame.uncacheable) cx->uncacheable = true;
     f = coco__table_get(&run->memos, fp, COCO__FP);

@@ -640,7 +640,8 @@ static coco_status coco__find_owner(coco_ctx *cx, coco__declaration *d)
     coco__dbkey_raw(&k, COCO__OWNER, d->ekey.b, d->ekey.n);
     rc = coco__get(&t, &k, &p);
     if (rc == COCO_OK) rc = coco__place_get(p, &d->owner);
-    if (rc == COCO_OK) d->owner.segment.p = coco__arena_copy(cx->arena, d->owner.segment.p, d->owner.segment.n);
+    if (rc == COCO_OK && !(d->owner.segment.p = coco__arena_copy(cx->arena, d->owner.segment.p, d->owner.segment.n)))
+        rc = COCO_ENOMEM;
     if (rc == COCO_OK) {
         coco__place_key(&k, COCO__COMPONENT, &d->owner);
         rc = coco__get(&t, &k, &p);

@@ -1,12 +1,14 @@
-/* plan.h - a program that a test writes as one line of text: which containers there are, and which component declares what.
+/* plan.h - a program that a test writes as one line of text: which containers there are, and which component
+ * declares what.
  *
  *     plan("tab #box tab/sub+s2", "a: tab.1=10 tab.2=20 | B: box.1=1 [own] own.7=7 | a/c: tab.3=30");
  *
- * Containers (mounted by main, in order): on the shelf, or with # in the crate, where a container takes its content along;
- * tab/sub stands in tab. +s2 and +l2 are the schema and what is lossy in it, +u makes rows unique, +m is managed by the user.
- * Components: a row is CONTAINER.KEY=VALUE, [name] a container on the shelf that the component itself declares, tab@index.1=5 a
- * row of an attachment, ! a failure. A name in capitals is a memoized function, run again only when its words change. a/c is
- * mounted by a, after (or with plan_children_first before) a's own declarations; with a trailing & it is used (use_mount). */
+ * Containers (mounted by main, in order): on the shelf, or with # in the crate, where a container takes its
+ * content along; tab/sub stands in tab. +s2 and +l2 are the schema and what is lossy in it, +u makes rows unique,
+ * +m is managed by the user. Components: a row is CONTAINER.KEY=VALUE, [name] a container on the shelf that the
+ * component itself declares, tab@index.1=5 a row of an attachment, ! a failure. A name in capitals is a memoized
+ * function, run again only when its words change. a/c is mounted by a, after (or with plan_children_first before)
+ * a's own declarations; with a trailing & it is used (use_mount). */
 #ifndef COCO_TEST_PLAN_H
 #define COCO_TEST_PLAN_H
 
@@ -58,7 +60,8 @@ static inline coco_target *plan_target(coco_ctx *cx, const char *name)
     coco_target *out = NULL;
 
     for (size_t i = 0; i < plan_ntargets && !out; i++)
-        if (strlen(plan_targets[i].name) == n && memcmp(plan_targets[i].name, name, n) == 0) out = plan_targets[i].target;
+        if (strlen(plan_targets[i].name) == n && memcmp(plan_targets[i].name, name, n) == 0)
+            out = plan_targets[i].target;
     if (at && out && coco_attachment(cx, out, at + 1, &out) != COCO_OK) return NULL;
     if (!out) coco_fail(cx, COCO_ENOTFOUND, "no container %s", name);
     return out;
@@ -90,7 +93,9 @@ static inline coco_status plan_container(coco_ctx *cx, char *word, bool own)
     for (char *plus = strrchr(word, '+'); plus; plus = strrchr(word, '+')) {
         if (plus[1] == 'm') opts.user_managed = true;
         else if (plus[1] == 'u') pairs[n++] = (coco_pair){ COCO_STR("unique"), coco_bool(true) };
-        else pairs[n++] = (coco_pair){ coco_str_of(plus[1] == 's' ? "schema" : "lossy"), coco_int(strtoll(plus + 2, NULL, 10)) };
+        else
+            pairs[n++] = (coco_pair){ coco_str_of(plus[1] == 's' ? "schema" : "lossy"),
+                                      coco_int(strtoll(plus + 2, NULL, 10)) };
         *plus = 0;
     }
     word += in_crate;
@@ -99,7 +104,8 @@ static inline coco_status plan_container(coco_ctx *cx, char *word, bool own)
     parent = slash ? plan_target(cx, word) : in_crate ? crate(cx) : root(cx);
     if (slash) *slash = '/';
     coco_value value = n ? coco_map_value(pairs, n) : coco_null(), key = coco_text(slash ? slash + 1 : word);
-    COCO_TRY(own ? coco_declare_container(cx, parent, key, value, &opts, &t) : coco_mount_target(cx, parent, key, value, &opts, &t));
+    COCO_TRY(own ? coco_declare_container(cx, parent, key, value, &opts, &t)
+                 : coco_mount_target(cx, parent, key, value, &opts, &t));
     plan_keep(word, t);
     return COCO_OK;
 }
@@ -150,7 +156,8 @@ static inline coco_status plan_mounts(coco_ctx *cx, const char *parent)
 
     for (const char *p = plan_text; p; p = strchr(p, '|') ? strchr(p, '|') + 1 : NULL) {
         const char *rest = plan_section(p, name, sizeof name);
-        if (!rest || (n && (strncmp(name, parent, n) != 0 || name[n] != '/')) || strchr(name + n + (n != 0), '/')) continue;
+        if (!rest || (n && (strncmp(name, parent, n) != 0 || name[n] != '/')) || strchr(name + n + (n != 0), '/'))
+            continue;
         snprintf(words, sizeof words, "%.*s", (int)strcspn(rest, "|"), rest);
         bool use = name[strlen(name) - 1] == '&', memo;
         if (use) name[strlen(name) - 1] = 0;
@@ -158,7 +165,8 @@ static inline coco_status plan_mounts(coco_ctx *cx, const char *parent)
         memo = last[0] >= 'A' && last[0] <= 'Z';
         const coco_fn *fn = memo ? &memo_part : &part;
         coco_args args = COCO_ARGS(coco_text(name), coco_text(words));
-        COCO_TRY(use ? coco_use_mount(cx, COCO_PATH(coco_text(last)), fn, args, NULL) : coco_mount(cx, COCO_PATH(coco_text(last)), fn, args, NULL));
+        coco_path path = COCO_PATH(coco_text(last));
+        COCO_TRY(use ? coco_use_mount(cx, path, fn, args, NULL) : coco_mount(cx, path, fn, args, NULL));
     }
     return COCO_OK;
 }
@@ -168,7 +176,8 @@ COCO_FN(plan_main, ())
     char word[80];
 
     plan_ntargets = 0;
-    for (const char *p = plan_tables; (p = plan_word(p, word, sizeof word)) != NULL;) COCO_TRY(plan_container(cx, word, false));
+    for (const char *p = plan_tables; (p = plan_word(p, word, sizeof word)) != NULL;)
+        COCO_TRY(plan_container(cx, word, false));
     return plan_mounts(cx, "");
 }
 

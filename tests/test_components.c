@@ -1,6 +1,7 @@
 /* test_components.c - the model, keys and paths, mounting and running (S1, S2 and S3), and wrong use of the API.
  *
- * The program of a test is a plain function, `plan`, that runs as the body of main; `list` says what its source holds. */
+ * The program of a test is a plain function, `plan`, that runs as the body of main; `list` says what its source
+ * holds. */
 #include "harness.h"
 
 #include <sys/wait.h>
@@ -28,7 +29,10 @@ COCO_FN(picky, (coco_value, kv, coco_target *, tab), .memo = true)
 COCO_FN(twice, (int64_t, i)) { return coco_return(cx, coco_int(2 * i)); }
 COCO_FN(fails, ()) { return coco_fail(cx, COCO_EFAIL, "as asked"); }
 
-static coco_status tab_of(coco_ctx *cx, coco_target **tab) { return mount_tab(cx, "tab", MAP1("schema", coco_int(schema)), tab); }
+static coco_status tab_of(coco_ctx *cx, coco_target **tab)
+{
+    return mount_tab(cx, "tab", MAP1("schema", coco_int(schema)), tab);
+}
 
 static coco_value pair(coco_ctx *cx, int64_t k, int64_t v)
 {
@@ -53,7 +57,7 @@ static void start(coco_status (*body)(coco_ctx *cx), const char *text)
     program(&app_main);
 }
 
-/* ---- S1: the model ------------------------------------------------------------------------------------------------------ */
+/* ---- S1: the model ----------------------------------------------------------------------------------------------- */
 
 /* S1.1 */
 static void smallest_set_of_actions_is_applied(void **state)
@@ -152,7 +156,8 @@ static coco_status two_kinds_swapped(coco_ctx *cx)
     coco_target *tab;
 
     COCO_TRY(tab_of(cx, &tab));
-    COCO_TRY(coco_mount(cx, COCO_PATH(coco_text("a")), &picky, COCO_ARGS(pair(cx, 1, 10), coco_target_value(tab)), NULL));
+    COCO_TRY(coco_mount(cx, COCO_PATH(coco_text("a")), &picky, COCO_ARGS(pair(cx, 1, 10), coco_target_value(tab)),
+                        NULL));
     return coco_mount(cx, COCO_PATH(coco_text("b")), &row, COCO_ARGS(pair(cx, 2, 20), coco_target_value(tab)), NULL);
 }
 
@@ -164,7 +169,8 @@ static void path_names_the_same_component_whatever_function_runs_there(void **st
     update(NULL);
     plan = two_kinds_swapped;
     update(NULL);
-    expect_why("/ not memoized", "/@shelf/\"tab\" not memoized", "/\"a\" another function before", "/\"b\" another function before");
+    expect_why("/ not memoized", "/@shelf/\"tab\" not memoized", "/\"a\" another function before",
+               "/\"b\" another function before");
     expect_actions(NULL);
     plan = two_kinds_swapped;
     expect_nothing_written();
@@ -258,7 +264,10 @@ COCO_FN(colored, (coco_target *, tab), .memo = true)
 {
     return coco_declare(cx, tab, coco_int(1), coco_param(cx, "color"));
 }
-COCO_FN(sized, (coco_target *, tab), .memo = true) { return coco_declare(cx, tab, coco_int(2), coco_param(cx, "size")); }
+COCO_FN(sized, (coco_target *, tab), .memo = true)
+{
+    return coco_declare(cx, tab, coco_int(2), coco_param(cx, "size"));
+}
 COCO_FN(shaped, (), .memo = true) { return coco_return(cx, coco_param(cx, "shape")); }
 
 static coco_status by_params(coco_ctx *cx)
@@ -297,7 +306,10 @@ static void unknown_parameter_is_an_error(void **state)
     assert_int_equal(coco_app_set_param(w.app, "shape", "round", &w.err), COCO_ENOTFOUND);
 }
 
-COCO_FN(secretive, (), .memo = true) { return coco_return(cx, coco_bool(coco_param(cx, "color").kind == COCO_TEXT_KIND)); }
+COCO_FN(secretive, (), .memo = true)
+{
+    return coco_return(cx, coco_bool(coco_param(cx, "color").kind == COCO_TEXT_KIND));
+}
 static coco_status by_secret(coco_ctx *cx) { return coco_mount(cx, COCO_AUTO, &secretive, COCO_NOARGS, NULL); }
 
 static bool holds(const char *bytes, size_t n, const char *word)
@@ -329,13 +341,14 @@ static void value_of_a_parameter_is_never_stored(void **state)
     assert_false(holds(bytes, n, "s3cr3t"));
 }
 
-/* ---- S2: stable keys and paths ------------------------------------------------------------------------------------------ */
+/* ---- S2: stable keys and paths ----------------------------------------------------------------------------------- */
 
 static coco_status all_keys(coco_ctx *cx)
 {
     static const uint8_t uuid[16] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16 };
     coco_value inner[] = { coco_text("x"), coco_int(-1) };
-    coco_value keys[] = { coco_null(), coco_symbol("a"), coco_bool(true), coco_int(5), coco_text("a"), coco_bytes("a", 1),
+    coco_value keys[] = { coco_null(), coco_symbol("a"), coco_bool(true), coco_int(5), coco_text("a"),
+                          coco_bytes("a", 1),
                           coco_uuid(uuid), coco_list(inner, 2) };
     coco_target *tab;
 
@@ -356,7 +369,8 @@ static void every_kind_of_key_names_a_component_of_its_own(void **state)
     expect_ran("/", "/@shelf/\"tab\"", "/null", "/@a", "/true", "/5", "/\"a\"", "/b\"61\"",
                "/01020304-0506-0708-090a-0b0c0d0e0f10", "/[\"x\",-1]");
     expect_nothing_written();
-    expect_hits("/null", "/@a", "/true", "/5", "/\"a\"", "/b\"61\"", "/01020304-0506-0708-090a-0b0c0d0e0f10", "/[\"x\",-1]");
+    expect_hits("/null", "/@a", "/true", "/5", "/\"a\"", "/b\"61\"", "/01020304-0506-0708-090a-0b0c0d0e0f10",
+                "/[\"x\",-1]");
 }
 
 static const char *const awkward = "a/b \"c\" \\ \n\xc3\xa9";
@@ -366,7 +380,8 @@ static coco_status awkward_path(coco_ctx *cx)
     coco_target *tab;
 
     COCO_TRY(tab_of(cx, &tab));
-    return coco_mount(cx, COCO_PATH(coco_text("x"), coco_text(awkward)), &row, COCO_ARGS(pair(cx, 1, list[0]), coco_target_value(tab)), NULL);
+    return coco_mount(cx, COCO_PATH(coco_text("x"), coco_text(awkward)), &row,
+                      COCO_ARGS(pair(cx, 1, list[0]), coco_target_value(tab)), NULL);
 }
 
 /* S2.2 */
@@ -379,14 +394,18 @@ static void printed_path_is_accepted_back(void **state)
     update(NULL);
     snprintf(path, sizeof path, "%s", strchr(w.events.v[0], '/'));
     for (size_t i = 0; i < w.events.n; i++)
-        if (strncmp(w.events.v[i], "committed /\"x\"", 14) == 0) snprintf(path, sizeof path, "%s", strchr(w.events.v[i], '/'));
+        if (strncmp(w.events.v[i], "committed /\"x\"", 14) == 0)
+            snprintf(path, sizeof path, "%s", strchr(w.events.v[i], '/'));
     assert_non_null(strstr(path, "a/b"));
     list = "2";
     update(OPTS(.only = path));
     expect_actions("~ tab:1");
 }
 
-static coco_status bad_path(coco_ctx *cx) { return coco_mount(cx, COCO_PATH(coco_float(1.5)), &twice, COCO_ARGS(coco_int(1)), NULL); }
+static coco_status bad_path(coco_ctx *cx)
+{
+    return coco_mount(cx, COCO_PATH(coco_float(1.5)), &twice, COCO_ARGS(coco_int(1)), NULL);
+}
 
 /* S2.1 */
 static void float_is_no_path_element(void **state)
@@ -548,7 +567,8 @@ static coco_status staged(coco_ctx *cx)
     coco_target *tab;
 
     COCO_TRY(tab_of(cx, &tab));
-    coco_args a = COCO_ARGS(pair(cx, 1, 10), coco_target_value(tab)), b = COCO_ARGS(pair(cx, 2, 20), coco_target_value(tab));
+    coco_args a = COCO_ARGS(pair(cx, 1, 10), coco_target_value(tab)),
+        b = COCO_ARGS(pair(cx, 2, 20), coco_target_value(tab));
     if (stage == 0 || stage == 2) COCO_TRY(coco_mount(cx, COCO_PATH(coco_text("a")), &row, a, NULL));
     if (stage == 1) COCO_TRY(coco_mount(cx, COCO_PATH(coco_text("a"), coco_text("b")), &row, b, NULL));
     return COCO_OK;
@@ -611,7 +631,8 @@ COCO_FN(parent, (int64_t, kids, coco_target *, tab))
 {
     for (int64_t i = 0; i < kids; i++) {
         coco_value kv[] = { coco_int(i), coco_int(i) };
-        COCO_TRY(coco_mount(cx, COCO_PATH(coco_text("kid"), coco_int(i)), &row, COCO_ARGS(coco_list(kv, 2), coco_target_value(tab)), NULL));
+        COCO_TRY(coco_mount(cx, COCO_PATH(coco_text("kid"), coco_int(i)), &row,
+                            COCO_ARGS(coco_list(kv, 2), coco_target_value(tab)), NULL));
     }
     return COCO_OK;
 }
@@ -622,11 +643,13 @@ static coco_status adopted(coco_ctx *cx)
     coco_target *tab;
 
     COCO_TRY(tab_of(cx, &tab));
-    if (stage == 0) return coco_mount(cx, COCO_PATH(coco_text("p")), &parent, COCO_ARGS(coco_int(2), coco_target_value(tab)), NULL);
+    if (stage == 0)
+        return coco_mount(cx, COCO_PATH(coco_text("p")), &parent, COCO_ARGS(coco_int(2), coco_target_value(tab)), NULL);
     COCO_TRY(coco_scope_begin(cx, coco_text("p")));
     for (int64_t i = 0; i < 2; i++) {
         coco_value kv[] = { coco_int(i), coco_int(i) };
-        COCO_TRY(coco_mount(cx, COCO_PATH(coco_text("kid"), coco_int(i)), &row, COCO_ARGS(coco_list(kv, 2), coco_target_value(tab)), NULL));
+        COCO_TRY(coco_mount(cx, COCO_PATH(coco_text("kid"), coco_int(i)), &row,
+                            COCO_ARGS(coco_list(kv, 2), coco_target_value(tab)), NULL));
     }
     return COCO_OK;
 }
@@ -655,7 +678,8 @@ static coco_status two_of_one_name(coco_ctx *cx)
     coco_target *a, *b;
 
     COCO_TRY(coco_mount_target(cx, root(cx), coco_text("tab"), coco_int(1), NULL, &a));
-    return coco_mount_target(cx, crate(cx), coco_text("tab"), coco_int(1), &(coco_container_opts){ .title = title_of_second }, &b);
+    return coco_mount_target(cx, crate(cx), coco_text("tab"), coco_int(1),
+                             &(coco_container_opts){ .title = title_of_second }, &b);
 }
 
 /* S2.7 */
@@ -672,7 +696,7 @@ static void equal_titles_are_an_error_unless_told_apart(void **state)
     update(NULL);
 }
 
-/* ---- S3: mounting and running ------------------------------------------------------------------------------------------- */
+/* ---- S3: mounting and running ------------------------------------------------------------------------------------ */
 
 static coco_status handle_rc[2], ready_rc;
 static bool ready_before;
@@ -853,7 +877,8 @@ static coco_status family(coco_ctx *cx)
     coco_target *tab;
 
     COCO_TRY(tab_of(cx, &tab));
-    return coco_mount(cx, COCO_PATH(coco_text("p")), &remembered_parent, COCO_ARGS(coco_int(20), coco_target_value(tab)), NULL);
+    return coco_mount(cx, COCO_PATH(coco_text("p")), &remembered_parent,
+                      COCO_ARGS(coco_int(20), coco_target_value(tab)), NULL);
 }
 
 /* S3.6 */
@@ -968,7 +993,8 @@ COCO_FN(group, (coco_value, kv, coco_target *, tab))
 
     COCO_TRY(coco_declare(cx, tab, coco_int(base), coco_int(n)));
     for (int64_t i = 1; i <= n; i++)
-        COCO_TRY(coco_mount(cx, COCO_PATH(coco_int(i)), &row, COCO_ARGS(pair(cx, base + i, i), coco_target_value(tab)), NULL));
+        COCO_TRY(coco_mount(cx, COCO_PATH(coco_int(i)), &row, COCO_ARGS(pair(cx, base + i, i), coco_target_value(tab)),
+                            NULL));
     return broken ? coco_fail(cx, COCO_EFAIL, "broken") : COCO_OK;
 }
 
@@ -1037,7 +1063,10 @@ COCO_FN(owner, (int64_t, n), .memo = true)
 
     return n > 1 ? COCO_OK : coco_declare_container(cx, root(cx), coco_text("own"), coco_int(1), NULL, &own);
 }
-COCO_FN(owners_parent, (int64_t, n), .memo = true) { return coco_mount(cx, COCO_AUTO, &owner, COCO_ARGS(coco_int(n)), NULL); }
+COCO_FN(owners_parent, (int64_t, n), .memo = true)
+{
+    return coco_mount(cx, COCO_AUTO, &owner, COCO_ARGS(coco_int(n)), NULL);
+}
 static coco_status own_below_memo(coco_ctx *cx)
 {
     return coco_mount(cx, COCO_AUTO, &owners_parent, COCO_ARGS(coco_int(stage)), NULL);
@@ -1098,7 +1127,10 @@ static void tombstone_left_by_a_crash_is_worked_off_where_the_parent_hits(void *
     parent.memo = false;
 }
 
-static coco_status family_or_not(coco_ctx *cx) { return nkids ? memo_family(cx) : tab_of(cx, &(coco_target *){ NULL }); }
+static coco_status family_or_not(coco_ctx *cx)
+{
+    return nkids ? memo_family(cx) : tab_of(cx, &(coco_target *){ NULL });
+}
 
 /* S3.7, S6.11: what was deleted before a delete failed comes back, though the parent's memo is as good as ever */
 static void half_deleted_family_that_is_mounted_again_is_whole(void **state)
@@ -1196,7 +1228,7 @@ static void mounted_child_runs_before_mount_returns(void **state)
     expect_ran("/", "/@shelf/\"tab\"", "/@group/10", "/@group/10/1", "/@group/10/2", "/@group/20", "/@group/20/1");
 }
 
-/* ---- S3.10: the guard against mass deletion ----------------------------------------------------------------------------- */
+/* ---- S3.10: the guard against mass deletion ---------------------------------------------------------------------- */
 
 static const char *const ten = "1=1 2=1 3=1 4=1 5=1 6=1 7=1 8=1 9=1 10=1";
 
@@ -1389,7 +1421,7 @@ static void guard_counts_in_thousands_by_default(void **state)
     assert_true(w.result.deletes > 100 && w.result.deletes < 1000);
 }
 
-/* ---- S3.11: partial update ---------------------------------------------------------------------------------------------- */
+/* ---- S3.11: partial update --------------------------------------------------------------------------------------- */
 
 /* S3.11 */
 static void only_updates_what_is_there_and_below(void **state)
@@ -1470,7 +1502,8 @@ static coco_status quiet(coco_ctx *cx)
     coco_target *tab;
 
     COCO_TRY(tab_of(cx, &tab));
-    return coco_mount(cx, COCO_PATH(coco_text("q")), &quiet_parent, COCO_ARGS(coco_int(nshown), coco_target_value(tab)), NULL);
+    return coco_mount(cx, COCO_PATH(coco_text("q")), &quiet_parent,
+                      COCO_ARGS(coco_int(nshown), coco_target_value(tab)), NULL);
 }
 
 /* S3.11 */
@@ -1506,7 +1539,8 @@ static coco_status uses_then_groups(coco_ctx *cx)
     coco_value v;
 
     COCO_TRY(tab_of(cx, &tab));
-    COCO_TRY(coco_use_mount(cx, COCO_PATH(coco_text("u")), &used_parent, COCO_ARGS(coco_int(nshown), coco_target_value(tab)), &v));
+    COCO_TRY(coco_use_mount(cx, COCO_PATH(coco_text("u")), &used_parent,
+                            COCO_ARGS(coco_int(nshown), coco_target_value(tab)), &v));
     COCO_TRY(coco_return(cx, v));
     return coco_mount_each(cx, COCO_AUTO, &group, items(cx, list, ordered), COCO_ARGS(coco_target_value(tab)));
 }
@@ -1530,7 +1564,7 @@ static void used_component_runs_as_always_without_its_mounts(void **state)
     update(OPTS(.only = "/\"u\"/2"));
 }
 
-/* ---- S3.12: a mount_each has its path to itself ------------------------------------------------------------------------- */
+/* ---- S3.12: a mount_each has its path to itself ------------------------------------------------------------------ */
 
 static coco_status rc_of_second;
 
@@ -1539,8 +1573,10 @@ static coco_status each_twice(coco_ctx *cx)
     coco_target *tab;
 
     COCO_TRY(tab_of(cx, &tab));
-    COCO_TRY(coco_mount_each(cx, COCO_PATH(coco_text("x")), &row, items(cx, "1=1", false), COCO_ARGS(coco_target_value(tab))));
-    rc_of_second = coco_mount_each(cx, COCO_PATH(coco_text("x")), &row, items(cx, "2=1", false), COCO_ARGS(coco_target_value(tab)));
+    COCO_TRY(coco_mount_each(cx, COCO_PATH(coco_text("x")), &row, items(cx, "1=1", false),
+                             COCO_ARGS(coco_target_value(tab))));
+    rc_of_second = coco_mount_each(cx, COCO_PATH(coco_text("x")), &row, items(cx, "2=1", false),
+                                   COCO_ARGS(coco_target_value(tab)));
     return COCO_OK;
 }
 
@@ -1549,8 +1585,10 @@ static coco_status mount_below_each(coco_ctx *cx)
     coco_target *tab;
 
     COCO_TRY(tab_of(cx, &tab));
-    COCO_TRY(coco_mount_each(cx, COCO_PATH(coco_text("x")), &row, items(cx, "1=1", false), COCO_ARGS(coco_target_value(tab))));
-    rc_of_second = coco_mount(cx, COCO_PATH(coco_text("x"), coco_int(2)), &row, COCO_ARGS(pair(cx, 2, 1), coco_target_value(tab)), NULL);
+    COCO_TRY(coco_mount_each(cx, COCO_PATH(coco_text("x")), &row, items(cx, "1=1", false),
+                             COCO_ARGS(coco_target_value(tab))));
+    rc_of_second = coco_mount(cx, COCO_PATH(coco_text("x"), coco_int(2)), &row,
+                              COCO_ARGS(pair(cx, 2, 1), coco_target_value(tab)), NULL);
     return COCO_OK;
 }
 
@@ -1559,8 +1597,10 @@ static coco_status each_over_mount(coco_ctx *cx)
     coco_target *tab;
 
     COCO_TRY(tab_of(cx, &tab));
-    COCO_TRY(coco_mount(cx, COCO_PATH(coco_text("x"), coco_int(1)), &row, COCO_ARGS(pair(cx, 1, 1), coco_target_value(tab)), NULL));
-    rc_of_second = coco_mount_each(cx, COCO_PATH(coco_text("x")), &row, items(cx, "2=1", false), COCO_ARGS(coco_target_value(tab)));
+    COCO_TRY(coco_mount(cx, COCO_PATH(coco_text("x"), coco_int(1)), &row,
+                        COCO_ARGS(pair(cx, 1, 1), coco_target_value(tab)), NULL));
+    rc_of_second = coco_mount_each(cx, COCO_PATH(coco_text("x")), &row, items(cx, "2=1", false),
+                                   COCO_ARGS(coco_target_value(tab)));
     return COCO_OK;
 }
 
@@ -1603,7 +1643,7 @@ static void key_that_comes_twice_is_an_error(void **state)
     }
 }
 
-/* ---- Wrong use ---------------------------------------------------------------------------------------------------------- */
+/* ---- Wrong use --------------------------------------------------------------------------------------------------- */
 
 static coco_status wrong_rc[8];
 

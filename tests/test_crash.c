@@ -1,6 +1,7 @@
-/* Crashes (S7.3, S11.1): a child process dies at every point of an update in turn: before and after each action of a sink, inside a
- * transaction, before and after each commit. Whatever it left, the next update gives what an undisturbed one gives, the one after it has
- * nothing to do, and a drop leaves nothing behind. */
+/* Crashes (S7.3, S11.1): a child process dies at every point of an update in turn: before and after each action of
+ * a sink, inside a transaction, before and after each commit. Whatever it left, the next update gives what an
+ * undisturbed one gives, the one after it has nothing to do, and a drop leaves nothing behind. The same holds when
+ * any one allocation fails. */
 #include "plan.h"
 
 #include <sys/wait.h>
@@ -15,7 +16,8 @@ static void shelf_save(const char *path)
 
     if (!f) _exit(8);
     for (size_t i = 0; i < w.nshelf; i++)
-        fprintf(f, "%s\t%s\t%s\t%d\n", w.shelf[i].name, w.shelf[i].value, w.shelf[i].place ? w.shelf[i].place : "-", w.shelf[i].unique);
+        fprintf(f, "%s\t%s\t%s\t%d\n", w.shelf[i].name, w.shelf[i].value, w.shelf[i].place ? w.shelf[i].place : "-",
+                w.shelf[i].unique);
     fclose(f);
 }
 
@@ -62,8 +64,9 @@ static void pass(void)
 
 static void crash_event(void *user, const coco_event *e)
 {
-    if (e->kind == COCO_EV_PRECOMMIT || e->kind == COCO_EV_APPLIED || e->kind == COCO_EV_COMMITTED || e->kind == COCO_EV_DELETED ||
-        e->kind == COCO_EV_MOVED || e->kind == COCO_EV_STARTED) pass();
+    if (e->kind == COCO_EV_PRECOMMIT || e->kind == COCO_EV_APPLIED || e->kind == COCO_EV_COMMITTED ||
+        e->kind == COCO_EV_DELETED || e->kind == COCO_EV_MOVED || e->kind == COCO_EV_STARTED)
+        pass();
     on_event(user, e);
 }
 
@@ -160,17 +163,9 @@ static void every_crash_recovers(const scenario *s)
     assert_true(n > 5);
     free(want);
 }
-/* In memory where the system has such a place: thousands of durable commits take their time on a disk. */
 static int crash_begin(void **state)
 {
-    char memory[] = "/dev/shm/coco-test-XXXXXX";
-
     world_begin(state);
-    if (mkdtemp(memory)) {
-        rmdir(w.dir);
-        snprintf(w.dir, sizeof w.dir, "%s", memory);
-        snprintf(w.saved, sizeof w.saved, "%s/saved", w.dir);
-    }
     snprintf(shelf_path, sizeof shelf_path, "%s/shelf", w.dir);
     snprintf(before_path, sizeof before_path, "%s/shelf0", w.dir);
     snprintf(before_db, sizeof before_db, "%s/db0", w.dir);
@@ -191,27 +186,39 @@ static int crash_end(void **state)
         every_crash_recovers(&(scenario){ __VA_ARGS__, false }); \
     }
 
-CRASH(first_update_survives_a_crash_anywhere, "", "", "tab #box tab/sub", "a: tab.1=10 box.1=1 | B: tab.2=20 tab/sub.5=50 | a/c: tab.3=30")
-CRASH(changed_rows_survive_a_crash_anywhere, "tab", "a: tab.1=10 tab.2=20 | B: tab.3=30 tab.4=40 | C: tab.6=60", "tab",
+CRASH(first_update_survives_a_crash_anywhere, "", "", "tab #box tab/sub",
+        "a: tab.1=10 box.1=1 | B: tab.2=20 tab/sub.5=50 | a/c: tab.3=30")
+CRASH(changed_rows_survive_a_crash_anywhere, "tab", "a: tab.1=10 tab.2=20 | B: tab.3=30 tab.4=40 | C: tab.6=60",
+        "tab",
       "a: tab.1=11 tab.5=50 | B: tab.3=31 tab.4=40 | C: tab.6=60")
 CRASH(moved_rows_survive_a_crash_anywhere, "tab", "a: tab.1=10 tab.2=20 | B: tab.3=30 tab.4=40 | C: tab.6=60", "tab",
       "a: tab.1=10 tab.3=30 | B: tab.2=21 tab.4=40 | C: tab.6=60 tab.7=70")
-CRASH(rows_moved_to_a_child_survive_a_crash_anywhere, "tab", "A: tab.1=10 tab.2=20 tab.3=30", "tab", "A: tab.1=10 | A/C: tab.2=20 | A/d&: tab.3=31")
-CRASH(renamed_components_survive_a_crash_anywhere, "tab", "a: tab.1=10 | a/B: tab.2=20 tab.3=30", "tab", "z: tab.1=10 | z/B: tab.2=20 tab.9=90")
-CRASH(destroyed_container_survives_a_crash_anywhere, "tab+s1 tab/sub", "A: tab.1=10 tab.2=20 | B: tab/sub.1=10 tab@index.1=1", "tab+s2 tab/sub",
+CRASH(rows_moved_to_a_child_survive_a_crash_anywhere, "tab", "A: tab.1=10 tab.2=20 tab.3=30", "tab",
+        "A: tab.1=10 | A/C: tab.2=20 | A/d&: tab.3=31")
+CRASH(renamed_components_survive_a_crash_anywhere, "tab", "a: tab.1=10 | a/B: tab.2=20 tab.3=30", "tab",
+        "z: tab.1=10 | z/B: tab.2=20 tab.9=90")
+CRASH(destroyed_container_survives_a_crash_anywhere, "tab+s1 tab/sub",
+        "A: tab.1=10 tab.2=20 | B: tab/sub.1=10 tab@index.1=1", "tab+s2 tab/sub",
       "A: tab.1=10 tab.2=20 | B: tab/sub.1=10 tab@index.1=1")
-CRASH(lossy_change_survives_a_crash_anywhere, "tab+l1", "A: tab.1=10 tab.2=20 | b: tab.3=30", "tab+l2", "A: tab.1=10 tab.2=20 | b: tab.3=31")
-CRASH(tombstones_survive_a_crash_anywhere, "tab #box #box/in", "a: tab.1=10 | a/B: tab.2=20 box.1=1 | c: box/in.1=1 tab.3=30 | D: tab.4=40", "tab",
+CRASH(lossy_change_survives_a_crash_anywhere, "tab+l1", "A: tab.1=10 tab.2=20 | b: tab.3=30", "tab+l2",
+        "A: tab.1=10 tab.2=20 | b: tab.3=31")
+CRASH(tombstones_survive_a_crash_anywhere, "tab #box #box/in",
+        "a: tab.1=10 | a/B: tab.2=20 box.1=1 | c: box/in.1=1 tab.3=30 | D: tab.4=40", "tab",
       "D: tab.4=40")
-CRASH(condemned_container_survives_a_crash_anywhere, "top", "t&: [tab] tab.7=70 | a: tab.1=10 | B: tab.2=20 top.1=1", "top", "t&: | B: top.1=1")
-CRASH(container_condemned_below_a_memo_survives_a_crash_anywhere, "top", "P: top.1=1 | P/t: [tab] tab.7=70", "top", "P: top.2=2 | P/t: ")
-CRASH(container_moved_and_renamed_survives_a_crash_anywhere, "", "a&: [#box] [tab] | r: box.1=10 tab.1=1 | s: box.2=20", "",
+CRASH(condemned_container_survives_a_crash_anywhere, "top",
+        "t&: [tab] tab.7=70 | a: tab.1=10 | B: tab.2=20 top.1=1", "top", "t&: | B: top.1=1")
+CRASH(container_condemned_below_a_memo_survives_a_crash_anywhere, "top", "P: top.1=1 | P/t: [tab] tab.7=70", "top",
+        "P: top.2=2 | P/t: ")
+CRASH(container_moved_and_renamed_survives_a_crash_anywhere, "",
+        "a&: [#box] [tab] | r: box.1=10 tab.1=1 | s: box.2=20", "",
       "b&: [#box] | r: box.1=10 | q: box.3=30")
-CRASH(container_that_becomes_a_row_survives_a_crash_anywhere, "tab tab/x", "a: tab/x.1=10 | B: tab.2=2", "tab", "a: tab.x=5 | B: tab.2=2")
+CRASH(container_that_becomes_a_row_survives_a_crash_anywhere, "tab tab/x", "a: tab/x.1=10 | B: tab.2=2", "tab",
+        "a: tab.x=5 | B: tab.2=2")
 static void dropping_survives_a_crash_anywhere(void **state)
 {
     (void)state;
-    every_crash_recovers(&(scenario){ "tab #box tab/sub", "a: tab.1=10 box.1=1 | B: tab.2=20 tab/sub.5=50 | a/c: tab.3=30 [own] own.1=1", NULL, NULL, true });
+    every_crash_recovers(&(scenario){ "tab #box tab/sub",
+            "a: tab.1=10 box.1=1 | B: tab.2=20 tab/sub.5=50 | a/c: tab.3=30 [own] own.1=1", NULL, NULL, true });
 }
 
 /* S7.3: two crashes one after the other. */
@@ -251,6 +258,63 @@ static void second_crash_in_the_recovery_is_survived_too(void **state)
     free(want);
 }
 
+/* ---- Memory that runs out: the Nth allocation fails, for every N ---- */
+
+typedef enum what { UPDATE, PREVIEW, DROP } what;
+
+/* The update, preview or drop says so, or succeeds; nothing leaks; what follows converges. Returns false when n
+ * was never reached. */
+static bool allocation_fails(const scenario *s, what it, long n)
+{
+    plan(s->tables, s->text);
+    update(NULL);
+    plan(s->tables_after, s->text_after);
+    w.fail_at = w.calls + n;
+    if (it == DROP) try_drop();
+    else try_update(it == PREVIEW ? OPTS(.preview = true) : NULL);
+    bool reached = w.calls >= w.fail_at;
+    w.fail_at = 0;
+    if (w.rc != COCO_OK && w.rc != COCO_ENOMEM && w.rc != COCO_EFAIL) print_error("allocation %ld: %s\n", n,
+            w.err.msg);
+    assert_true(w.rc == COCO_OK || w.rc == COCO_ENOMEM || w.rc == COCO_EFAIL);
+    if (it != DROP) {
+        update(NULL);
+        update(NULL);
+        expect_actions(NULL);
+    }
+    drop_all();
+    expect_shelf(NULL);
+    restart();
+    assert_int_equal(w.live, 0);
+    return reached;
+}
+
+static void every_allocation_may_fail(what it, const char *after)
+{
+    const scenario s = { "tab+l1 #box", "a: tab.1=10 tab.2=20 | B: tab.3=30 box.1=1 | c: [own] tab.4=40",
+            "tab+l2 tab/sub", after, false };
+
+    for (long n = 1; allocation_fails(&s, it, n); n++) continue;
+}
+
+static void update_survives_any_failing_allocation(void **state)
+{
+    (void)state;
+    every_allocation_may_fail(UPDATE, "a: tab.1=11 | B: tab.2=20 tab/sub.3=30 tab@index.1=1 | B/x: [own] own.1=1");
+}
+
+static void preview_survives_any_failing_allocation(void **state)
+{
+    (void)state;
+    every_allocation_may_fail(PREVIEW, "B: tab.1=10 tab.2=22 | c: tab.3=3");
+}
+
+static void drop_survives_any_failing_allocation(void **state)
+{
+    (void)state;
+    every_allocation_may_fail(DROP, "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -268,6 +332,9 @@ int main(void)
         CRASHES(container_that_becomes_a_row_survives_a_crash_anywhere),
         CRASHES(dropping_survives_a_crash_anywhere),
         CRASHES(second_crash_in_the_recovery_is_survived_too),
+        CRASHES(update_survives_any_failing_allocation),
+        CRASHES(preview_survives_any_failing_allocation),
+        CRASHES(drop_survives_any_failing_allocation),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

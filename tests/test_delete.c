@@ -1,5 +1,5 @@
-/* Deletes (S7.5, S7.11, S3.7, S3.10): what is no longer declared or mounted goes from the targets, children first; what fails is tried
- * again; drop and forget; the guard against mass deletion. */
+/* Deletes (S7.5, S7.11, S3.7, S3.10): what is no longer declared or mounted goes from the targets, children first;
+ * what fails is tried again; drop and forget; the guard against mass deletion. */
 #include "plan.h"
 
 /* ---- No longer mounted ---- */
@@ -166,7 +166,8 @@ COCO_FN(turning_main, ())
 
     plan_ntargets = 0;
     COCO_TRY(plan_container(cx, tab, false));
-    if (below) COCO_TRY(coco_mount(cx, COCO_PATH(coco_text("d"), coco_text("x")), &one_row, COCO_ARGS(coco_int(1)), NULL));
+    if (below) COCO_TRY(coco_mount(cx, COCO_PATH(coco_text("d"), coco_text("x")), &one_row, COCO_ARGS(coco_int(1)),
+            NULL));
     return here ? coco_mount(cx, COCO_PATH(coco_text("d")), &one_row, COCO_ARGS(coco_int(2)), NULL) : COCO_OK;
 }
 
@@ -202,7 +203,8 @@ static void drop_removes_everything_and_forgets(void **state)
     drop_all();
     expect_actions(NULL);
     update(NULL);
-    expect_why("/ never run", "/@shelf/\"tab\" never run", "/@shelf/true/\"box\" never run", "/@shelf/[\"tab\",\"sub\"] never run", "/\"a\" never run",
+    expect_why("/ never run", "/@shelf/\"tab\" never run", "/@shelf/true/\"box\" never run",
+            "/@shelf/[\"tab\",\"sub\"] never run", "/\"a\" never run",
                "/\"a\"/\"B\" never run");
 }
 

@@ -31,7 +31,7 @@ static coco_status rows(coco_ctx *cx)
     return coco_mount_each(cx, COCO_AUTO, &picky, items(cx, list, false), COCO_ARGS(coco_target_value(tab)));
 }
 
-/* ---- Who is told -------------------------------------------------------------------------------------------------------- */
+/* ---- Who is told ------------------------------------------------------------------------------------------------- */
 
 static lines told;
 
@@ -47,7 +47,8 @@ static bool listener(void *user, const coco_failure *f)
 {
     const char *name = user;
 
-    lines_add(&told, "%s: %s/%s %s %s by %s: %s %s", name, f->env, f->app, f->path, f->function[0] ? f->function : "-", kind_name(f->kind),
+    lines_add(&told, "%s: %s/%s %s %s by %s: %s %s", name, f->env, f->app, f->path, f->function[0] ? f->function : "-",
+              kind_name(f->kind),
               coco_status_name(f->code), f->message);
     return name[0] >= 'A' && name[0] <= 'Z';
 }
@@ -71,7 +72,7 @@ static void listen(const char *name)
 
 #define expect_told(...) (LINES_EXPECT(&told, __VA_ARGS__), lines_clear(&told))
 
-/* ---- S9.1: whose failure it is ------------------------------------------------------------------------------------------ */
+/* ---- S9.1: whose failure it is ----------------------------------------------------------------------------------- */
 
 static coco_status called_rc, after_rc;
 
@@ -157,7 +158,8 @@ static void drop_returns_the_failure_and_can_be_repeated(void **state)
 static coco_status returns_positive(coco_ctx *cx) { return coco_call(cx, &positive, COCO_NOARGS, NULL); }
 static coco_status uses_forgetful(coco_ctx *cx) { return coco_call(cx, &forgets, COCO_NOARGS, NULL); }
 
-/* the header's Errors: what isn't a status is an error, and a kept error is the function's failure at the latest when it ends */
+/* the header's Errors: what isn't a status is an error, and a kept error is the function's failure at the latest
+ * when it ends */
 static void kept_error_fails_the_function_that_forgot_it(void **state)
 {
     (void)state;
@@ -168,7 +170,7 @@ static void kept_error_fails_the_function_that_forgot_it(void **state)
     assert_non_null(strstr(w.err.msg, "nowhere"));
 }
 
-/* ---- S9.2: handlers ----------------------------------------------------------------------------------------------------- */
+/* ---- S9.2: handlers ---------------------------------------------------------------------------------------------- */
 
 static const char *outer_name, *inner_name;
 
@@ -273,7 +275,7 @@ static void scope_covers_what_is_mounted_within_it_at_any_depth(void **state)
     expect_failures("/1/@fails COCO_EPARSE line 3: no verb");
 }
 
-/* ---- S9.3: an update says so -------------------------------------------------------------------------------------------- */
+/* ---- S9.3: an update says so ------------------------------------------------------------------------------------- */
 
 static coco_fn_stats stats_of(const char *name)
 {
@@ -382,7 +384,8 @@ static coco_status rich(coco_ctx *cx)
     return rows(cx);
 }
 
-/* Updates with the n-th allocation failing for every n, each time from the state that `before` leaves to that of `after`. */
+/* Updates with the n-th allocation failing for every n, each time from the state that `before` leaves to that of
+ * `after`. */
 static void sweep_allocations(const char *before, const char *after, const char *const *shelf)
 {
     for (long n = 1;; n++) {
@@ -411,7 +414,8 @@ static void lack_of_memory_anywhere_is_an_error_and_the_next_update_converges(vo
     (void)state;
     start(rich);
     sweep_allocations("", "1=1 2=2", (const char *const[]){ "shelf:\"tab\" = null", "tab:1 = 1", "tab:2 = 2", NULL });
-    sweep_allocations("1=1 2=2 3=3", "1=7 4=4", (const char *const[]){ "shelf:\"tab\" = null", "tab:1 = 7", "tab:4 = 4", NULL });
+    sweep_allocations("1=1 2=2 3=3", "1=7 4=4",
+                      (const char *const[]){ "shelf:\"tab\" = null", "tab:1 = 7", "tab:4 = 4", NULL });
 }
 
 int main(void)

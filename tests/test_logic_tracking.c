@@ -1,8 +1,8 @@
-/* test_logic_tracking.c - what invalidates a memo: logic, inputs, context, generated fingerprints; its reasons; and remembered
- * failures (S4).
+/* test_logic_tracking.c - what invalidates a memo: logic, inputs, context, generated fingerprints; its reasons; and
+ * remembered failures (S4).
  *
- * The functions: foo calls bar (through a plain helper) when asked to; both are tracked. A test changes their versions between
- * updates, as an edited program would. */
+ * The functions: foo calls bar (through a plain helper) when asked to; both are tracked. A test changes their versions
+ * between updates, as an edited program would. */
 #include "harness.h"
 
 #include <time.h>
@@ -24,7 +24,10 @@ COCO_FN(memo_bar, (int64_t, i), .memo = true)
 }
 
 /* A plain C function is no tracked one, but calls through it count. */
-static coco_status helper(coco_ctx *cx, const coco_fn *fn, int64_t i, coco_value *v) { return coco_call(cx, fn, COCO_ARGS(coco_int(i)), v); }
+static coco_status helper(coco_ctx *cx, const coco_fn *fn, int64_t i, coco_value *v)
+{
+    return coco_call(cx, fn, COCO_ARGS(coco_int(i)), v);
+}
 
 /* Calls bar unless i is 0. */
 COCO_FN(foo, (int64_t, i), .memo = true)
@@ -61,7 +64,10 @@ static coco_status foo_at_1_and_0(coco_ctx *cx)
 }
 
 static const coco_fn *mounted;
-static coco_status one(coco_ctx *cx) { return coco_mount(cx, COCO_PATH(coco_text("x")), mounted, COCO_ARGS(coco_int(arg)), NULL); }
+static coco_status one(coco_ctx *cx)
+{
+    return coco_mount(cx, COCO_PATH(coco_text("x")), mounted, COCO_ARGS(coco_int(arg)), NULL);
+}
 
 static coco_fn *const all[] = { &app_main, &bar, &memo_bar, &foo, &outer, &mounting };
 
@@ -80,7 +86,7 @@ static void start(coco_status (*body)(coco_ctx *cx), const coco_fn *fn)
     program(&app_main);
 }
 
-/* ---- S4.1: logic along the calls ---------------------------------------------------------------------------------------- */
+/* ---- S4.1: logic along the calls --------------------------------------------------------------------------------- */
 
 /* S4.1 */
 static void new_version_runs_the_function_again(void **state)
@@ -146,10 +152,14 @@ static void hit_of_a_used_component_reports_its_dependencies_upward(void **state
     expect_hits("/\"x\"/@memo_bar");
     bar.version = 2;
     update(NULL);
-    expect_why("/ not memoized", "/\"x\" logic changed (function bar)", "/\"x\"/@memo_bar logic changed (function bar)");
+    expect_why("/ not memoized", "/\"x\" logic changed (function bar)",
+               "/\"x\"/@memo_bar logic changed (function bar)");
 }
 
-COCO_FN(mounts_only, (int64_t, i), .memo = true) { return coco_mount(cx, COCO_AUTO, &memo_bar, COCO_ARGS(coco_int(i)), NULL); }
+COCO_FN(mounts_only, (int64_t, i), .memo = true)
+{
+    return coco_mount(cx, COCO_AUTO, &memo_bar, COCO_ARGS(coco_int(i)), NULL);
+}
 
 /* S4.1, S6.1: the memo stands for everything below */
 static void change_of_a_mounted_child_runs_the_memoized_parent(void **state)
@@ -161,10 +171,11 @@ static void change_of_a_mounted_child_runs_the_memoized_parent(void **state)
     expect_hits("/\"x\"");
     bar.version = 2;
     update(NULL);
-    expect_why("/ not memoized", "/\"x\" logic changed (function bar)", "/\"x\"/@memo_bar logic changed (function bar)");
+    expect_why("/ not memoized", "/\"x\" logic changed (function bar)",
+               "/\"x\"/@memo_bar logic changed (function bar)");
 }
 
-/* ---- S4.2: logic_tracking ----------------------------------------------------------------------------------------------- */
+/* ---- S4.2: logic_tracking ---------------------------------------------------------------------------------------- */
 
 /* S4.2 */
 static void self_follows_its_own_logic_alone(void **state)
@@ -207,7 +218,7 @@ static void deps_without_tracking_are_an_error(void **state)
     foo.logic_tracking = COCO_LOGIC_FULL;
 }
 
-/* ---- S4.3: inputs ------------------------------------------------------------------------------------------------------- */
+/* ---- S4.3: inputs ------------------------------------------------------------------------------------------------ */
 
 /* S4.3 */
 static void changed_argument_runs_the_function_again(void **state)
@@ -241,7 +252,7 @@ static void inputs_of_a_callee_are_no_inputs_of_the_caller(void **state)
     expect_hits("/\"x\"");
 }
 
-/* ---- S4.4: context ------------------------------------------------------------------------------------------------------ */
+/* ---- S4.4: context ----------------------------------------------------------------------------------------------- */
 
 static coco_key WATCHED = COCO_KEY("watched", .detect_change = true), LOOSE = COCO_KEY("loose");
 static coco_key WATCHED_ELSEWHERE = COCO_KEY("watched", .detect_change = true);
@@ -295,7 +306,8 @@ static void changed_context_runs_its_readers_and_their_callers_alone(void **stat
     provided = 2;
     restart();
     update(NULL);
-    expect_why("/ not memoized", "/@reads_watched context changed (key watched)", "/@calls_reader context changed (key watched)");
+    expect_why("/ not memoized", "/@reads_watched context changed (key watched)",
+               "/@calls_reader context changed (key watched)");
     expect_hits("/@reads_loose", "/@foo");
     restart();
     expect_nothing_written();
@@ -318,7 +330,7 @@ static void context_that_is_no_longer_provided_is_a_change(void **state)
     expect_hits("/@reads_watched", "/@reads_loose", "/@calls_reader", "/@foo");
 }
 
-/* ---- S4.5: any other change --------------------------------------------------------------------------------------------- */
+/* ---- S4.5: any other change -------------------------------------------------------------------------------------- */
 
 /* S4.5 */
 static void memo_is_valid_again_when_the_logic_is_as_it_was(void **state)
@@ -359,7 +371,7 @@ static void vanished_callee_is_a_change(void **state)
     expect_why("/ not memoized", "/\"x\" logic changed (function bar)");
 }
 
-/* ---- S4.6: memo keys of arguments --------------------------------------------------------------------------------------- */
+/* ---- S4.6: memo keys of arguments -------------------------------------------------------------------------------- */
 
 static coco_status by_tens(coco_ctx *cx, coco_value in, coco_value *out)
 {
@@ -368,7 +380,8 @@ static coco_status by_tens(coco_ctx *cx, coco_value in, coco_value *out)
     return COCO_OK;
 }
 
-COCO_FN(choosy, (int64_t, exact, int64_t, skipped, int64_t, tens), .memo = true, .memo_key = { NULL, coco_memo_skip, by_tens })
+COCO_FN(choosy, (int64_t, exact, int64_t, skipped, int64_t, tens), .memo = true,
+        .memo_key = { NULL, coco_memo_skip, by_tens })
 {
     return coco_return(cx, coco_int(exact + skipped + tens));
 }
@@ -379,7 +392,8 @@ static coco_status choose(coco_ctx *cx)
     coco_value v;
 
     COCO_TRY(coco_call(cx, &choosy, COCO_ARGS(coco_int(three[0]), coco_int(three[1]), coco_int(three[2])), &v));
-    COCO_TRY(coco_mount(cx, COCO_PATH(coco_text("x")), &choosy, COCO_ARGS(coco_int(three[0]), coco_int(three[1]), coco_int(three[2])), NULL));
+    COCO_TRY(coco_mount(cx, COCO_PATH(coco_text("x")), &choosy,
+                        COCO_ARGS(coco_int(three[0]), coco_int(three[1]), coco_int(three[2])), NULL));
     return coco_return(cx, v);
 }
 
@@ -418,7 +432,7 @@ static void object_that_can_not_be_a_key_is_an_error_that_names_the_argument(voi
     assert_non_null(strstr(w.err.msg, "foo: argument 1 i (int)"));
 }
 
-/* ---- S4.7: what a memoized function may not do -------------------------------------------------------------------------- */
+/* ---- S4.7: what a memoized function may not do ------------------------------------------------------------------- */
 
 static coco_status inner_rc;
 
@@ -517,7 +531,8 @@ static coco_status note_reopen(coco_ctx *cx, coco_value key, void **object)
     return *object ? COCO_OK : COCO_ENOMEM;
 }
 
-static coco_class note_class = { .type = "note", .memo_key = note_key, .memo_state = note_state, .reopen = note_reopen };
+static coco_class note_class = { .type = "note", .memo_key = note_key, .memo_state = note_state,
+                                 .reopen = note_reopen };
 COCO_AT_START(note_class) { coco_class_register(&note_class); }
 
 COCO_FN(reads_note, (int64_t, i))
@@ -568,7 +583,7 @@ static void file_opened_inside_a_call_is_a_dependency_also_while_it_is_missing(v
     above_note.version = 0;
 }
 
-/* ---- S4.8: failures ----------------------------------------------------------------------------------------------------- */
+/* ---- S4.8: failures ---------------------------------------------------------------------------------------------- */
 
 COCO_FN(may_fail, (int64_t, i), .memo = true)
 {
@@ -592,7 +607,7 @@ static void failure_is_never_cached(void **state)
     expect_ran("/", "/\"x\"");
 }
 
-/* ---- S4.9: generated fingerprints --------------------------------------------------------------------------------------- */
+/* ---- S4.9: generated fingerprints -------------------------------------------------------------------------------- */
 
 static char generated[33] = "00000000000000000000000000000001";
 static const coco_logic_entry entries[] = { { "tests/test_logic_tracking.c", "bar", generated },
@@ -628,11 +643,14 @@ static void explicit_version_counts_alone(void **state)
     expect_hits("/1", "/0");
 }
 
-/* ---- S4.10: reasons ----------------------------------------------------------------------------------------------------- */
+/* ---- S4.10: reasons ---------------------------------------------------------------------------------------------- */
 
 static int64_t schema;
 
-COCO_FN(declares, (int64_t, i, coco_target *, tab), .memo = true) { return coco_declare(cx, tab, coco_int(i), coco_int(i)); }
+COCO_FN(declares, (int64_t, i, coco_target *, tab), .memo = true)
+{
+    return coco_declare(cx, tab, coco_int(i), coco_int(i));
+}
 
 static coco_status declared(coco_ctx *cx)
 {
@@ -706,7 +724,7 @@ static void call_knows_the_reason_of_its_miss(void **state)
     expect_events("call miss", "/ memo_bar forced");
 }
 
-/* ---- S4.11: remembered failures ----------------------------------------------------------------------------------------- */
+/* ---- S4.11: remembered failures ---------------------------------------------------------------------------------- */
 
 COCO_FN(dear, (int64_t, i, coco_target *, tab), .memo = true, .remember_failure_ms = 100000)
 {

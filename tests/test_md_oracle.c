@@ -1,8 +1,8 @@
 /* test_md_oracle.c - a site kept in step with its documents through random edits (S1.1, S6, S7, C1).
  *
- * The program converts docs/ into site/: Markdown into pages, anything else as it is, and an index of the pages' titles.
- * A model of docs/ in memory says after every update what the site must be, and how many functions must have run and
- * states must have been written for it. Now and then the site is also built from nothing and compared.
+ * The program converts docs/ into site/: Markdown into pages, anything else as it is, and an index of the pages'
+ * titles. A model of docs/ in memory says after every update what the site must be, and how many functions must have
+ * run and states must have been written for it. Now and then the site is also built from nothing and compared.
  *
  * SEED=n runs that sequence alone, STEPS=n as many steps of it; a failure names both. */
 #ifndef _XOPEN_SOURCE
@@ -420,7 +420,8 @@ static int check_one(const char *path, const struct stat *st, int kind, struct F
     text[n] = '\0';
     if ((i = find(&site, rel)) < 0) fail_msg("SEED=%llu STEPS=%d: %s was left", (unsigned long long)seed, step, path);
     if (strcmp(site.file[i].text, text) != 0)
-        fail_msg("SEED=%llu STEPS=%d: %s is\n%s\nnot\n%s", (unsigned long long)seed, step, path, text, site.file[i].text);
+        fail_msg("SEED=%llu STEPS=%d: %s is\n%s\nnot\n%s", (unsigned long long)seed, step, path, text,
+                 site.file[i].text);
     files_seen++;
     return 0;
 }
@@ -435,7 +436,8 @@ static void check_site(void)
 /* The counts equal the number of things that changed. */
 static void check_counts(void)
 {
-    unsigned inserts = step == 1, updates = 0, deletes = 0, converts = 0, titles = 0; /* the first makes the directory */
+    unsigned inserts = step == 1; /* of the directory */
+    unsigned updates = 0, deletes = 0, converts = 0, titles = 0;
     int then;
 
     for (int i = 0; i < site.n; i++) {

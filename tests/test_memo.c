@@ -1,4 +1,4 @@
-/* test_memo.c - what isn't run again, and why: component and function memos, memo states, tracked inputs, recheck, cost.
+/* test_memo.c - what isn't run again, and why: component memos, function memos, memo states, recheck, cost.
  *
  * The program of most tests mounts one component for each of the given items at /KEY, and calls or declares in it.
  * Bodies write a line when they run, so that `expect_calls` tells what ran and in which order. */
@@ -68,9 +68,9 @@ COCO_FN(each_item, ())
     return COCO_OK;
 }
 
-static void items_run(const coco_fn *item)
+static void items_run(const coco_fn *fn)
 {
-    k.item = item;
+    k.item = fn;
     program(&each_item);
 }
 

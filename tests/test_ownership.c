@@ -1,4 +1,5 @@
-/* Ownership (S7.9): a target state has one owner; it moves without a delete or a needless rewrite; two declarations are an error. */
+/* Ownership (S7.9): a target state has one owner; it moves without a delete or a needless rewrite; two
+ * declarations are an error. */
 #include "plan.h"
 
 /* S7.9: no delete, no rewrite; the row is there all the time. */
@@ -148,7 +149,8 @@ static void expect_duplicate(const char *one, const char *other)
     size_t found = 0;
 
     for (size_t i = 0; i < w.failures.n; i++)
-        found += strstr(w.failures.v[i], "COCO_EDUP") && strstr(w.failures.v[i], one) && strstr(w.failures.v[i], other);
+        found += strstr(w.failures.v[i], "COCO_EDUP") && strstr(w.failures.v[i], one) && strstr(w.failures.v[i],
+                other);
     assert_int_equal(w.failures.n, 1);
     assert_int_equal(found, 1);
     assert_int_equal(w.result.nfailed, 1);

@@ -35,7 +35,8 @@ static void preview_tells_what_the_update_does(const char *file, int line)
     expect_rc(rc, file, line);
     done = applied();
     if (strcmp(told, done) != 0) print_error("told\n%sdone\n%s", told, done);
-    bool same = strcmp(told, done) == 0 && counts[0] == w.result.inserts && counts[1] == w.result.updates && counts[2] == w.result.deletes;
+    bool same = strcmp(told, done) == 0 && counts[0] == w.result.inserts && counts[1] == w.result.updates &&
+                counts[2] == w.result.deletes;
     free(told);
     free(done);
     if (!same) _fail(file, line);
@@ -53,17 +54,24 @@ static void preview_tells_what_the_update_does(const char *file, int line)
     }
 
 /* Regression: only flat targets could be previewed; users wrote their own manifests. */
-PREVIEW(preview_covers_containers_and_deletions, "tab old", "a: tab.1=10 | b: tab.2=20 old.1=1 | c: tab.3=30", "tab new new/sub",
+PREVIEW(preview_covers_containers_and_deletions, "tab old", "a: tab.1=10 | b: tab.2=20 old.1=1 | c: tab.3=30",
+        "tab new new/sub",
         "a: tab.1=11 | b: tab.2=20 new.1=1 new/sub.7=7 | d: tab.4=40")
-PREVIEW(preview_of_a_first_update, "", "", "tab #box tab/sub", "a: tab.1=10 box.1=1 | B: tab/sub.2=20 tab@index.1=1 | a/c: [own] own.1=1")
-PREVIEW(preview_of_an_unchanged_program, "tab #box", "a: tab.1=10 | B: box.2=20", "tab #box", "a: tab.1=10 | B: box.2=20")
-PREVIEW(preview_of_a_destroyed_container, "tab+s1 tab/sub", "A: tab.1=10 | B: tab/sub.2=20 tab@index.1=1", "tab+s2 tab/sub",
+PREVIEW(preview_of_a_first_update, "", "", "tab #box tab/sub",
+        "a: tab.1=10 box.1=1 | B: tab/sub.2=20 tab@index.1=1 | a/c: [own] own.1=1")
+PREVIEW(preview_of_an_unchanged_program, "tab #box", "a: tab.1=10 | B: box.2=20", "tab #box",
+        "a: tab.1=10 | B: box.2=20")
+PREVIEW(preview_of_a_destroyed_container, "tab+s1 tab/sub", "A: tab.1=10 | B: tab/sub.2=20 tab@index.1=1",
+        "tab+s2 tab/sub",
         "A: tab.1=10 | B: tab/sub.2=20 tab@index.1=1")
 PREVIEW(preview_of_a_lossy_change, "tab+l1", "A: tab.1=10 | b: tab.2=20", "tab+l2", "A: tab.1=10 | b: tab.2=21")
 PREVIEW(preview_of_a_crate_that_goes, "#box tab", "a: box.1=10 | b: box.2=20 tab.1=1", "tab", "b: tab.1=1")
-PREVIEW(preview_of_a_container_that_a_component_drops, "top", "t&: [tab] tab.7=70 | a: tab.1=10 | B: top.1=1", "top", "t&: | B: top.1=1")
-PREVIEW(preview_of_rows_that_move, "tab", "a: tab.1=10 tab.2=20 | b: tab.3=30", "tab", "a: tab.1=10 tab.3=31 | b: tab.2=20")
-PREVIEW(preview_of_a_renamed_component, "tab", "a: tab.1=10 tab.2=20 | a/c: tab.3=30", "tab", "z: tab.1=10 tab.2=21 | z/c: tab.3=30")
+PREVIEW(preview_of_a_container_that_a_component_drops, "top", "t&: [tab] tab.7=70 | a: tab.1=10 | B: top.1=1",
+        "top", "t&: | B: top.1=1")
+PREVIEW(preview_of_rows_that_move, "tab", "a: tab.1=10 tab.2=20 | b: tab.3=30", "tab",
+        "a: tab.1=10 tab.3=31 | b: tab.2=20")
+PREVIEW(preview_of_a_renamed_component, "tab", "a: tab.1=10 tab.2=20 | a/c: tab.3=30", "tab",
+        "z: tab.1=10 tab.2=21 | z/c: tab.3=30")
 PREVIEW(preview_of_a_user_managed_container, "tab", "a: tab.1=10", "tab+m", "a: tab.1=11 tab.2=20")
 
 /* S7.12: tombstones and the guard are computed and shown. */

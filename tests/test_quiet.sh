@@ -1,5 +1,6 @@
-# test_quiet.sh - the second update in a row in which nothing changed writes no byte to the database or the output, syncs
-# nothing and opens no source file: strace says so. (The first may restamp files that were new when it saw them, S6.4.)
+# test_quiet.sh - the second update in a row in which nothing changed writes no byte to the database or the output,
+# syncs nothing and opens no source file: strace says so. (The first may restamp files that were new when it saw them,
+# S6.4.)
 . tests/lib.sh
 
 if ! strace -o "$tmp/probe" true 2>/dev/null; then
@@ -24,7 +25,8 @@ COCO_FN(app_main, ())
     coco_dir *out;
 
     COCO_TRY(coco_mount_dir(cx, coco_text("out"), &out));
-    return coco_mount_each(cx, COCO_AUTO, &copy, coco_walk_dir(cx, coco_text("in"), NULL), COCO_ARGS(coco_dir_value(out)));
+    return coco_mount_each(cx, COCO_AUTO, &copy, coco_walk_dir(cx, coco_text("in"), NULL),
+                           COCO_ARGS(coco_dir_value(out)));
 }
 
 int main(int argc, char **argv)
@@ -48,8 +50,9 @@ update() {
 traced() {
     update strace -f -y -o trace -e trace="$1"
 }
-writing=write,writev,pwrite64,pwritev,fsync,fdatasync,sync_file_range,msync,ftruncate,rename,renameat,renameat2,unlink,unlinkat
-writing=$writing,rmdir,mkdir,mkdirat,link,linkat,symlink,symlinkat,chmod,fchmod,fchmodat,utimensat
+writing=write,writev,pwrite64,pwritev,fsync,fdatasync,sync_file_range,msync,ftruncate
+writing=$writing,rename,renameat,renameat2,unlink,unlinkat,rmdir,mkdir,mkdirat,link,linkat,symlink,symlinkat
+writing=$writing,chmod,fchmod,fchmodat,utimensat
 
 contents() {
     find "$1" -type f -name '*.txt' | sort | xargs cat | cksum

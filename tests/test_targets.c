@@ -1,5 +1,5 @@
-/* Target states (S7.1 to S7.8, S7.10): what handlers are told and held to, batches and their order, failing sinks and what they
- * leave open, containers and their content, attachments, containers that the user manages. */
+/* Target states (S7.1 to S7.8, S7.10): what handlers are told and held to, batches and their order, failing sinks
+ * and what they leave open, containers and their content, attachments, containers that the user manages. */
 #include "plan.h"
 
 #include <lmdb.h>
@@ -20,7 +20,8 @@ static coco_status probe_apply(void *self, coco_action **actions, size_t n, coco
 
     (void)err;
     for (size_t i = 0; i < n && used < sizeof line; i++)
-        used += (size_t)snprintf(line + used, sizeof line - used, " %c%s%lld", "+~-"[actions[i]->kind], actions[i]->container ? "c" : "",
+        used += (size_t)snprintf(line + used, sizeof line - used, " %c%s%lld", "+~-"[actions[i]->kind],
+                actions[i]->container ? "c" : "",
                                  (long long)coco_int_of(actions[i]->key));
     lines_add(&batches, "%s", line);
     return COCO_OK;
@@ -29,13 +30,15 @@ static coco_status probe_apply(void *self, coco_action **actions, size_t n, coco
 static coco_status probe_reconcile(coco_ctx *cx, void *self, const coco_change *in, coco_decision *out)
 {
     char line[300];
-    size_t used = (size_t)snprintf(line, sizeof line, "%lld %s:", (long long)coco_int_of(in->key), in->desired ? "wanted" : "not wanted");
+    size_t used = (size_t)snprintf(line, sizeof line, "%lld %s:", (long long)coco_int_of(in->key),
+            in->desired ? "wanted" : "not wanted");
     coco_str record = { 0 };
     bool same = in->desired && in->npossible == 1 && !in->may_be_missing;
 
     (void)self;
     for (size_t i = 0; i < in->npossible; i++)
-        used += (size_t)snprintf(line + used, sizeof line - used, " %.*s", in->possible[i].p ? (int)in->possible[i].n : 6,
+        used += (size_t)snprintf(line + used, sizeof line - used, " %.*s",
+                in->possible[i].p ? (int)in->possible[i].n : 6,
                                  in->possible[i].p ? in->possible[i].p : "absent");
     lines_add(&asked, "%s%s", line, in->may_be_missing ? " (may be missing)" : "");
     if (in->desired) COCO_TRY(coco_print(cx, *in->desired, &record));
@@ -47,10 +50,12 @@ static coco_status probe_reconcile(coco_ctx *cx, void *self, const coco_change *
     return COCO_OK;
 }
 
-static coco_status probe_child(coco_ctx *cx, void *self, coco_value key, const coco_value *desired, coco_str record, coco_target_handler *out)
+static coco_status probe_child(coco_ctx *cx, void *self, coco_value key, const coco_value *desired, coco_str record,
+        coco_target_handler *out)
 {
     (void)cx, (void)self, (void)key, (void)desired, (void)record;
-    *out = (coco_target_handler){ .name = "probe", .sink = &sinks[0], .reconcile = probe_reconcile, .child = probe_child };
+    *out = (coco_target_handler){ .name = "probe", .sink = &sinks[0], .reconcile = probe_reconcile,
+                                  .child = probe_child };
     return COCO_OK;
 }
 
@@ -256,13 +261,15 @@ static int64_t ncomps, per_comp, nroots;
 
 COCO_FN(rows, (int64_t, from))
 {
-    for (int64_t i = 0; i < per_comp; i++) COCO_TRY(coco_declare(cx, probe(cx, from % nroots), coco_int(from * 10 + i), coco_int(1)));
+    for (int64_t i = 0; i < per_comp; i++) COCO_TRY(coco_declare(cx, probe(cx, from % nroots),
+            coco_int(from * 10 + i), coco_int(1)));
     return COCO_OK;
 }
 
 COCO_FN(rows_main, ())
 {
-    for (int64_t i = 0; i < ncomps; i++) COCO_TRY(coco_mount(cx, COCO_PATH(coco_int(i)), &rows, COCO_ARGS(coco_int(i)), NULL));
+    for (int64_t i = 0; i < ncomps; i++) COCO_TRY(coco_mount(cx, COCO_PATH(coco_int(i)), &rows,
+            COCO_ARGS(coco_int(i)), NULL));
     return COCO_OK;
 }
 
@@ -626,7 +633,8 @@ static void captured_target_change_invalidates_memo(void **state)
     expect_actions("~ shelf:\"tab\"", "+ tab:1");
 }
 
-/* Regression: a primary-key change invalidated one level; old records below were replayed as deletes over rows just written. */
+/* Regression: a primary-key change invalidated one level; old records below were replayed as deletes over rows
+ * just written. */
 static void destroyed_container_never_deletes_fresh_grandchildren(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* overlap.c - part of localfs.c: a listing never gives what the same app writes (C1); a pipeline whose output lies below
- * its source would feed on itself.
+/* overlap.c - part of localfs.c: a listing never gives what the same app writes (C1), or a pipeline whose output lies
+ * below its source would feed on itself.
  *
  * Every update keeps a list of the directories that it writes to and of those that it lists, in memory that all its
  * components share. A walk doesn't enter a directory of the first kind; those count that are known when it gets there,
@@ -12,17 +12,18 @@
 /* A directory that this update lists or writes to. */
 typedef struct coco__fs_mark {
     struct coco__fs_mark *next;
-    bool listed, told; /* listed: else written to; told: a notice of it was given */
-    bool known;        /* it exists: dev and ino hold */
-    dev_t dev;         /* identity … */
-    ino_t ino;         /* … of a directory that is written to */
+    char *path; /* without links, as far as it existed */
     const char *include, *exclude; /* globs of a listing; NULL: none */
-    char *path;        /* without links, as far as it existed */
+    bool known; /* of one that is written to: it exists, and dev and ino hold */
+    dev_t dev;  /* its identity … */
+    ino_t ino;
+    bool told;  /* … and whether a notice of it was given */
 } coco__fs_mark;
 
-/* The list, in the memory of the update. The newest mark is the tag of the memory of the next. */
+/* The lists, in the memory of the update. */
 typedef struct coco__fs_marks {
-    coco__fs_mark *first;
+    coco__fs_mark *listed, *written;
+    const void *tag; /* for the memory of the next mark: the newest one; NULL: none yet */
 } coco__fs_marks;
 
 static const char coco__fs_marks_tag = 'm';
@@ -50,28 +51,26 @@ static bool coco__fs_real(const char *path, char out[PATH_MAX])
         if (end == 0) break;
     }
     if (end == 0) strcpy(out, "/");
-    used = strlen(out);
     if (end == n) return true;
+    used = strlen(out) - (out[1] == '\0'); /* without the slash of the root */
     if (used + n - end + 1 > PATH_MAX) return false;
-    memcpy(out + used, head + end + (used == 1), n - end + (used != 1));
+    memcpy(out + used, head + end, n - end + 1);
     out[used] = '/';
     return true;
 }
 
-/* Puts a directory on the list; in memory of its own, with the strings behind it. NULL: no memory, or out of it all. */
-static coco__fs_mark *coco__fs_mark_add(coco_ctx *cx, const char *path, const coco__fs_mark *like)
+/* Puts a directory on one of the lists; the strings stand behind the mark. */
+static coco_status coco__fs_mark_add(coco_ctx *cx, coco__fs_marks *marks, coco__fs_mark **list,
+                                     const char *const from[3])
 {
-    coco__fs_marks *marks = coco__fs_marks_of(cx);
-    const char *const from[3] = { path, like->include, like->exclude };
     char *to[3];
     size_t n = sizeof(coco__fs_mark);
     coco__fs_mark *mark;
 
     for (int i = 0; i < 3; i++) n += from[i] ? strlen(from[i]) + 1 : 0;
-    if (!marks) return NULL;
-    mark = coco_run_memory(cx, marks->first ? (const void *)marks->first : marks, n);
-    if (!mark) return NULL;
-    *mark = *like;
+    mark = coco_run_memory(cx, marks->tag ? marks->tag : marks, n);
+    if (!mark) return coco_error(cx);
+    marks->tag = mark;
     n = sizeof *mark;
     for (int i = 0; i < 3; i++) {
         to[i] = from[i] ? strcpy((char *)mark + n, from[i]) : NULL;
@@ -80,9 +79,9 @@ static coco__fs_mark *coco__fs_mark_add(coco_ctx *cx, const char *path, const co
     mark->path = to[0];
     mark->include = to[1];
     mark->exclude = to[2];
-    mark->next = marks->first;
-    marks->first = mark;
-    return mark;
+    mark->next = *list;
+    *list = mark;
+    return COCO_OK;
 }
 
 /* The part of path that is below dir, "" for dir itself; NULL where it isn't below. */
@@ -122,15 +121,16 @@ static coco_status coco__fs_mark_target(coco_ctx *cx, const char *base, bool lat
     bool enters;
 
     if (!marks || !coco__fs_real(base, path)) return coco_error(cx);
-    for (const coco__fs_mark *m = marks->first; m; m = m->next) {
-        if (!m->listed && strcmp(m->path, path) == 0) return COCO_OK;
-        if (!late || !m->listed || !(rel = coco__fs_below(m->path, path)) || !*rel) continue;
+    for (const coco__fs_mark *m = marks->written; m; m = m->next)
+        if (strcmp(m->path, path) == 0) return COCO_OK;
+    for (const coco__fs_mark *m = late ? marks->listed : NULL; m; m = m->next) {
+        if (!(rel = coco__fs_below(m->path, path)) || !*rel) continue;
         COCO_TRY(coco__fs_would_enter(cx, m, rel, &enters));
         if (enters)
             return coco_fail(cx, COCO_EINVAL, "the target directory %s is below %s, which was listed before: mount it "
                              "before, so that the listing leaves it out", base, m->path);
     }
-    return coco__fs_mark_add(cx, path, &(coco__fs_mark){ 0 }) ? COCO_OK : coco_error(cx);
+    return coco__fs_mark_add(cx, marks, &marks->written, (const char *const[]){ path, NULL, NULL });
 }
 
 /* Whether the directory with that identity is written to. Tells so once in an update, by the path given. */
@@ -139,8 +139,7 @@ static bool coco__fs_is_target(coco_ctx *cx, const struct stat *dir, const char 
     coco__fs_marks *marks = coco__fs_marks_of(cx);
     struct stat st;
 
-    for (coco__fs_mark *m = marks ? marks->first : NULL; m; m = m->next) {
-        if (m->listed) continue;
+    for (coco__fs_mark *m = marks ? marks->written : NULL; m; m = m->next) {
         if (!m->known && stat(m->path, &st) == 0) {
             m->known = true;
             m->dev = st.st_dev;

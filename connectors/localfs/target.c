@@ -333,14 +333,15 @@ typedef struct coco__fs_names {
     char name[NAME_MAX + 1], temp[24];
 } coco__fs_names;
 
+/* The hash (FNV-1a) need not be strong: two names that share a temporary one are written one after the other. */
 static bool coco__fs_names_of(const coco__fs_op *op, coco__fs_names *out)
 {
     coco_str name = coco_path_name(op->rel);
-    uint8_t fp[16];
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
 
-    coco_fingerprint_bytes(name.p, name.n, fp);
+    for (size_t i = 0; i < name.n; i++) hash = (hash ^ (uint8_t)name.p[i]) * UINT64_C(0x100000001b3);
     memcpy(out->temp, ".coco-", 6);
-    for (int i = 0; i < 16; i++) out->temp[6 + i] = "0123456789abcdef"[i % 2 ? fp[i / 2] & 15 : fp[i / 2] >> 4];
+    for (int i = 0; i < 16; i++) out->temp[6 + i] = "0123456789abcdef"[hash >> (60 - 4 * i) & 15];
     out->temp[22] = '\0';
     return coco__fs_part(name.p, name.n, out->name);
 }
@@ -454,7 +455,8 @@ static bool coco__fs_remove_up(const char *base, coco_str rel, uint64_t n)
     char buf[PATH_MAX], *slash;
     bool gone = n == 0;
 
-    if (snprintf(buf, sizeof buf, "%s%s%.*s", base, rel.n ? "/" : "", (int)rel.n, rel.p) >= (int)sizeof buf) return true;
+    if (snprintf(buf, sizeof buf, "%s%s%.*s", base, rel.n ? "/" : "", (int)rel.n, rel.p) >= (int)sizeof buf)
+        return true;
     while (n-- > 0 && rmdir(buf) == 0) {
         gone = true;
         if (!(slash = strrchr(buf, '/')) || slash == buf) break;

@@ -411,12 +411,13 @@ static int coco__fs_give_entry(const coco__fs_give *g, char *name)
  * foreseen. */
 static coco_status coco__fs_walk_begin(coco__fs_walk *w)
 {
-    const coco__fs_mark listing = { .listed = true, .include = w->include_globs, .exclude = w->exclude_globs };
+    coco__fs_marks *marks = coco__fs_marks_of(w->cx);
     char path[PATH_MAX];
 
     w->begun = true;
-    if (w->gitignore || !coco__fs_real(w->base->path, path)) return COCO_OK;
-    return coco__fs_mark_add(w->cx, path, &listing) ? COCO_OK : coco_error(w->cx);
+    if (!marks || w->gitignore || !coco__fs_real(w->base->path, path)) return coco_error(w->cx);
+    return coco__fs_mark_add(w->cx, marks, &marks->listed,
+                             (const char *const[]){ path, w->include_globs, w->exclude_globs });
 }
 
 /* Entries until one gives an answer. */
