@@ -142,13 +142,13 @@ tsan: ## the C tests under the thread sanitizer
 # Leaks are looked for in whole programs: tests that kill a child on purpose would report its memory. Valgrind doesn't grant the
 # address space that the database asks for by itself.
 VALGRIND := valgrind -q --error-exitcode=9
+LEAKS := --leak-check=full --errors-for-leak-kinds=definite,possible
 VALGRIND_TESTS ?= $(TEST_PROGRAMS)
 valgrind: all tests ## the C tests (or VALGRIND_TESTS) and the examples under valgrind
 	@COCOINDEX_LMDB_MAP_SIZE=1073741824 scripts/runtests -w '$(VALGRIND)' $(VALGRIND_TESTS)
-	@COCOINDEX_LMDB_MAP_SIZE=1073741824 $(VALGRIND) --leak-check=full --errors-for-leak-kinds=definite,possible \
-	 $(BUILD)/tour $(BUILD)/tour.db >/dev/null
-	@$(if $(MD4C_LIBS),COCOINDEX_LMDB_MAP_SIZE=1073741824 $(VALGRIND) --leak-check=full --errors-for-leak-kinds=definite,possible \
-	 $(BUILD)/md2html update -q --source examples/md2html/docs --out $(BUILD)/valgrind.site --db $(BUILD)/valgrind.db)
+	@COCOINDEX_LMDB_MAP_SIZE=1073741824 $(VALGRIND) $(LEAKS) $(BUILD)/tour $(BUILD)/tour.db >/dev/null
+	@$(if $(MD4C_LIBS),COCOINDEX_LMDB_MAP_SIZE=1073741824 $(VALGRIND) $(LEAKS) $(BUILD)/md2html update -q \
+	 --source examples/md2html/docs --out $(BUILD)/valgrind.site --db $(BUILD)/valgrind.db)
 
 # Each fuzz/fuzz_NAME.c is a libFuzzer target; its findings and corpus stay in the build directory.
 FUZZ_SECONDS ?= 30

@@ -505,9 +505,9 @@ coco_source *coco_source_new(coco_ctx *cx);
  * source to be closed when the component ends. An error is kept in cx: return coco_error(cx) behind the loop.
  *     COCO_EACH(cx, src, key, value) { … } */
 #define COCO_EACH(cx, src, key, value) \
-    for (coco_value key, value, *coco__once = coco_each_begin(cx, src, &key, &value); coco__once && coco_each_next(cx, src, &key, &value);)
+    for (coco_value key, value, *coco__once = coco_each_begin(cx, src, &key, &value); coco__once && coco_each_next(cx, &key, &value);)
 coco_value *coco_each_begin(coco_ctx *cx, coco_source *src, coco_value *key, coco_value *value);
-bool coco_each_next(coco_ctx *cx, coco_source *src, coco_value *key, coco_value *value);
+bool coco_each_next(coco_ctx *cx, coco_value *key, coco_value *value); /* the same key as at the beginning */
 
 /* A source over values in memory: items[i] is the value with keys[i]. Borrows both. */
 coco_source *coco_source_of(coco_ctx *cx, const coco_value *keys, const coco_value *items, size_t n);

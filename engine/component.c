@@ -246,15 +246,6 @@ static coco__why coco__set_why(const coco__depset *set)
     return (coco__why){ reasons[set->differs->kind], set->differs->name };
 }
 
-static bool coco__moved_away(coco__run *run, const coco__place *at)
-{
-    coco__dbkey k;
-
-    if (!run->moves) return false;
-    coco__place_key(&k, COCO__COMPONENT, at);
-    return coco__table_get(&run->moved, k.b, k.n) != NULL;
-}
-
 /* What can be told without the arguments. */
 static coco__reason coco__miss_early(coco__comp *c)
 {

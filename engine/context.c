@@ -327,7 +327,7 @@ COCO__IN coco_status coco__call_frame(coco_ctx *frame, coco_ctx *caller, const c
 struct coco__open_source {
     struct coco__open_source *next;
     coco_source *src;
-    bool started;
+    const coco_value *key; /* of the loop that reads it */
 };
 
 static void coco__source_end(coco_source *src)
@@ -648,7 +648,7 @@ coco_value *coco_each_begin(coco_ctx *cx, coco_source *src, coco_value *key, coc
 
     *key = *value = coco_null();
     if (rc == COCO_OK && (o = coco__home_alloc(cx, sizeof *o)) != NULL) {
-        *o = (struct coco__open_source){ cx->sources, src, false };
+        *o = (struct coco__open_source){ cx->sources, src, key };
         cx->sources = o;
         return key;
     }
@@ -657,9 +657,12 @@ coco_value *coco_each_begin(coco_ctx *cx, coco_source *src, coco_value *key, coc
     return NULL;
 }
 
-bool coco_each_next(coco_ctx *cx, coco_source *src, coco_value *key, coco_value *value)
+bool coco_each_next(coco_ctx *cx, coco_value *key, coco_value *value)
 {
-    for (;;) {
+    struct coco__open_source *o = cx->sources;
+
+    while (o && o->key != key) o = o->next;
+    for (coco_source *src = o ? o->src : NULL; src;) {
         int rc = coco_checkpoint(cx);
         if (rc == COCO_OK) rc = src->next(src, cx, key, value);
         if (rc == 1) return true;
@@ -669,6 +672,7 @@ bool coco_each_next(coco_ctx *cx, coco_source *src, coco_value *key, coco_value 
         }
         coco__source_end(src);
         if (rc < 0) coco__keep(cx, rc, NULL);
-        return false;
+        break;
     }
+    return false;
 }

@@ -752,6 +752,7 @@ COCO__IN void coco__done(struct coco__comp *comp);
 COCO__IN coco_status coco__tomb_add(coco__run *run, const coco__place *at, bool self_only);
 COCO__IN void coco__tomb_remove(coco__run *run, const coco__place *at);
 
+COCO__IN bool coco__moved_away(coco__run *run, const coco__place *at); /* did it lose a state to another in this run? */
 COCO__IN coco_status coco__moves_check(coco__run *run); /* at the end: a moved state whose old owner is still there is a duplicate */
 
 /* ==== remove.c: tombstones, the guard, deletes ============================================================================= */

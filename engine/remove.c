@@ -590,7 +590,7 @@ static coco_status coco__settle_at(coco__run *run, const coco__txn *t, const coc
     if (!(rec.flags & COCO__R_COMPONENT)) return COCO_OK;
     rec.flags = (rec.flags & ~(uint32_t)COCO__R_PENDING) | (pending ? (uint32_t)COCO__R_PENDING : 0u);
     COCO_TRY(coco__store_rec(run, t, at, &rec));
-    return coco__mark_above(run, t, at->parent, pending);
+    return pending || !run->moves ? coco__mark_above(run, t, at->parent, pending) : COCO_OK;
 }
 
 /* A component whose condemned containers are gone is no longer pending, nor are those above. */
@@ -600,7 +600,8 @@ static coco_status coco__settled_body(void *self, coco__txn *t)
     coco__rec rec;
     coco_str value;
 
-    for (coco__condemned *d = run->condemned; d; d = d->next) COCO_TRY(coco__settle_at(run, t, &d->at, false));
+    for (coco__condemned *d = run->condemned; d; d = d->next)
+        if (!coco__moved_away(run, &d->at)) COCO_TRY(coco__settle_at(run, t, &d->at, false)); /* else it is to run again */
     for (coco__condemned *d = run->condemned; d; d = d->next) {
         COCO_TRY(coco__stored(run, t, &d->at, &run->record, &rec));
         COCO_TRY(coco__entry_get(t, &rec, d->ekey, &run->arena, &value));
@@ -628,7 +629,7 @@ COCO__IN coco_status coco__tombs_work(coco__run *run)
         COCO_TRY(coco__drain(run));
     }
     COCO_TRY(coco__records_remove(run));
-    return run->condemned && !run->preview && !run->moves ? coco__write(run->app, &settle, &run->fatal) : COCO_OK;
+    return run->condemned && !run->preview ? coco__write(run->app, &settle, &run->fatal) : COCO_OK;
 }
 
 COCO__IN coco_status coco__tombs_load(coco__run *run, const coco__txn *t)
