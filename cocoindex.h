@@ -1,10 +1,12 @@
 /* cocoindex.h - CocoIndex in C: declarative, incremental data processing on embedded LMDB.
  *
- * A program declares which files and rows should exist as a function of its sources. The engine remembers what was declared
- * last time, works out what changed (data, logic, context, schema), runs only that, and applies the smallest set of inserts,
- * updates and deletes. State lives in one directory; whatever kills the process, the next update converges.
+ * A program declares which files and rows should exist as a function of its sources. The engine remembers what was
+ * declared last time, works out what changed (data, logic, context, schema), runs only that, and applies the
+ * smallest set of inserts, updates and deletes. State lives in one directory; whatever kills the process, the next
+ * update converges.
  *
- * The smallest whole program copies the greeting in its parameter into a file; run it as ./a.out update --text hello:
+ * The smallest whole program copies the greeting in its parameter into a file; run it as ./a.out update --text
+ * hello:
  *
  *     #include "cocoindex.h"
  *     #include "connectors/localfs.h"
@@ -23,24 +25,28 @@
  *
  * Build: cc greet.c cocoindex_lmdb.c connectors/localfs.c -llmdb -pthread
  *
- * The model. A *component* is one call of a *function* at a *component path*; it owns the *target states* it declares (a
- * table, a row, a directory, a file) and is the unit of execution, failure and commit. A *memoized* function is not run again
- * while its arguments, its logic (version, deps and those of the functions it called), the context values and the targets it
- * used are unchanged. What a component no longer declares, and components no longer mounted, are deleted from the targets.
+ * The model. A *component* is one call of a *function* at a *component path*; it owns the *target states* it
+ * declares (a table, a row, a directory, a file) and is the unit of execution, failure and commit. A *memoized*
+ * function is not run again while its arguments, its logic (version, deps and those of the functions it called),
+ * the context values and the targets it used are unchanged. What a component no longer declares, and components no
+ * longer mounted, are deleted from the targets.
  *
  * Caveats.
- *   - A cx belongs to one thread. An environment, app or stats call may come from any thread unless it says otherwise.
+ *   - A cx belongs to one thread. An environment, app or stats call may come from any thread unless it says
+ *     otherwise.
  *   - After fork() the child may not use what the parent opened: every call there is COCO_EFORK.
  *   - One process at a time may update an environment (COCO_EBUSY names the other); any number may read it.
  *   - A directory may be open once in a process. The database file grows and is reused, it doesn't shrink.
  *   - LMDB needs a local file system with working locks and mmap.
  *
- * Errors. Everything fallible returns coco_status: 0, or one of the negative codes below. The message names the component
- * path, the function, the target and the system's own words. A maker that can't return a status (coco_param, a source maker)
- * keeps its error in cx: what uses its result returns that error, and the function fails with it at the latest when it ends.
+ * Errors. Everything fallible returns coco_status: 0, or one of the negative codes below. The message names the
+ * component path, the function, the target and the system's own words. A maker that can't return a status
+ * (coco_param, a source maker) keeps its error in cx: what uses its result returns that error, and the function
+ * fails with it at the latest when it ends.
  *
- * Memory. What a function gets or makes through cx lives until its component is submitted. What it passes in is encoded or
- * copied at the call, never kept by pointer. Handles from open/new end with close/free, which accept NULL. */
+ * Memory. What a function gets or makes through cx lives until its component is submitted. What it passes in is
+ * encoded or copied at the call, never kept by pointer. Handles from open/new end with close/free, which accept
+ * NULL. */
 #ifndef COCOINDEX_H
 #define COCOINDEX_H
 
@@ -62,7 +68,7 @@ extern "C" {
 /* Returns "MAJOR.MINOR.PATCH" of the library that is linked. Thread-safe: yes. */
 const char *coco_version(void);
 
-/* ---- Errors ------------------------------------------------------------------------------------------------------------ */
+/* ---- Errors ------------------------------------------------------------------------------------------------------ */
 
 #define COCO_ERRORS(X) \
     X(ENOMEM, 1, "out of memory") \
@@ -113,8 +119,8 @@ typedef struct coco_err {
 #define COCO__PRINTF(f, a)
 #endif
 
-/* Set err (may be NULL) to code and message and return code; coco_transient also marks it worth retrying, so that the engine
- * tries again with exponential backoff within the sink's budget. Thread-safe: as err is. */
+/* Set err (may be NULL) to code and message and return code; coco_transient also marks it worth retrying, so that
+ * the engine tries again with exponential backoff within the sink's budget. Thread-safe: as err is. */
 coco_status coco_err_set(coco_err *err, coco_status code, const char *fmt, ...) COCO__PRINTF(3, 4);
 coco_status coco_transient(coco_err *err, coco_status code, const char *fmt, ...) COCO__PRINTF(3, 4);
 
@@ -125,7 +131,7 @@ coco_status coco_transient(coco_err *err, coco_status code, const char *fmt, ...
         if (coco__rc != 0) return coco__rc; \
     } while (0)
 
-/* ---- Values ------------------------------------------------------------------------------------------------------------ */
+/* ---- Values ------------------------------------------------------------------------------------------------------ */
 
 typedef struct coco_ctx coco_ctx;       /* one call of a function: what it may do, and the memory it uses */
 typedef struct coco_env coco_env;       /* one state directory */
@@ -133,7 +139,8 @@ typedef struct coco_app coco_app;       /* one pipeline in it */
 typedef struct coco_fn coco_fn;         /* a tracked function */
 typedef struct coco_class coco_class;   /* what the engine must know of an opaque object */
 typedef struct coco_source coco_source; /* an iterator over keyed items */
-typedef struct coco_target coco_target; /* a provider: the place of a container's children; lives until the update ends */
+/* a provider: the place of a container's children; lives until the update ends */
+typedef struct coco_target coco_target;
 typedef struct coco_pair coco_pair;
 
 typedef struct coco_str {
@@ -158,8 +165,8 @@ typedef enum coco_kind {
     COCO_OBJECT /* an opaque pointer with a class */
 } coco_kind;
 
-/* One value: key, argument, result, row, deps or context. Passed by value; borrows what it points to. Stable keys are the kinds
- * null, symbol, bool, int, text, bytes, uuid, and lists of these. */
+/* One value: key, argument, result, row, deps or context. Passed by value; borrows what it points to. Stable keys
+ * are the kinds null, symbol, bool, int, text, bytes, uuid, and lists of these. */
 typedef struct coco_value {
     coco_kind kind;
     union {
@@ -208,7 +215,8 @@ coco_value coco_object(const coco_class *cls, void *object);
     { .kind = COCO_TEXT_KIND, .as = { .s = { .p = { .text = literal }, .u = { .n = sizeof(literal) - 1 } } } }
 #define COCO_INTEGER(i) { .kind = COCO_INT, .as = { .integer = (i) } }
 
-/* What a value holds; another kind gives the empty string, 0, false or NULL. coco_text_of also takes symbols and bytes. */
+/* What a value holds; another kind gives the empty string, 0, false or NULL. coco_text_of also takes symbols and
+ * bytes. */
 coco_str coco_text_of(coco_value v);
 int64_t coco_int_of(coco_value v);
 double coco_float_of(coco_value v); /* also of an integer */
@@ -217,7 +225,8 @@ void *coco_object_of(coco_value v, const coco_class *cls);
 coco_value coco_at(coco_value list, size_t i);             /* null past the end */
 coco_value coco_get(coco_value map, const char *key);      /* null where there is none */
 size_t coco_count(coco_value v);                           /* bytes, floats, items, pairs; else 0 */
-bool coco_equal(coco_value a, coco_value b);               /* by value; NaNs are equal, 0.0 and -0.0 differ, maps in any order */
+/* by value; NaNs are equal, 0.0 and -0.0 differ, maps in any order */
+bool coco_equal(coco_value a, coco_value b);
 int coco_compare(coco_value a, coco_value b);              /* the order of stable keys */
 coco_str coco_str_of(const char *s);                       /* borrows; NULL is empty */
 bool coco_str_equal(coco_str a, coco_str b);
@@ -237,17 +246,17 @@ void coco_hash_begin(coco_hash *h);
 void coco_hash_add(coco_hash *h, const void *p, size_t n);
 void coco_hash_end(coco_hash *h, uint8_t out[16]);
 
-/* Prints as a stable key or path element does (null, @symbol, true, 5, "quoted", b"hex", a bare uuid, [a,b]; beyond keys:
- * 1.5, <1,2.5>, {"k":1}), or as JSON, into cx's memory. Errors: COCO_ENOMEM. */
+/* Prints as a stable key or path element does (null, @symbol, true, 5, "quoted", b"hex", a bare uuid, [a,b];
+ * beyond keys: 1.5, <1,2.5>, {"k":1}), or as JSON, into cx's memory. Errors: COCO_ENOMEM. */
 coco_status coco_print(coco_ctx *cx, coco_value v, coco_str *out);
 coco_status coco_print_json(coco_ctx *cx, coco_value v, coco_str *out);
 
-/* ---- Functions --------------------------------------------------------------------------------------------------------- */
+/* ---- Functions --------------------------------------------------------------------------------------------------- */
 
 #define COCO_MAX_PARAMS 8
 
-/* How changes of logic are followed: own version and deps and those of every tracked function called (default), own alone, or
- * none. Context values are followed in any case. */
+/* How changes of logic are followed: own version and deps and those of every tracked function called (default),
+ * own alone, or none. Context values are followed in any case. */
 typedef enum coco_logic { COCO_LOGIC_FULL, COCO_LOGIC_SELF, COCO_LOGIC_NONE } coco_logic;
 
 /* Gives what of an argument belongs to the memo key; COCO_NULL leaves it out: coco_memo_skip does just that. */
@@ -259,20 +268,23 @@ typedef struct coco_param_type {
     const char *name;
 } coco_param_type;
 
-/* A tracked function. COCO_FN makes one; by hand: fill in name, call (which gets nparams arguments, unchecked) and what else
- * is wanted, and pass it to coco_register before the first app is opened. Must live as long as the program. */
+/* A tracked function. COCO_FN makes one; by hand: fill in name, call (which gets nparams arguments, unchecked) and
+ * what else is wanted, and pass it to coco_register before the first app is opened. Must live as long as the
+ * program. */
 struct coco_fn {
     const char *name; /* its identity across runs; unique among the registered ones */
     coco_status (*call)(coco_ctx *cx, const coco_value *args);
     int nparams;                           /* number of arguments, 0 to COCO_MAX_PARAMS */
     coco_param_type params[COCO_MAX_PARAMS + 1]; /* for messages; may be empty */
     bool memo;                             /* not run again while nothing it depends on changed */
-    int64_t version;                       /* of its logic; another number invalidates. 0: by the generated fingerprint, if any */
+    /* of its logic; another number invalidates. 0: by the generated fingerprint, if any */
+    int64_t version;
     coco_value deps;                       /* what else its logic stands for: a prompt, a model name; null: nothing */
     coco_logic logic_tracking;
     coco_memo_key_fn memo_key[COCO_MAX_PARAMS]; /* one a parameter; NULL: the argument itself */
-    unsigned remember_failure_ms;          /* 0: a failure is tried again in every run. Else a failed component waits this long
-                                              before its next try, doubling each time up to a day, unless its input changed */
+    /* 0: a failure is tried again in every run. Else a failed component waits this long before its next try, doubling
+     * each time up to a day, unless its input changed. */
+    unsigned remember_failure_ms;
     /* Filled in by COCO_FN, coco_register and the app's start: */
     const char *file, *ident; /* where it is defined, and its C name */
     coco_fn *next;
@@ -280,11 +292,12 @@ struct coco_fn {
     uint8_t logic[16];
 };
 
-/* Registers a function (COCO_FN does it before main). Thread-safe: no. Two of one name are COCO_EDUP when an app is opened. */
+/* Registers a function (COCO_FN does it before main). Thread-safe: no. Two of one name are COCO_EDUP when an app
+ * is opened. */
 void coco_register(coco_fn *fn);
 
-/* A generated logic fingerprint (`cocoindex logic FILE.c` prints the header that holds these). It counts for functions whose
- * version is 0. Macros, and helpers of other files, are outside its sight. */
+/* A generated logic fingerprint (`cocoindex logic FILE.c` prints the header that holds these). It counts for
+ * functions whose version is 0. Macros, and helpers of other files, are outside its sight. */
 typedef struct coco_logic_entry {
     const char *file, *ident, *fingerprint; /* 32 hex digits */
 } coco_logic_entry;
@@ -301,8 +314,8 @@ typedef struct coco_args {
     size_t n;
 } coco_args;
 
-/* A component path, relative to the calling component and its scopes: COCO_PATH(coco_text("user"), coco_int(7)), or COCO_AUTO
- * for the symbol of the function's name. */
+/* A component path, relative to the calling component and its scopes: COCO_PATH(coco_text("user"), coco_int(7)),
+ * or COCO_AUTO for the symbol of the function's name. */
 typedef struct coco_path {
     const coco_value *keys;
     size_t n;
@@ -313,10 +326,12 @@ typedef struct coco_path {
 #define COCO_AUTO (coco_path{ nullptr, 0 })
 #else
 #define COCO_ARGS(...) \
-    ((coco_args){ (const coco_value[]){ __VA_ARGS__ }, sizeof((const coco_value[]){ __VA_ARGS__ }) / sizeof(coco_value) })
+    ((coco_args){ (const coco_value[]){ __VA_ARGS__ }, \
+                  sizeof((const coco_value[]){ __VA_ARGS__ }) / sizeof(coco_value) })
 #define COCO_NOARGS ((coco_args){ NULL, 0 })
 #define COCO_PATH(...) \
-    ((coco_path){ (const coco_value[]){ __VA_ARGS__ }, sizeof((const coco_value[]){ __VA_ARGS__ }) / sizeof(coco_value) })
+    ((coco_path){ (const coco_value[]){ __VA_ARGS__ }, \
+                  sizeof((const coco_value[]){ __VA_ARGS__ }) / sizeof(coco_value) })
 #define COCO_AUTO ((coco_path){ NULL, 0 })
 #endif
 
@@ -328,52 +343,58 @@ coco_status coco_fail(coco_ctx *cx, coco_status code, const char *fmt, ...) COCO
 coco_status coco_error(coco_ctx *cx);            /* the error kept in cx, or 0 */
 const char *coco_error_message(coco_ctx *cx);    /* of the last failure in cx; "" when there was none */
 
-/* Calls fn inside the running component. A memoized fn gives its stored result when nothing it depends on changed, and what it
- * declared then stays declared. value may be NULL. A failure is the caller's to return.
+/* Calls fn inside the running component. A memoized fn gives its stored result when nothing it depends on changed,
+ * and what it declared then stays declared. value may be NULL. A failure is the caller's to return.
  * Errors: COCO_ETYPE (number or types of arguments), and fn's own. */
 coco_status coco_call(coco_ctx *cx, const coco_fn *fn, coco_args args, coco_value *value);
 
-/* Calls fn(items[i], args …) for each item; results[i] (may be NULL) in input order. Every started item finishes; the first
- * failure in input order is returned. */
-coco_status coco_map(coco_ctx *cx, const coco_fn *fn, const coco_value *items, size_t n, coco_args args, coco_value *results);
+/* Calls fn(items[i], args …) for each item; results[i] (may be NULL) in input order. Every started item finishes;
+ * the first failure in input order is returned. */
+coco_status coco_map(coco_ctx *cx, const coco_fn *fn, const coco_value *items, size_t n, coco_args args,
+                     coco_value *results);
 
-/* ---- Components -------------------------------------------------------------------------------------------------------- */
+/* ---- Components -------------------------------------------------------------------------------------------------- */
 
 typedef struct coco_handle coco_handle; /* a mounted child; lives until the mounting component is submitted */
 
-/* Runs fn as a child component at path, and goes on. The child's failure does not fail the caller: it goes to the failure
- * handlers and counts. handle may be NULL.
- * Errors: COCO_EDUP (the path was mounted in this run), COCO_EMEMO (inside a memoized call), COCO_ETYPE, COCO_ESTOP. */
+/* Runs fn as a child component at path, and goes on. The child's failure does not fail the caller: it goes to the
+ * failure handlers and counts. handle may be NULL.
+ * Errors: COCO_EDUP (the path was mounted in this run), COCO_EMEMO (inside a memoized call), COCO_ETYPE,
+ * COCO_ESTOP. */
 coco_status coco_mount(coco_ctx *cx, coco_path path, const coco_fn *fn, coco_args args, coco_handle **handle);
 
-/* Waits until the child and everything below it is submitted. Its failure is reported by coco_handle_status, not here. */
+/* Waits until the child and everything below it is submitted. Its failure is reported by coco_handle_status, not
+ * here. */
 coco_status coco_ready(coco_ctx *cx, coco_handle *handle);
 coco_status coco_handle_status(const coco_handle *handle); /* 0, or why the child failed; meaningful after coco_ready */
 
-/* Runs fn as a child component and waits until its target states are applied; its failure is the caller's. What it declared
- * (a table, a directory) is usable in the caller. value may be NULL; it lives as long as the caller's memory. */
+/* Runs fn as a child component and waits until its target states are applied; its failure is the caller's. What it
+ * declared (a table, a directory) is usable in the caller. value may be NULL; it lives as long as the caller's
+ * memory. */
 coco_status coco_use_mount(coco_ctx *cx, coco_path path, const coco_fn *fn, coco_args args, coco_value *value);
 
-/* Mounts fn once for each item of src, at path/KEY (COCO_AUTO: @NAME-OF-FN/KEY); the item's value is fn's first argument, args
- * follow. Children recorded by any earlier run that src no longer gives are deleted after the root has been submitted. A
- * child's failure goes to the failure handlers, not to the caller. Takes src over, also on failure.
+/* Mounts fn once for each item of src, at path/KEY (COCO_AUTO: @NAME-OF-FN/KEY); the item's value is fn's first
+ * argument, args follow. Children recorded by any earlier run that src no longer gives are deleted after the root
+ * has been submitted. A child's failure goes to the failure handlers, not to the caller. Takes src over, also on
+ * failure.
  * Thread-safe: no; call it on the thread that runs the component.
- * Errors: COCO_EDUP (a key came twice, or the path is taken), COCO_EMEMO (inside a memoized function), COCO_ENOMEM, and what
- * src returns. */
+ * Errors: COCO_EDUP (a key came twice, or the path is taken), COCO_EMEMO (inside a memoized function),
+ * COCO_ENOMEM, and what src returns. */
 coco_status coco_mount_each(coco_ctx *cx, coco_path path, const coco_fn *fn, coco_source *src, coco_args args);
 
 /* Paths given between begin and end stand below key. Scopes nest, and end with the function at the latest. */
 coco_status coco_scope_begin(coco_ctx *cx, coco_value key);
 void coco_scope_end(coco_ctx *cx);
 
-/* A small value that the component keeps between its runs: initial at first, then what coco_state_set stored last. A key not
- * asked for in a successful run is forgotten; full_reprocess starts anew. *value is in cx's memory.
+/* A small value that the component keeps between its runs: initial at first, then what coco_state_set stored last.
+ * A key not asked for in a successful run is forgotten; full_reprocess starts anew. *value is in cx's memory.
  * Errors: COCO_EMEMO (inside a memoized call), COCO_ETYPE (key not stable, or an object). */
 coco_status coco_use_state(coco_ctx *cx, coco_value key, coco_value initial, coco_value *value);
 coco_status coco_state_set(coco_ctx *cx, coco_value key, coco_value value);
 
-/* Stable ids: the same dep gives the same id within the component in every run. Integer ids start at 1, are unique in the app
- * and never given twice. The next_ forms give the n-th call with one dep its own id, the same in every run. */
+/* Stable ids: the same dep gives the same id within the component in every run. Integer ids start at 1, are unique
+ * in the app and never given twice. The next_ forms give the n-th call with one dep its own id, the same in every
+ * run. */
 coco_status coco_generate_id(coco_ctx *cx, coco_value dep, int64_t *id);
 coco_status coco_generate_uuid(coco_ctx *cx, coco_value dep, uint8_t uuid[16]);
 coco_status coco_next_id(coco_ctx *cx, coco_value dep, int64_t *id);
@@ -386,9 +407,15 @@ bool coco_is_live(const coco_ctx *cx);
 bool coco_is_preview(const coco_ctx *cx);
 coco_status coco_checkpoint(coco_ctx *cx); /* COCO_ESTOP after a stop request; call it in long loops */
 
-/* ---- Failure handlers -------------------------------------------------------------------------------------------------- */
+/* ---- Failure handlers -------------------------------------------------------------------------------------------- */
 
-typedef enum coco_mount_kind { COCO_MOUNT_ROOT, COCO_MOUNT, COCO_MOUNT_USE, COCO_MOUNT_EACH, COCO_MOUNT_DELETE } coco_mount_kind;
+typedef enum coco_mount_kind {
+    COCO_MOUNT_ROOT,
+    COCO_MOUNT,
+    COCO_MOUNT_USE,
+    COCO_MOUNT_EACH,
+    COCO_MOUNT_DELETE
+} coco_mount_kind;
 
 typedef struct coco_failure {
     const char *env, *app;  /* name of the state directory, name of the app */
@@ -399,32 +426,33 @@ typedef struct coco_failure {
     const char *message;
 } coco_failure;
 
-/* Told of the failure of a mounted component. Returns true to swallow it, false to pass it to the next outer handler. The
- * failure counts in the statistics and in the exit status either way. */
+/* Told of the failure of a mounted component. Returns true to swallow it, false to pass it to the next outer
+ * handler. The failure counts in the statistics and in the exit status either way. */
 typedef bool (*coco_failure_fn)(void *user, const coco_failure *failure);
 
 /* Handlers for the children mounted between begin and end, innermost first, before the environment's. */
 coco_status coco_catch_begin(coco_ctx *cx, coco_failure_fn fn, void *user);
 void coco_catch_end(coco_ctx *cx);
 
-/* ---- Context, parameters, memory --------------------------------------------------------------------------------------- */
+/* ---- Context, parameters, memory --------------------------------------------------------------------------------- */
 
-/* static coco_key EMBEDDER = COCO_KEY("embedder", .detect_change = true);
- * The name is the identity across runs. With detect_change the value's fingerprint is a dependency of every function that
- * reads it, and of its callers. */
+/* static coco_key EMBEDDER = COCO_KEY("embedder", .detect_change = true); The name is the identity across runs.
+ * With detect_change the value's fingerprint is a dependency of every function that reads it, and of its callers. */
 typedef struct coco_key {
     const char *name;
     bool detect_change;
 } coco_key;
 #define COCO_KEY(...) { .name = __VA_ARGS__ }
 
-/* In a setup function: provides a value (copied; an object by pointer), and how to end it, called in reverse order when the
- * environment is closed, or at once if setup fails. Errors: COCO_EDUP (provided twice), COCO_EINVAL (not in a setup). */
+/* In a setup function: provides a value (copied; an object by pointer), and how to end it, called in reverse order
+ * when the environment is closed, or at once if setup fails. Errors: COCO_EDUP (provided twice), COCO_EINVAL (not
+ * in a setup). */
 coco_status coco_provide(coco_ctx *cx, const coco_key *key, coco_value v);
 coco_status coco_provide_close(coco_ctx *cx, const coco_key *key, coco_value v, void (*close)(void *object));
 
-/* Reads a context value; null with the error COCO_ENOTFOUND kept in cx where none is provided. The named form is for handlers
- * and tracks nothing; the environment's is for code outside components and returns null where there is none. */
+/* Reads a context value; null with the error COCO_ENOTFOUND kept in cx where none is provided. The named form is
+ * for handlers and tracks nothing; the environment's is for code outside components and returns null where there
+ * is none. */
 coco_value coco_context(coco_ctx *cx, const coco_key *key);
 coco_value coco_context_named(coco_ctx *cx, const char *name);
 coco_value coco_env_context(coco_env *env, const coco_key *key);
@@ -433,12 +461,12 @@ coco_value coco_env_context(coco_env *env, const coco_key *key);
 coco_value coco_context_ref(const coco_key *key);
 const coco_key *coco_context_ref_of(coco_value v); /* NULL if v isn't one */
 
-/* Reads a parameter of the app, as text; null with COCO_ENOTFOUND kept in cx where the app has no such one. A change of its
- * value invalidates the memos that read it. */
+/* Reads a parameter of the app, as text; null with COCO_ENOTFOUND kept in cx where the app has no such one. A
+ * change of its value invalidates the memos that read it. */
 coco_value coco_param(coco_ctx *cx, const char *name);
 
-/* Zeroed, aligned memory that lives as long as cx's; copies and prints into it. NULL when out of memory (the error is kept).
- * Between scratch begin and end what is taken is given back at the end: inside loops. */
+/* Zeroed, aligned memory that lives as long as cx's; copies and prints into it. NULL when out of memory (the error
+ * is kept). Between scratch begin and end what is taken is given back at the end: inside loops. */
 void *coco_alloc(coco_ctx *cx, size_t n);
 coco_str coco_copy(coco_ctx *cx, coco_str s); /* NUL-terminated behind its n bytes */
 coco_str coco_format(coco_ctx *cx, const char *fmt, ...) COCO__PRINTF(2, 3);
@@ -446,24 +474,24 @@ coco_value coco_copy_value(coco_ctx *cx, coco_value v);
 void coco_scratch_begin(coco_ctx *cx);
 void coco_scratch_end(coco_ctx *cx);
 
-/* Zeroed memory of n bytes that everything called in this update shares under tag (an address of the caller's), until the update
- * ends; NULL outside an update or when out of memory. */
+/* Zeroed memory of n bytes that everything called in this update shares under tag (an address of the caller's),
+ * until the update ends; NULL outside an update or when out of memory. */
 void *coco_run_memory(coco_ctx *cx, const void *tag, size_t n);
 
 /* Tells the user something (an event, a warning in the log); nothing fails. */
 void coco_notice(coco_ctx *cx, const char *fmt, ...) COCO__PRINTF(2, 3);
 
-/* ---- Classes ----------------------------------------------------------------------------------------------------------- */
+/* ---- Classes ----------------------------------------------------------------------------------------------------- */
 
-/* What the engine must know of an opaque object. Any hook may be NULL. Hooks may fail through coco_fail. Thread-safe: hooks
- * may be called on any thread, for different objects at once. */
+/* What the engine must know of an opaque object. Any hook may be NULL. Hooks may fail through coco_fail.
+ * Thread-safe: hooks may be called on any thread, for different objects at once. */
 struct coco_class {
     const char *type; /* C type name without '*': "coco_file"; what COCO_FN parameters are checked against */
-    /* The object's part of a memo key: its identity, not its freshness. NULL: the object can't be in a memo key (an error
-     * naming the argument, unless the function leaves it out by memo_key). */
+    /* The object's part of a memo key: its identity, not its freshness. NULL: the object can't be in a memo key
+     * (an error naming the argument, unless the function leaves it out by memo_key). */
     coco_status (*memo_key)(coco_ctx *cx, void *object, coco_value *key);
-    /* Freshness: gets the stored state (p NULL: none, the function has just run) and gives the new state (in cx's memory) and
-     * whether the memo is still valid. A changed state of a valid memo is rewritten. */
+    /* Freshness: gets the stored state (p NULL: none, the function has just run) and gives the new state (in cx's
+     * memory) and whether the memo is still valid. A changed state of a valid memo is rewritten. */
     coco_status (*memo_state)(coco_ctx *cx, void *object, coco_str stored, coco_str *state, bool *valid);
     /* Copies the object into cx's memory: objects of the class may be returned. */
     coco_status (*copy)(coco_ctx *cx, void *object, void **out);
@@ -474,25 +502,26 @@ struct coco_class {
 };
 void coco_class_register(coco_class *cls); /* before the first app is opened; not thread-safe */
 
-/* Records an object as an input of the running call, validated like an argument: a template opened by path. Its class needs
- * memo_key, memo_state and reopen. */
+/* Records an object as an input of the running call, validated like an argument: a template opened by path. Its
+ * class needs memo_key, memo_state and reopen. */
 coco_status coco_track(coco_ctx *cx, const coco_class *cls, void *object);
 
-/* The class of coco_target *: memo key is the provider's identity. Connectors' own handles give this value as theirs. */
+/* The class of coco_target *: memo key is the provider's identity. Connectors' own handles give this value as
+ * theirs. */
 extern const coco_class coco_target_class;
 coco_value coco_target_value(coco_target *target);
 
-/* ---- Sources ----------------------------------------------------------------------------------------------------------- */
+/* ---- Sources ----------------------------------------------------------------------------------------------------- */
 
 /* An iterator over keyed items. Its maker allocates it (coco_source_new) and fills in the fields. */
 struct coco_source {
     const char *title; /* how its items print: TITLE:"key" */
     bool ordered;      /* keys come in ascending order: faster, and a key out of order is an error */
     void *self;
-    /* Gives the next item, allocated in cx's memory, which lasts for the item: returns 1, 0 at the end, or an error, which ends
-     * the iteration. COCO_EUNREAD is not the end: the item at *key (or, if *value is true, everything whose text key begins
-     * with *key) exists but can't be read; its recorded components stay, it counts as an error (message by coco_fail), and the
-     * iteration goes on. */
+    /* Gives the next item, allocated in cx's memory, which lasts for the item: returns 1, 0 at the end, or an
+     * error, which ends the iteration. COCO_EUNREAD is not the end: the item at *key (or, if *value is true,
+     * everything whose text key begins with *key) exists but can't be read; its recorded components stay, it
+     * counts as an error (message by coco_fail), and the iteration goes on. */
     int (*next)(coco_source *src, coco_ctx *cx, coco_value *key, coco_value *value);
     void (*close)(coco_source *src); /* may be NULL; the source itself is freed by the engine */
     coco_ctx *made_by;               /* filled in by coco_source_new */
@@ -501,47 +530,52 @@ struct coco_source {
 /* A zeroed source in cx's memory; NULL when out of memory (the error is kept in cx). */
 coco_source *coco_source_new(coco_ctx *cx);
 
-/* Loops over a source by hand; not inside a memoized function (COCO_EMEMO, kept in cx). Leaving the loop by break leaves the
- * source to be closed when the component ends. An error is kept in cx: return coco_error(cx) behind the loop.
+/* Loops over a source by hand; not inside a memoized function (COCO_EMEMO, kept in cx). Leaving the loop by break
+ * leaves the source to be closed when the component ends. An error is kept in cx: return coco_error(cx) behind the
+ * loop.
  *     COCO_EACH(cx, src, key, value) { … } */
 #define COCO_EACH(cx, src, key, value) \
-    for (coco_value key, value, *coco__once = coco_each_begin(cx, src, &key, &value); coco__once && coco_each_next(cx, &key, &value);)
+    for (coco_value key, value, *coco__once = coco_each_begin(cx, src, &key, &value); \
+         coco__once && coco_each_next(cx, &key, &value);)
 coco_value *coco_each_begin(coco_ctx *cx, coco_source *src, coco_value *key, coco_value *value);
 bool coco_each_next(coco_ctx *cx, coco_value *key, coco_value *value); /* the same key as at the beginning */
 
 /* A source over values in memory: items[i] is the value with keys[i]. Borrows both. */
 coco_source *coco_source_of(coco_ctx *cx, const coco_value *keys, const coco_value *items, size_t n);
 
-/* ---- Declaring target states ------------------------------------------------------------------------------------------- */
+/* ---- Declaring target states ------------------------------------------------------------------------------------- */
 
 typedef struct coco_container_opts {
-    const char *title;  /* of the container's place; NULL: the handler's choice, else the printed key. Unique in an app */
+    /* of the container's place; NULL: the handler's choice, else the printed key. Unique in an app */
+    const char *title;
     bool user_managed;  /* never created, altered or dropped; its content is still kept in sync */
 } coco_container_opts;
 
 /* The root target made by the registered maker `name` for key; title as above. NULL with the error kept in cx. */
 coco_target *coco_target_new(coco_ctx *cx, const char *name, coco_value key, const char *title);
 
-/* Declares that the state key exists under target with the given value. Reconciled at the call; applied when the component is
- * submitted. Errors: COCO_EDUP (declared twice in this component), COCO_ETYPE (key not stable), COCO_EINVAL (the target's
- * container belongs to another component and isn't applied), and the handler's own. */
+/* Declares that the state key exists under target with the given value. Reconciled at the call; applied when the
+ * component is submitted. Errors: COCO_EDUP (declared twice in this component), COCO_ETYPE (key not stable),
+ * COCO_EINVAL (the target's container belongs to another component and isn't applied), and the handler's own. */
 coco_status coco_declare(coco_ctx *cx, coco_target *target, coco_value key, coco_value value);
 
-/* Declares a container state (a table, a directory); *child is the place of its content, usable at once in this component and
- * in others when this one is applied (mount it: coco_mount_target). opts may be NULL. */
+/* Declares a container state (a table, a directory); *child is the place of its content, usable at once in this
+ * component and in others when this one is applied (mount it: coco_mount_target). opts may be NULL. */
 coco_status coco_declare_container(coco_ctx *cx, coco_target *target, coco_value key, coco_value value,
                                    const coco_container_opts *opts, coco_target **child);
 
-/* use_mount of a container declaration, under a path made from the target and key: usable everywhere when it returns. */
+/* use_mount of a container declaration, under a path made from the target and key: usable everywhere when it
+ * returns. */
 coco_status coco_mount_target(coco_ctx *cx, coco_target *target, coco_value key, coco_value value,
                               const coco_container_opts *opts, coco_target **child);
 
-/* The named side states of a container (indexes, triggers): declare into *out. Errors: COCO_EINVAL (it has none so named). */
+/* The named side states of a container (indexes, triggers): declare into *out. Errors: COCO_EINVAL (it has none so
+ * named). */
 coco_status coco_attachment(coco_ctx *cx, coco_target *container, const char *name, coco_target **out);
 
 void *coco_target_self(coco_target *target); /* the handler's self: for connectors */
 
-/* ---- Writing a target -------------------------------------------------------------------------------------------------- */
+/* ---- Writing a target -------------------------------------------------------------------------------------------- */
 
 typedef enum coco_action_kind { COCO_INSERT, COCO_UPDATE, COCO_DELETE } coco_action_kind;
 typedef enum coco_children { COCO_CHILDREN_KEPT, COCO_CHILDREN_LOSSY, COCO_CHILDREN_DESTROYED } coco_children;
@@ -563,10 +597,12 @@ typedef struct coco_action {
 #define COCO_UNANSWERED 1
 
 coco_status coco_action_fail(coco_action *a, const coco_err *err); /* answers a with err; returns its code */
-void coco_action_note(coco_action *a, const char *fmt, ...) COCO__PRINTF(2, 3); /* a notice that goes with a's success */
+/* a notice that goes with a's success */
+void coco_action_note(coco_action *a, const char *fmt, ...) COCO__PRINTF(2, 3);
 
-/* Applies a batch. Must converge: an action may come again after a crash, and find its work done or half done. Returns 0, or
- * an error for all actions not answered. With a pool different sinks run at the same time; one sink never does. */
+/* Applies a batch. Must converge: an action may come again after a crash, and find its work done or half done.
+ * Returns 0, or an error for all actions not answered. With a pool different sinks run at the same time; one sink
+ * never does. */
 typedef struct coco_sink {
     void *self;
     coco_status (*apply)(void *self, coco_action **actions, size_t n, coco_err *err);
@@ -587,13 +623,14 @@ typedef struct coco_change {
 typedef struct coco_decision {
     bool act;               /* false: what is there is what should be there, the record stays */
     coco_action action;
-    coco_str record;        /* new tracking record (copied), p NULL: none, the state is gone. At most 1 MiB, deterministic */
+    /* new tracking record (copied), p NULL: none, the state is gone. At most 1 MiB, deterministic */
+    coco_str record;
     coco_children children; /* for containers: what the action does to their content */
 } coco_decision;
 
-/* Reconciles the states of one provider. self and everything it points to must live until the update ends (the cx given to
- * make, child and attachment lasts so long). Hooks fail through coco_fail. A record that reconcile can't read counts as "may be
- * anything". */
+/* Reconciles the states of one provider. self and everything it points to must live until the update ends (the cx
+ * given to make, child and attachment lasts so long). Hooks fail through coco_fail. A record that reconcile can't
+ * read counts as "may be anything". */
 typedef struct coco_target_handler {
     const char *name;
     void *self;
@@ -621,7 +658,7 @@ typedef struct coco_target_type {
 } coco_target_type;
 void coco_target_register(coco_target_type *type);
 
-/* ---- Environments, apps, updates --------------------------------------------------------------------------------------- */
+/* ---- Environments, apps, updates --------------------------------------------------------------------------------- */
 
 /* The gate for every byte: like realloc; n 0 frees and returns NULL. Must be thread-safe. */
 typedef struct coco_allocator {
@@ -630,7 +667,8 @@ typedef struct coco_allocator {
 } coco_allocator;
 
 typedef enum coco_event_kind {
-    COCO_EV_STARTED,    /* component: function runs; detail is the reason: "never run", "input changed (argument file)" … */
+    /* component: function runs; detail is the reason: "never run", "input changed (argument file)" … */
+    COCO_EV_STARTED,
     COCO_EV_HIT,        /* component: unchanged, not run */
     COCO_EV_CALL_HIT,   /* function memo: stored result used */
     COCO_EV_CALL_MISS,  /* function memo: computed; detail is the reason */
@@ -663,7 +701,8 @@ typedef enum coco_log_level { COCO_LOG_ERROR, COCO_LOG_WARN, COCO_LOG_INFO, COCO
 
 /* All zero is the default; environment variables fill what is zero. */
 typedef struct coco_env_config {
-    const char *db;            /* state directory, created if missing (its parent must exist); NULL: COCOINDEX_DB, else ./.cocoindex */
+    /* state directory, created if missing (its parent must exist); NULL: COCOINDEX_DB, else ./.cocoindex */
+    const char *db;
     const char *name;          /* for APP@ENV and failures; NULL: the directory's name */
     coco_allocator allocator;
     coco_status (*setup)(coco_ctx *cx, void *user); /* once, before the first update or coco_env_setup */
@@ -673,22 +712,24 @@ typedef struct coco_env_config {
     void (*on_log)(void *user, coco_log_level level, const char *message);
     coco_log_level log_level;   /* default COCO_LOG_ERROR; COCOINDEX_LOG_LEVEL */
     void *user;                 /* passed to the callbacks above */
-    size_t map_size;            /* address space for the database in bytes; 0: COCOINDEX_LMDB_MAP_SIZE, else 64 GiB; grows */
+    /* address space for the database in bytes; 0: COCOINDEX_LMDB_MAP_SIZE, else 64 GiB; grows */
+    size_t map_size;
     bool read_only;             /* inspection only */
 } coco_env_config;
 
-/* Opens a state directory. On failure *env is NULL. Errors: COCO_EBUSY (open in this process), COCO_EVERSION, COCO_EACCESS,
- * COCO_EINVAL (another program's database), COCO_EIO, COCO_EFULL, COCO_ENOTFOUND. */
+/* Opens a state directory. On failure *env is NULL. Errors: COCO_EBUSY (open in this process), COCO_EVERSION,
+ * COCO_EACCESS, COCO_EINVAL (another program's database), COCO_EIO, COCO_EFULL, COCO_ENOTFOUND. */
 coco_status coco_env_open(const coco_env_config *config, coco_env **env, coco_err *err);
 void coco_env_close(coco_env *env); /* after its apps are closed */
-coco_status coco_env_setup(coco_env *env, coco_err *err); /* runs setup now if it hasn't run: for code outside updates */
+/* runs setup now if it hasn't run: for code outside updates */
+coco_status coco_env_setup(coco_env *env, coco_err *err);
 
 typedef struct coco_param_def {
     const char *name, *def, *help;
 } coco_param_def;
 
-/* A command of the program's own (docs_search: `search`), run by coco_main after setup, without the writer's lock. args are
- * the words behind the command. Returns the exit status. */
+/* A command of the program's own (docs_search: `search`), run by coco_main after setup, without the writer's lock.
+ * args are the words behind the command. Returns the exit status. */
 typedef struct coco_command {
     const char *name, *args, *help;
     int (*run)(coco_app *app, int nargs, char **args);
@@ -700,11 +741,13 @@ typedef struct coco_app_config {
     coco_args args;                /* of main; borrowed until the app is closed */
     const coco_param_def *params;  /* ends with { 0 } */
     const coco_command *commands;  /* ends with { 0 } */
-    coco_status (*setup)(coco_ctx *cx, void *user); /* like the environment's, for this app; undone when the app is closed */
+    /* like the environment's, for this app; undone when the app is closed */
+    coco_status (*setup)(coco_ctx *cx, void *user);
     void (*teardown)(void *user);
     void *user;
     unsigned threads;              /* 0, the default: everything on the calling thread */
-    size_t max_inflight;           /* components started and not committed; 0: COCOINDEX_MAX_INFLIGHT_COMPONENTS, else 1,024 */
+    /* components started and not committed; 0: COCOINDEX_MAX_INFLIGHT_COMPONENTS, else 1,024 */
+    size_t max_inflight;
     size_t max_inflight_bytes;     /* of their memory; 0: 256 MiB */
     size_t guard_states;           /* S3.10: more deletes than this … 0: 1,000 */
     unsigned guard_percent;        /* … and more than this share of a root target; 0: 50 */
@@ -745,13 +788,14 @@ typedef struct coco_result {
 } coco_result;
 
 /* Runs an update in catch-up mode and returns when the targets are in sync. opts and result may be NULL.
- * Errors: COCO_EFAIL when any component failed (the message counts them; the rest is done), main's own failure, COCO_EGUARD,
- * COCO_EBUSY (names the process), COCO_ESTOP, COCO_ENOTFOUND (only: nobody mounted it), COCO_ERECHECK, COCO_EFORK, and
- * errors of the store. Thread-safe: one update of an app at a time (COCO_EBUSY). */
+ * Errors: COCO_EFAIL when any component failed (the message counts them; the rest is done), main's own failure,
+ * COCO_EGUARD, COCO_EBUSY (names the process), COCO_ESTOP, COCO_ENOTFOUND (only: nobody mounted it),
+ * COCO_ERECHECK, COCO_EFORK, and errors of the store. Thread-safe: one update of an app at a time (COCO_EBUSY). */
 coco_status coco_update(coco_app *app, const coco_update_opts *opts, coco_result *result, coco_err *err);
 void coco_result_free(coco_result *result);
 
-/* Deletes every target state of the app, then its state. Fails if anything failed; what remains can be dropped again. */
+/* Deletes every target state of the app, then its state. Fails if anything failed; what remains can be dropped
+ * again. */
 coco_status coco_drop(coco_app *app, coco_result *result, coco_err *err);
 /* Forgets one target (its title, as in TITLE:key) and what is below it without touching it. */
 coco_status coco_forget(coco_app *app, const char *target, coco_err *err);
@@ -759,7 +803,7 @@ coco_status coco_forget(coco_app *app, const char *target, coco_err *err);
 /* Asks a running update to finish what is in flight and end with COCO_ESTOP. Async-signal-safe. */
 void coco_app_stop(coco_app *app);
 
-/* ---- Statistics and inspection ----------------------------------------------------------------------------------------- */
+/* ---- Statistics and inspection ----------------------------------------------------------------------------------- */
 
 typedef struct coco_fn_stats {
     const char *name;
@@ -809,34 +853,37 @@ typedef struct coco_inspect_visitor {
     coco_status (*state)(void *user, const coco_component_info *info, const coco_state_info *state); /* may be NULL */
 } coco_inspect_visitor;
 
-/* Visits the component at path (NULL or "/": the root) and those below it in path order, at most depth levels (0: all), from a
- * consistent snapshot that is renewed now and then. Works beside a running update, here or in another process.
+/* Visits the component at path (NULL or "/": the root) and those below it in path order, at most depth levels (0:
+ * all), from a consistent snapshot that is renewed now and then. Works beside a running update, here or in another
+ * process.
  * Errors: COCO_ENOTFOUND (no such app or path), COCO_EPARSE (path), COCO_ECORRUPT, and the visitor's. */
-coco_status coco_inspect(coco_env *env, const char *app, const char *path, int depth, const coco_inspect_visitor *v, coco_err *err);
+coco_status coco_inspect(coco_env *env, const char *app, const char *path, int depth, const coco_inspect_visitor *v,
+                         coco_err *err);
 
 /* Calls fn with the name of each app recorded in the environment, and whether an update of it has written anything. */
-coco_status coco_inspect_apps(coco_env *env, coco_status (*fn)(void *user, const char *app, bool has_run), void *user, coco_err *err);
+coco_status coco_inspect_apps(coco_env *env, coco_status (*fn)(void *user, const char *app, bool has_run), void *user,
+                              coco_err *err);
 
-/* ---- Command line ------------------------------------------------------------------------------------------------------ */
+/* ---- Command line ------------------------------------------------------------------------------------------------ */
 
-/* The whole program: update, drop, ls, show and the app's own commands; `--help` lists them. Returns the exit status: 0 all
- * well, 1 failures, 2 wrong usage, 3 the state can't be opened, 4 stopped by the guard, 130 stopped. Installs handlers for
- * SIGINT and SIGTERM while a command runs. */
+/* The whole program: update, drop, ls, show and the app's own commands; `--help` lists them. Returns the exit
+ * status: 0 all well, 1 failures, 2 wrong usage, 3 the state can't be opened, 4 stopped by the guard, 130 stopped.
+ * Installs handlers for SIGINT and SIGTERM while a command runs. */
 int coco_main(int argc, char **argv, const coco_app_config *apps, int n);
 
-/* ---- How COCO_FN works ------------------------------------------------------------------------------------------------- */
+/* ---- How COCO_FN works ------------------------------------------------------------------------------------------- */
 
 #ifndef __cplusplus
 
-/* COCO_FN(name, (type, parameter, …), .field = …) { body } defines the function and a coco_fn `name`; the body sees cx and the
- * typed parameters. Types: bool, int, int64_t, double, coco_str, const char *, coco_value, and pointers to classed objects.
- * COCO_FN_DECLARE(name); makes it known in other files. */
+/* COCO_FN(name, (type, parameter, …), .field = …) { body } defines the function and a coco_fn `name`; the body
+ * sees cx and the typed parameters. Types: bool, int, int64_t, double, coco_str, const char *, coco_value, and
+ * pointers to classed objects. COCO_FN_DECLARE(name); makes it known in other files. */
 #define COCO_FN_DECLARE(name) extern coco_fn name
 
 enum { COCO__BOOL = 1, COCO__INT, COCO__INT64, COCO__DOUBLE, COCO__STR, COCO__CSTR, COCO__VALUE, COCO__HANDLE };
 #define COCO__KIND(T) \
-    _Generic((T *)0, bool *: COCO__BOOL, int *: COCO__INT, int64_t *: COCO__INT64, double *: COCO__DOUBLE, coco_str *: COCO__STR, \
-             const char **: COCO__CSTR, coco_value *: COCO__VALUE, default: COCO__HANDLE)
+    _Generic((T *)0, bool *: COCO__BOOL, int *: COCO__INT, int64_t *: COCO__INT64, double *: COCO__DOUBLE, \
+             coco_str *: COCO__STR, const char **: COCO__CSTR, coco_value *: COCO__VALUE, default: COCO__HANDLE)
 
 /* Stores args[i] of fn in *out as a parameter of that kind, or fails with COCO_ETYPE naming it. */
 coco_status coco__unpack(coco_ctx *cx, const coco_fn *fn, const coco_value *args, int i, int kind, void *out);
@@ -857,7 +904,8 @@ coco_status coco__unpack(coco_ctx *cx, const coco_fn *fn, const coco_value *args
 #define COCO__L8(M, t, a, u, b, v, c, w, d) COCO__L6(M, t, a, u, b, v, c) M(3, w, d)
 #define COCO__L10(M, t, a, u, b, v, c, w, d, x, e) COCO__L8(M, t, a, u, b, v, c, w, d) M(4, x, e)
 #define COCO__L12(M, t, a, u, b, v, c, w, d, x, e, y, f) COCO__L10(M, t, a, u, b, v, c, w, d, x, e) M(5, y, f)
-#define COCO__L14(M, t, a, u, b, v, c, w, d, x, e, y, f, z, g) COCO__L12(M, t, a, u, b, v, c, w, d, x, e, y, f) M(6, z, g)
+#define COCO__L14(M, t, a, u, b, v, c, w, d, x, e, y, f, z, g) \
+    COCO__L12(M, t, a, u, b, v, c, w, d, x, e, y, f) M(6, z, g)
 #define COCO__L16(M, t, a, u, b, v, c, w, d, x, e, y, f, z, g, s, h) \
     COCO__L14(M, t, a, u, b, v, c, w, d, x, e, y, f, z, g) M(7, s, h)
 #define COCO__MAP(M, params) COCO__CALL(COCO__CAT(COCO__L, COCO__COUNT params), M, COCO__REST params)

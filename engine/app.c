@@ -1,7 +1,8 @@
 /* app.c - environments, apps, updates and drops.
  *
- * Floor: the engine's roof; only inspection, progress and the command line stand above. An update takes the environment's writer
- * lock, runs the root component and everything below it, works off what is gone, and leaves the state as the next update expects it. */
+ * Floor: the engine's roof; only inspection, progress and the command line stand above. An update takes the
+ * environment's writer lock, runs the root component and everything below it, works off what is gone, and leaves the
+ * state as the next update expects it. */
 #include "engine.h"
 
 #include <sys/stat.h>
@@ -11,7 +12,8 @@ const char *coco_version(void);
 COCO__IN coco_status coco__fork_check(const coco_env *env, coco_err *err)
 {
     if (env->fork_gen == coco__fork_generation()) return COCO_OK;
-    return coco_err_set(err, COCO_EFORK, "state directory %s was opened by the parent process: open it anew after fork", env->dir);
+    return coco_err_set(err, COCO_EFORK, "state directory %s was opened by the parent process: open it anew after fork",
+                        env->dir);
 }
 
 /* ---- Environments ---- */
@@ -41,7 +43,8 @@ static coco_status coco__env_config_take(coco_env *env, const coco_env_config *c
     env->name = coco__or(config->name, slash && slash[1] ? slash + 1 : env->dir);
     env->name = coco__arena_copy(&env->arena, env->name, strlen(env->name));
     if (!env->config.map_size) env->config.map_size = coco__env_number("COCOINDEX_LMDB_MAP_SIZE");
-    if (!env->config.log_level && getenv("COCOINDEX_LOG_LEVEL")) env->config.log_level = (coco_log_level)(coco__env_number("COCOINDEX_LOG_LEVEL") & 3);
+    if (!env->config.log_level && getenv("COCOINDEX_LOG_LEVEL"))
+        env->config.log_level = (coco_log_level)(coco__env_number("COCOINDEX_LOG_LEVEL") & 3);
     return env->name ? COCO_OK : COCO_ENOMEM;
 }
 
@@ -94,7 +97,8 @@ void coco_env_close(coco_env *env)
 }
 
 /* Runs a setup function once; values provided before a failure are closed at once. */
-static coco_status coco__setup(coco_ctx *cx, coco_status (*setup)(coco_ctx *cx, void *user), void *user, int *state, coco_err *err)
+static coco_status coco__setup(coco_ctx *cx, coco_status (*setup)(coco_ctx *cx, void *user), void *user, int *state,
+                               coco_err *err)
 {
     coco_status rc = COCO_OK;
 
@@ -220,7 +224,9 @@ void coco_app_stop(coco_app *app) { atomic_store(&app->stop, 1); }
 
 coco_status coco_app_setup(coco_app *app, coco_err *err)
 {
-    coco_ctx cx = { .env = app->env, .app = app, .arena = &app->arena, .home = &app->arena, .providing = &app->context };
+    coco_ctx cx = {
+        .env = app->env, .app = app, .arena = &app->arena, .home = &app->arena, .providing = &app->context
+    };
     coco_status rc;
 
     COCO_TRY(coco_env_setup(app->env, err));
@@ -260,9 +266,10 @@ const char *coco_app_param(coco_app *app, const char *name)
 
 static coco__table *const *coco__run_tables(coco__run *run, coco__table *list[15])
 {
-    coco__table *all[] = { &run->names, &run->deps, &run->depsets, &run->depsets_by_id, &run->targets, &run->target_places, &run->titles,
-                           &run->memos, &run->moved, &run->moved_states, &run->claims, &run->in_flight, &run->tomb_places,
-                           &run->memory, NULL };
+    coco__table *all[] = { &run->names,       &run->deps,          &run->depsets, &run->depsets_by_id,
+                           &run->targets,     &run->target_places, &run->titles,  &run->memos,
+                           &run->moved,       &run->moved_states,  &run->claims,  &run->in_flight,
+                           &run->tomb_places, &run->memory,        NULL };
 
     memcpy(list, all, sizeof all);
     return list;
@@ -312,7 +319,8 @@ static coco_status coco__run_init(coco__run *run, coco_app *app, const coco_upda
     coco__buf_init(&run->record, run->mem);
     coco__buf_init(&run->pages, run->mem);
     coco__buf_init(&run->lookup, run->mem);
-    if (!(run->cx = coco__arena_zalloc(&run->arena, sizeof *run->cx))) return coco_err_set(err, COCO_ENOMEM, "out of memory");
+    if (!(run->cx = coco__arena_zalloc(&run->arena, sizeof *run->cx)))
+        return coco_err_set(err, COCO_ENOMEM, "out of memory");
     *run->cx = (coco_ctx){ .run = run, .env = app->env, .app = app, .arena = &run->arena, .home = &run->arena };
     if (run->opts.only) {
         coco__buf b;
@@ -462,11 +470,13 @@ static coco_status coco__verdict(coco__run *run, coco_status root, const char *r
         return run->fatal.code;
     }
     if (run->guard && run->guard_err.code) return coco_err_set(err, COCO_EGUARD, "%s", run->guard_err.msg);
-    if (coco__stopped(run) != COCO_OK && (root == COCO_ESTOP || root == COCO_OK)) return coco_err_set(err, COCO_ESTOP, "stopped");
+    if (coco__stopped(run) != COCO_OK && (root == COCO_ESTOP || root == COCO_OK))
+        return coco_err_set(err, COCO_ESTOP, "stopped");
     if (run->guard) return coco_err_set(err, COCO_EGUARD, "%s", run->first.msg);
     if (root != COCO_OK) return coco_err_set(err, root, "%s", root_message ? root_message : coco_status_text(root));
     if (run->recheck_failed) return coco_err_set(err, COCO_ERECHECK, "%s", run->first.msg);
-    if (run->only.p && !run->reached) return coco_err_set(err, COCO_ENOTFOUND, "%s: not reached: nobody mounts it", run->opts.only);
+    if (run->only.p && !run->reached)
+        return coco_err_set(err, COCO_ENOTFOUND, "%s: not reached: nobody mounts it", run->opts.only);
     if (run->nfailed)
         return coco_err_set(err, COCO_EFAIL, "%llu failed: %s", (unsigned long long)run->nfailed, run->first.msg);
     return COCO_OK;
@@ -490,14 +500,16 @@ static coco_status coco__update_run(coco__run *run, coco_result *result, coco_er
     coco_status root = run->root_status;
     if (rc == COCO_OK) rc = coco__drain(run);
     if (rc == COCO_OK && run->preview) rc = coco__apply_deferred(run);
-    if (rc == COCO_OK && root == COCO_OK && coco__stopped(run) == COCO_OK && !run->fatal.code) rc = coco__tombs_work(run);
+    if (rc == COCO_OK && root == COCO_OK && coco__stopped(run) == COCO_OK && !run->fatal.code)
+        rc = coco__tombs_work(run);
     rc = coco__run_fatal(run, rc);
     if (run->deferred || run->fatal.code) rc = coco__apply_deferred(run);
     if (rc == COCO_OK && !run->fatal.code && run->moves) rc = coco__moves_check(run);
     coco__run_fatal(run, rc);
     coco__run_end(run);
     verdict = coco__verdict(run, root, run->root_message, err);
-    if (result && coco__result_fill(run, value, result) != COCO_OK && verdict == COCO_OK) verdict = coco_err_set(err, COCO_ENOMEM, "out of memory");
+    if (result && coco__result_fill(run, value, result) != COCO_OK && verdict == COCO_OK)
+        verdict = coco_err_set(err, COCO_ENOMEM, "out of memory");
     return verdict;
 }
 
@@ -505,9 +517,11 @@ static coco_status coco__update_run(coco__run *run, coco_result *result, coco_er
 static coco_status coco__begin(coco_app *app, coco_err *err)
 {
     COCO_TRY(coco__fork_check(app->env, err));
-    if (atomic_exchange(&app->running, 1)) return coco_err_set(err, COCO_EBUSY, "app %s is being updated already", app->name);
-    coco_status rc = app->env->config.read_only ? coco_err_set(err, COCO_EACCESS, "state directory %s is open for reading only", app->env->dir)
-                                                : coco__store_lock(app->env, err);
+    if (atomic_exchange(&app->running, 1))
+        return coco_err_set(err, COCO_EBUSY, "app %s is being updated already", app->name);
+    coco_status rc = app->env->config.read_only
+                         ? coco_err_set(err, COCO_EACCESS, "state directory %s is open for reading only", app->env->dir)
+                         : coco__store_lock(app->env, err);
     if (rc == COCO_OK) {
         rc = coco__registry_check(err);
         if (rc == COCO_OK) rc = coco_app_setup(app, err);
@@ -580,7 +594,8 @@ coco_status coco_drop(coco_app *app, coco_result *result, coco_err *err)
         rc = coco__verdict(&run, COCO_OK, NULL, err);
         if (rc == COCO_OK) rc = coco__drop_state(app, &run, err);
         else if (!run.fatal.code) coco__run_end(&run);
-        if (result && coco__result_fill(&run, coco_null(), result) != COCO_OK && rc == COCO_OK) rc = coco_err_set(err, COCO_ENOMEM, "out of memory");
+        if (result && coco__result_fill(&run, coco_null(), result) != COCO_OK && rc == COCO_OK)
+            rc = coco_err_set(err, COCO_ENOMEM, "out of memory");
     }
     coco__run_free(&run);
     coco__finish(app);

@@ -6,19 +6,16 @@
  *   - What can reach the disk (integers, hashes) is the same on every machine, whatever its byte order.
  *
  * Calls nothing but libc. Thread-safe as far as the objects passed in aren't shared. */
-#ifndef _DEFAULT_SOURCE
-#define _DEFAULT_SOURCE /* getentropy, clock_gettime, nanosleep */
-#endif
-
 #include "engine.h"
 
+#include <limits.h>
 #include <time.h>
 #include <unistd.h>
 #ifdef __APPLE__
 #include <sys/random.h>
 #endif
 
-/* ---- Allocation gate ------------------------------------------------------------------------------------------- */
+/* ---- Allocation gate ---- */
 
 COCO__IN void *coco__realloc(const coco__mem *m, void *p, size_t n)
 {
@@ -26,23 +23,17 @@ COCO__IN void *coco__realloc(const coco__mem *m, void *p, size_t n)
     return m->gate.realloc ? m->gate.realloc(m->gate.self, p, n) : realloc(p, n);
 }
 
-COCO__IN void *coco__alloc(const coco__mem *m, size_t n)
-{
-    return n ? coco__realloc(m, NULL, n) : NULL;
-}
+COCO__IN void *coco__alloc(const coco__mem *m, size_t n) { return n ? coco__realloc(m, NULL, n) : NULL; }
 
 COCO__IN void *coco__zalloc(const coco__mem *m, size_t n)
 {
     void *p = coco__alloc(m, n);
-
-    if (p) memset(p, 0, n);
-    return p;
+    return p ? memset(p, 0, n) : NULL;
 }
 
 COCO__IN void coco__free(const coco__mem *m, void *p)
 {
-    if (!p) return;
-    if (m->gate.realloc)
+    if (p && m->gate.realloc)
         (void)m->gate.realloc(m->gate.self, p, 0);
     else
         free(p);
@@ -50,184 +41,102 @@ COCO__IN void coco__free(const coco__mem *m, void *p)
 
 COCO__IN char *coco__strdup(const coco__mem *m, const char *s)
 {
-    size_t n = strlen(s) + 1;
-    char *copy = coco__alloc(m, n);
-
-    if (copy) memcpy(copy, s, n);
-    return copy;
+    char *copy = coco__alloc(m, strlen(s) + 1);
+    return copy ? strcpy(copy, s) : NULL;
 }
 
-/* ---- Arena ----------------------------------------------------------------------------------------------------- */
+/* ---- Arena ---- */
 
-#define COCO__ALIGN ((size_t)16)
-#define COCO__CHUNK_MIN ((size_t)1024)
+#define COCO__ROUND16(n) (((n) + 15) & ~(size_t)15)
+#define COCO__CHUNK_MIN ((size_t)1024) /* also left behind a request with a chunk of its own: for what follows */
 #define COCO__CHUNK_MAX ((size_t)64 * 1024)
-/* Room behind a request that has a chunk of its own: the small things that follow fill it, instead of a new chunk. */
-#define COCO__CHUNK_SLACK ((size_t)1024)
 
-/* A gate may give memory that is aligned to less than 16, so a chunk's usable part is computed, never assumed. */
-static size_t coco__chunk_pad(const coco__chunk *c)
-{
-    return (size_t)(-(uintptr_t)(c + 1) & (COCO__ALIGN - 1));
-}
+COCO__IN void coco__arena_init(coco__arena *a, const coco__mem *m) { *a = (coco__arena){ .mem = m }; }
 
-static char *coco__chunk_start(coco__chunk *c)
-{
-    return (char *)(c + 1) + coco__chunk_pad(c);
-}
-
-/* The usable part is a multiple of 16, which lets coco__arena_alloc compare before it rounds up. */
-static char *coco__chunk_end(coco__chunk *c)
-{
-    return coco__chunk_start(c) + ((c->size - coco__chunk_pad(c)) & ~(COCO__ALIGN - 1));
-}
-
-/* Makes c (or none) the newest chunk, all of it free. */
+/* Makes c (or none) the newest chunk, all of it free. A gate may align to less than 16; the usable part is a multiple
+ * of 16, which lets coco__arena_alloc compare before it rounds up. */
 static void coco__arena_fill(coco__arena *a, coco__chunk *c)
 {
+    size_t pad = c ? (size_t)(-(uintptr_t)(c + 1) & 15) : 0;
     a->chunks = c;
-    a->cur = c ? coco__chunk_start(c) : NULL;
-    a->end = c ? coco__chunk_end(c) : NULL;
+    a->cur = c ? (char *)(c + 1) + pad : NULL;
+    a->end = c ? a->cur + ((c->size - pad) & ~(size_t)15) : NULL;
 }
 
-static void coco__chunk_drop(coco__arena *a, coco__chunk *c)
-{
-    a->total -= sizeof *c + c->size;
-    coco__free(a->mem, c);
-}
-
-COCO__IN void coco__arena_init(coco__arena *a, const coco__mem *m)
-{
-    *a = (coco__arena){ .mem = m };
-}
-
-/* The slow path: a new chunk as large as all before it (so the total doubles), within bounds, or as large as the
- * request. */
+/* The slow path: a new chunk as large as all before it (so the total doubles), within bounds, or as the request. */
 static void *coco__arena_grow(coco__arena *a, size_t n)
 {
-    size_t size = a->total;
+    size_t size = a->total < COCO__CHUNK_MAX ? a->total : COCO__CHUNK_MAX;
     coco__chunk *c;
 
     if (n == 0) return coco__arena_alloc(a, 1);
     if (n > SIZE_MAX / 2) return NULL;
-    if (size < COCO__CHUNK_MIN) size = COCO__CHUNK_MIN;
-    if (size > COCO__CHUNK_MAX) size = COCO__CHUNK_MAX;
-    size = (size - sizeof *c) & ~(COCO__ALIGN - 1);
-    if (n > size - COCO__ALIGN) size = ((n + COCO__ALIGN - 1) & ~(COCO__ALIGN - 1)) + COCO__ALIGN + COCO__CHUNK_SLACK;
-    c = coco__alloc(a->mem, sizeof *c + size);
-    if (!c) return NULL;
-    c->size = size;
-    c->next = a->chunks;
+    size = ((size < COCO__CHUNK_MIN ? COCO__CHUNK_MIN : size) - sizeof *c) & ~(size_t)15;
+    if (n > size - 16) size = COCO__ROUND16(n) + 16 + COCO__CHUNK_MIN;
+    if (!(c = coco__alloc(a->mem, sizeof *c + size))) return NULL;
+    *c = (coco__chunk){ a->chunks, size };
     a->total += sizeof *c + size;
     coco__arena_fill(a, c);
     return coco__arena_alloc(a, n);
 }
 
-/* Hot: one comparison and one addition. */
+/* Hot: one comparison and one addition. n 0 wraps round and takes the slow path. */
 COCO__IN void *coco__arena_alloc(coco__arena *a, size_t n)
 {
     char *p = a->cur;
-
-    if (n - 1 >= (size_t)(a->end - p)) return coco__arena_grow(a, n); /* n 0 wraps round and takes the slow path */
-    a->cur = p + ((n + COCO__ALIGN - 1) & ~(COCO__ALIGN - 1));
+    if (n - 1 >= (size_t)(a->end - p)) return coco__arena_grow(a, n);
+    a->cur = p + COCO__ROUND16(n);
     return p;
 }
 
 COCO__IN void *coco__arena_zalloc(coco__arena *a, size_t n)
 {
     void *p = coco__arena_alloc(a, n);
-
-    if (p) memset(p, 0, n);
-    return p;
+    return p ? memset(p, 0, n) : NULL;
 }
 
 COCO__IN void *coco__arena_copy(coco__arena *a, const void *p, size_t n)
 {
     char *copy = n < SIZE_MAX ? coco__arena_alloc(a, n + 1) : NULL;
-
     if (!copy) return NULL;
     if (n) memcpy(copy, p, n);
     copy[n] = '\0';
     return copy;
 }
 
-COCO__IN coco__mark coco__arena_mark(const coco__arena *a)
+/* Frees the chunks before `until`, but keeps one of at most `most` bytes: they double, so the newest is the largest. */
+static void coco__arena_drop(coco__arena *a, coco__chunk *until, size_t most)
 {
-    return (coco__mark){ a->chunks, a->cur };
-}
+    coco__chunk *next, *kept = until;
 
-/* A mark of the empty arena keeps a chunk, so that a loop of mark and release doesn't allocate in every turn. What
- * was spliced in behind the marked chunk stays until the arena ends: late, but never too early. */
-COCO__IN void coco__arena_release(coco__arena *a, coco__mark to)
-{
-    if (!to.chunk) {
-        coco__arena_reset(a);
-        return;
-    }
-    while (a->chunks != to.chunk) {
-        coco__chunk *c = a->chunks;
-
+    for (coco__chunk *c = a->chunks; c != until; c = next) {
         assert(c); /* else the mark is of another arena, or older than a reset */
-        a->chunks = c->next;
-        coco__chunk_drop(a, c);
-    }
-    a->cur = to.cur;
-    a->end = coco__chunk_end(to.chunk);
-}
-
-/* Chunks double, so the newest of ordinary size is the largest, and the one to keep. */
-COCO__IN void coco__arena_reset(coco__arena *a)
-{
-    coco__chunk *c = a->chunks, *next, *kept = NULL;
-
-    for (; c; c = next) {
         next = c->next;
-        if (!kept && c->size <= COCO__CHUNK_MAX)
+        if (kept == until && c->size <= most) {
             kept = c;
-        else
-            coco__chunk_drop(a, c);
+            continue;
+        }
+        a->total -= sizeof *c + c->size;
+        coco__free(a->mem, c);
     }
-    if (kept) kept->next = NULL;
+    if (kept != until) kept->next = until;
     coco__arena_fill(a, kept);
 }
 
-COCO__IN void coco__arena_free(coco__arena *a)
-{
-    coco__chunk *c, *next;
+COCO__IN void coco__arena_reset(coco__arena *a) { coco__arena_drop(a, NULL, COCO__CHUNK_MAX); }
+COCO__IN void coco__arena_free(coco__arena *a) { coco__arena_drop(a, NULL, 0); }
+COCO__IN coco__mark coco__arena_mark(const coco__arena *a) { return (coco__mark){ a->chunks, a->cur }; }
 
-    for (c = a->chunks; c; c = next) {
-        next = c->next;
-        coco__chunk_drop(a, c);
-    }
-    coco__arena_fill(a, NULL);
+/* A mark of the empty arena keeps a chunk, so that a loop of mark and release doesn't allocate in every turn. */
+COCO__IN void coco__arena_release(coco__arena *a, coco__mark to)
+{
+    coco__arena_drop(a, to.chunk, to.chunk ? 0 : COCO__CHUNK_MAX);
+    if (to.chunk) a->cur = to.cur;
 }
 
-/* from's chunks go behind the one that into is filling; both must share a gate. */
-COCO__IN void coco__arena_splice(coco__arena *into, coco__arena *from)
-{
-    coco__chunk *last = from->chunks;
+/* ---- Byte buffer ---- */
 
-    if (!last) return;
-    if (!into->chunks) {
-        into->chunks = from->chunks;
-        into->cur = from->cur;
-        into->end = from->end;
-    } else {
-        while (last->next) last = last->next;
-        last->next = into->chunks->next;
-        into->chunks->next = from->chunks;
-    }
-    into->total += from->total;
-    from->total = 0;
-    coco__arena_fill(from, NULL);
-}
-
-/* ---- Byte buffer ----------------------------------------------------------------------------------------------- */
-
-COCO__IN void coco__buf_init(coco__buf *b, const coco__mem *m)
-{
-    *b = (coco__buf){ .mem = m };
-}
+COCO__IN void coco__buf_init(coco__buf *b, const coco__mem *m) { *b = (coco__buf){ .mem = m }; }
 
 COCO__IN void coco__buf_free(coco__buf *b)
 {
@@ -235,8 +144,7 @@ COCO__IN void coco__buf_free(coco__buf *b)
     coco__buf_init(b, b->mem);
 }
 
-/* Makes room for n more bytes. After a failure cap is n, so that the fast paths, which look at cap alone, never
- * write. */
+/* Room for n more bytes. After a failure cap is n, so that the fast paths, which look at cap alone, don't write. */
 static bool coco__buf_reserve(coco__buf *b, size_t n)
 {
     size_t cap = b->cap < 64 ? 64 : b->cap;
@@ -247,25 +155,18 @@ static bool coco__buf_reserve(coco__buf *b, size_t n)
         while (cap < b->n + n) cap *= 2;
         p = coco__realloc(b->mem, b->p, cap);
     }
-    if (!p) {
-        b->failed = true;
-        b->cap = b->n;
-        return false;
-    }
-    b->p = p;
-    b->cap = cap;
-    return true;
+    b->failed = !p;
+    b->cap = p ? cap : b->n;
+    if (p) b->p = p;
+    return p != NULL;
 }
 
 /* A buffer that never grew has no memory: then even 0 bytes allocate, because NULL means failure. */
 COCO__IN uint8_t *coco__buf_grow(coco__buf *b, size_t n)
 {
-    uint8_t *p;
-
     if ((n > b->cap - b->n || b->failed || !b->p) && !coco__buf_reserve(b, n)) return NULL;
-    p = b->p + b->n;
     b->n += n;
-    return p;
+    return b->p + b->n - n;
 }
 
 COCO__IN void coco__buf_put(coco__buf *b, const void *p, size_t n)
@@ -281,37 +182,28 @@ COCO__IN void coco__buf_byte(coco__buf *b, uint8_t byte)
     b->p[b->n++] = byte;
 }
 
-/* Byte by byte: compilers make one swapped load or store of it, and no byte order is asked for. */
+/* Byte by byte: no byte order is asked for. */
 COCO__IN void coco__put_be64(uint8_t out[8], uint64_t v)
 {
-    int i;
-
-    for (i = 7; i >= 0; i--, v >>= 8) out[i] = (uint8_t)v;
+    for (int i = 7; i >= 0; i--, v >>= 8) out[i] = (uint8_t)v;
 }
 
 COCO__IN uint64_t coco__get_be64(const uint8_t in[8])
 {
     uint64_t v = 0;
-    int i;
-
-    for (i = 0; i < 8; i++) v = v << 8 | in[i];
+    for (int i = 0; i < 8; i++) v = v << 8 | in[i];
     return v;
 }
 
-COCO__IN void coco__buf_be32(coco__buf *b, uint32_t v)
-{
-    const uint8_t bytes[4] = { (uint8_t)(v >> 24), (uint8_t)(v >> 16), (uint8_t)(v >> 8), (uint8_t)v };
-
-    coco__buf_put(b, bytes, sizeof bytes);
-}
-
-COCO__IN void coco__buf_be64(coco__buf *b, uint64_t v)
+static void coco__buf_be(coco__buf *b, uint64_t v, size_t n)
 {
     uint8_t bytes[8];
-
     coco__put_be64(bytes, v);
-    coco__buf_put(b, bytes, sizeof bytes);
+    coco__buf_put(b, bytes + 8 - n, n);
 }
+
+COCO__IN void coco__buf_be32(coco__buf *b, uint32_t v) { coco__buf_be(b, v, 4); }
+COCO__IN void coco__buf_be64(coco__buf *b, uint64_t v) { coco__buf_be(b, v, 8); }
 
 COCO__IN void coco__buf_varint(coco__buf *b, uint64_t v)
 {
@@ -325,28 +217,25 @@ COCO__IN void coco__buf_blob(coco__buf *b, const void *p, size_t n)
     coco__buf_put(b, p, n);
 }
 
-COCO__IN void coco__buf_str(coco__buf *b, const char *s)
-{
-    coco__buf_put(b, s, strlen(s));
-}
+COCO__IN uint64_t coco__zigzag(int64_t v) { return (uint64_t)v << 1 ^ (v < 0 ? UINT64_MAX : 0); }
+COCO__IN int64_t coco__unzigzag(uint64_t v) { return (int64_t)(v >> 1) ^ -(int64_t)(v & 1); }
 
-/* Prints into the room there is; where that is too little, the length is known and it prints again. */
+COCO__IN void coco__buf_str(coco__buf *b, const char *s) { coco__buf_put(b, s, strlen(s)); }
+
+/* Prints into the room there is, a NUL included; where that is too little, the length is known and it prints again. */
 COCO__IN void coco__buf_printf(coco__buf *b, const char *fmt, ...)
 {
-    va_list ap, again;
-    size_t room = b->failed ? 0 : b->cap - b->n;
-    int n;
+    size_t room, n = 0;
 
-    va_start(ap, fmt);
-    va_copy(again, ap);
-    n = vsnprintf(room ? (char *)b->p + b->n : NULL, room, fmt, ap);
-    /* vsnprintf writes a NUL too, hence the byte more than is used. */
-    if (n >= 0 && ((size_t)n < room || coco__buf_reserve(b, (size_t)n + 1))) {
-        if ((size_t)n >= room) (void)vsnprintf((char *)b->p + b->n, (size_t)n + 1, fmt, again);
-        b->n += (size_t)n;
-    }
-    va_end(again);
-    va_end(ap);
+    do {
+        va_list ap;
+        if (n >= b->cap - b->n && !coco__buf_reserve(b, n + 1)) return;
+        room = b->cap - b->n;
+        va_start(ap, fmt);
+        n = (size_t)vsnprintf((char *)b->p + b->n, room, fmt, ap);
+        va_end(ap);
+    } while (n >= room && n <= INT_MAX);
+    if (n < room) b->n += n;
 }
 
 /* The NUL isn't counted: what is put next overwrites it. */
@@ -357,15 +246,24 @@ COCO__IN const char *coco__buf_cstr(coco__buf *b)
     return (const char *)b->p;
 }
 
-/* ---- Reader ---------------------------------------------------------------------------------------------------- */
+/* A failure takes back what was put since `before`. */
+COCO__IN coco_status coco__buf_end(coco__buf *b, size_t before, coco_status rc)
+{
+    if (rc == 0 && b->failed) rc = COCO_ENOMEM;
+    if (rc) b->n = before;
+    return rc;
+}
+
+/* ---- Reader ---- */
 
 /* No bytes at all are a pointer to none, so that NULL from coco__read_bytes always means a failure. */
 COCO__IN coco__reader coco__reader_of(const void *p, size_t n)
 {
     const uint8_t *start = p ? p : (const void *)"";
-
     return (coco__reader){ start, start + (p ? n : 0), false };
 }
+
+COCO__IN size_t coco__left(const coco__reader *r) { return (size_t)(r->end - r->p); }
 
 /* Nothing is left to read after a failure, so later reads fail by themselves. */
 static void coco__reader_fail(coco__reader *r)
@@ -374,54 +272,39 @@ static void coco__reader_fail(coco__reader *r)
     r->bad = true;
 }
 
-COCO__IN size_t coco__left(const coco__reader *r)
-{
-    return (size_t)(r->end - r->p);
-}
-
 COCO__IN const uint8_t *coco__read_bytes(coco__reader *r, size_t n)
 {
-    const uint8_t *p = r->p;
-
     if (n > coco__left(r)) coco__reader_fail(r);
     if (r->bad) return NULL;
     r->p += n;
-    return p;
+    return r->p - n;
 }
 
 COCO__IN uint8_t coco__read_byte(coco__reader *r)
 {
-    if (r->p == r->end) {
-        r->bad = true;
-        return 0;
-    }
-    return *r->p++;
+    if (r->p < r->end) return *r->p++;
+    r->bad = true;
+    return 0;
 }
 
-COCO__IN uint32_t coco__read_be32(coco__reader *r)
+static uint64_t coco__read_be(coco__reader *r, size_t n)
 {
-    const uint8_t *p = coco__read_bytes(r, 4);
-
-    return p ? (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3] : 0;
+    const uint8_t *p = coco__read_bytes(r, n);
+    uint64_t v = 0;
+    for (size_t i = 0; p && i < n; i++) v = v << 8 | p[i];
+    return v;
 }
 
-COCO__IN uint64_t coco__read_be64(coco__reader *r)
-{
-    const uint8_t *p = coco__read_bytes(r, 8);
+COCO__IN uint32_t coco__read_be32(coco__reader *r) { return (uint32_t)coco__read_be(r, 4); }
+COCO__IN uint64_t coco__read_be64(coco__reader *r) { return coco__read_be(r, 8); }
 
-    return p ? coco__get_be64(p) : 0;
-}
-
-/* Takes the one shortest form of each number, so that what decodes has one encoding: a last group of zero is
- * malformed. */
+/* Takes the shortest form alone, so that what decodes has one encoding: a last group of zero is malformed. */
 COCO__IN uint64_t coco__read_varint(coco__reader *r)
 {
     uint64_t v = 0;
-    unsigned shift;
 
-    for (shift = 0; shift < 64; shift += 7) {
+    for (unsigned shift = 0; shift < 64; shift += 7) {
         uint8_t byte = coco__read_byte(r);
-
         v |= (uint64_t)(byte & 0x7f) << shift;
         if (byte & 0x80) continue;
         if (r->bad || (byte == 0 && shift > 0) || (shift == 63 && byte > 1)) break;
@@ -435,28 +318,22 @@ COCO__IN uint64_t coco__read_varint(coco__reader *r)
 COCO__IN coco_str coco__read_blob(coco__reader *r)
 {
     uint64_t n = coco__read_varint(r);
-    coco_str s = { "", 0 };
-
     if (n > coco__left(r)) coco__reader_fail(r);
-    if (r->bad) return s;
-    s.p = (const char *)r->p;
-    s.n = (size_t)n;
-    r->p += s.n;
-    return s;
+    if (r->bad) return (coco_str){ "", 0 };
+    r->p += n;
+    return (coco_str){ (const char *)r->p - n, (size_t)n };
 }
 
-/* ---- Hash ------------------------------------------------------------------------------------------------------ */
+/* ---- Hash ---- */
 
 /* Odd numbers without a pattern; the first is 2^64 over the golden ratio. */
 #define COCO__MIX_A UINT64_C(0x9e3779b97f4a7c15)
 #define COCO__MIX_B UINT64_C(0xd1b54a32d192ed03)
 #define COCO__MIX_C UINT64_C(0x8cb92ba72f3d8dd7)
 
-/* Little-endian on every machine, as the hash must be. */
-static uint64_t coco__load64(const uint8_t *p)
+COCO__IN uint64_t coco__load64(const uint8_t *p)
 {
     uint64_t v;
-
     memcpy(&v, p, 8);
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
     v = __builtin_bswap64(v);
@@ -485,8 +362,8 @@ static uint64_t coco__fold(uint64_t a, uint64_t b)
 #endif
 }
 
-/* A chain of folds over 16 bytes each; the last 1 to 16 are read as two words that may overlap, and the length
- * tells apart what then reads the same. */
+/* A chain of folds over 16 bytes each; the last 1 to 16 are read as two words that may overlap, and the length tells
+ * apart what then reads the same. */
 COCO__IN uint32_t coco__hash32(const void *p, size_t n, uint32_t seed)
 {
     const uint8_t *s = p;
@@ -507,15 +384,11 @@ COCO__IN uint32_t coco__hash32(const void *p, size_t n, uint32_t seed)
     return (uint32_t)(h ^ h >> 32);
 }
 
-/* ---- Hash table ------------------------------------------------------------------------------------------------ */
-
-/* Linear probing. An entry stands at its hash's slot or behind it with no free slot between; removing one moves up
+/* ---- Hash table ----
+ * Linear probing. An entry stands at its hash's slot or behind it with no free slot between; removing one moves up
  * those behind it that may (backward shift), so there are no tombstones and a search ends at the first free slot. */
 
-COCO__IN void coco__table_init(coco__table *t, const coco__mem *m)
-{
-    *t = (coco__table){ .mem = m };
-}
+COCO__IN void coco__table_init(coco__table *t, const coco__mem *m) { *t = (coco__table){ .mem = m }; }
 
 COCO__IN void coco__table_free(coco__table *t)
 {
@@ -524,33 +397,27 @@ COCO__IN void coco__table_free(coco__table *t)
 }
 
 /* The slot of the key, or the free one where it would go. */
-static coco__slot *coco__table_find(const coco__table *t, const void *key, size_t nkey, uint32_t hash)
+static inline coco__slot *coco__table_find(const coco__table *t, const void *key, size_t nkey, uint32_t hash)
 {
-    size_t i = hash & (t->cap - 1);
-
-    for (;; i = (i + 1) & (t->cap - 1)) {
+    for (size_t i = hash & (t->cap - 1);; i = (i + 1) & (t->cap - 1)) {
         coco__slot *s = &t->slots[i];
-
         if (!s->value) return s;
         if (s->hash == hash && s->nkey == nkey && (nkey == 0 || memcmp(s->key, key, nkey) == 0)) return s;
     }
 }
 
-/* All keys are known to differ here, so the first free slot will do. */
 static bool coco__table_grow(coco__table *t)
 {
-    size_t cap = t->cap ? t->cap * 2 : 16, i, j;
-    coco__slot *slots = cap <= SIZE_MAX / 2 / sizeof *slots ? coco__zalloc(t->mem, cap * sizeof *slots) : NULL;
+    coco__table larger = { .mem = t->mem, .cap = t->cap ? t->cap * 2 : 16, .n = t->n };
 
-    if (!slots) return false;
-    for (i = 0; i < t->cap; i++) {
-        if (!t->slots[i].value) continue;
-        for (j = t->slots[i].hash & (cap - 1); slots[j].value;) j = (j + 1) & (cap - 1);
-        slots[j] = t->slots[i];
+    if (larger.cap > SIZE_MAX / 2 / sizeof(coco__slot)) return false;
+    if (!(larger.slots = coco__zalloc(t->mem, larger.cap * sizeof(coco__slot)))) return false;
+    for (size_t i = 0; i < t->cap; i++) {
+        const coco__slot *s = &t->slots[i];
+        if (s->value) *coco__table_find(&larger, s->key, s->nkey, s->hash) = *s;
     }
     coco__free(t->mem, t->slots);
-    t->slots = slots;
-    t->cap = cap;
+    *t = larger;
     return true;
 }
 
@@ -567,17 +434,16 @@ COCO__IN bool coco__table_put(coco__table *t, const void *key, size_t nkey, void
     coco__slot *s = t->cap ? coco__table_find(t, key, nkey, hash) : NULL;
 
     assert(value);
-    if (!s || !s->value) {
-        if (!s || t->n >= t->cap / 4 * 3) {
-            if (!coco__table_grow(t)) return false;
-            s = coco__table_find(t, key, nkey, hash);
-        }
-        t->n++;
+    if (!s || (!s->value && t->n >= t->cap / 4 * 3)) {
+        if (!coco__table_grow(t)) return false;
+        s = coco__table_find(t, key, nkey, hash);
     }
+    t->n += !s->value;
     *s = (coco__slot){ key, nkey, value, hash };
     return true;
 }
 
+/* What stands behind the hole fills it unless it is nearer to home than to the hole, and so leaves the next hole. */
 COCO__IN void *coco__table_remove(coco__table *t, const void *key, size_t nkey)
 {
     size_t mask = t->cap - 1, hole, i;
@@ -585,8 +451,6 @@ COCO__IN void *coco__table_remove(coco__table *t, const void *key, size_t nkey)
     void *value = s ? s->value : NULL;
 
     if (!value) return NULL;
-    /* An entry may fill the hole if its own slot isn't cyclically behind the hole: it is as far from home as from
-     * the hole. */
     hole = (size_t)(s - t->slots);
     for (i = (hole + 1) & mask; t->slots[i].value; i = (i + 1) & mask) {
         if (((i - t->slots[i].hash) & mask) < ((i - hole) & mask)) continue;
@@ -608,27 +472,19 @@ COCO__IN void coco__table_clear(coco__table *t)
 /* Nothing may be put or removed between two calls. */
 COCO__IN bool coco__table_next(const coco__table *t, size_t *i, coco__slot **slot)
 {
-    while (*i < t->cap) {
-        coco__slot *s = &t->slots[(*i)++];
-
-        if (!s->value) continue;
-        *slot = s;
-        return true;
-    }
-    return false;
+    while (*i < t->cap && !t->slots[*i].value) ++*i;
+    if (*i >= t->cap) return false;
+    *slot = &t->slots[(*i)++];
+    return true;
 }
 
-/* ---- Set of fingerprints --------------------------------------------------------------------------------------- */
+/* ---- Set of fingerprints ----
+ * Fingerprints are hashes already: their first bytes choose the slot. All zeros marks a free slot; the one fingerprint
+ * that looks so is kept as another: two being equal is no likelier for it. */
 
-/* Fingerprints are hashes already: their first bytes choose the slot. All zeros marks a free slot; the one
- * fingerprint that looks so has a flag of its own. */
+static bool coco__is_zero16(const uint8_t fp[16]) { return memcmp(fp, (const uint8_t[16]){ 0 }, 16) == 0; }
 
-static const uint8_t coco__zero16[16];
-
-COCO__IN void coco__set16_init(coco__set16 *s, const coco__mem *m)
-{
-    *s = (coco__set16){ .mem = m };
-}
+COCO__IN void coco__set16_init(coco__set16 *s, const coco__mem *m) { *s = (coco__set16){ .mem = m }; }
 
 COCO__IN void coco__set16_free(coco__set16 *s)
 {
@@ -636,51 +492,51 @@ COCO__IN void coco__set16_free(coco__set16 *s)
     coco__set16_init(s, s->mem);
 }
 
-/* The slot that holds fp, or the free one where it would go. */
-static uint8_t *coco__set16_find(uint8_t (*slots)[16], size_t cap, const uint8_t fp[16])
+/* The slot that holds *fp, or the free one where it would go. */
+static uint8_t *coco__set16_find(const coco__set16 *s, const uint8_t **fp)
 {
-    size_t i = (size_t)coco__load64(fp) & (cap - 1);
-
-    while (memcmp(slots[i], fp, 16) != 0 && memcmp(slots[i], coco__zero16, 16) != 0) i = (i + 1) & (cap - 1);
-    return slots[i];
+    static const uint8_t instead_of_zero[16] = { 1 };
+    size_t i;
+    if (coco__is_zero16(*fp)) *fp = instead_of_zero;
+    i = (size_t)coco__load64(*fp) & (s->cap - 1);
+    while (memcmp(s->slots[i], *fp, 16) != 0 && !coco__is_zero16(s->slots[i])) i = (i + 1) & (s->cap - 1);
+    return s->slots[i];
 }
 
 static bool coco__set16_grow(coco__set16 *s)
 {
-    size_t cap = s->cap ? s->cap * 2 : 64, i;
-    uint8_t(*slots)[16] = cap <= SIZE_MAX / 32 ? coco__zalloc(s->mem, cap * 16) : NULL;
+    coco__set16 larger = { .mem = s->mem, .cap = s->cap ? s->cap * 2 : 64, .n = s->n };
 
-    if (!slots) return false;
-    for (i = 0; i < s->cap; i++)
-        if (memcmp(s->slots[i], coco__zero16, 16) != 0)
-            memcpy(coco__set16_find(slots, cap, s->slots[i]), s->slots[i], 16);
+    if (larger.cap > SIZE_MAX / 32 || !(larger.slots = coco__zalloc(s->mem, larger.cap * 16))) return false;
+    for (size_t i = 0; i < s->cap; i++) {
+        const uint8_t *fp = s->slots[i];
+        if (!coco__is_zero16(fp)) memcpy(coco__set16_find(&larger, &fp), fp, 16);
+    }
     coco__free(s->mem, s->slots);
-    s->slots = slots;
-    s->cap = cap;
+    *s = larger;
     return true;
 }
 
 COCO__IN bool coco__set16_has(const coco__set16 *s, const uint8_t fp[16])
 {
-    if (memcmp(fp, coco__zero16, 16) == 0) return s->zero;
-    return s->cap && memcmp(coco__set16_find(s->slots, s->cap, fp), fp, 16) == 0;
+    return s->cap && !coco__is_zero16(coco__set16_find(s, &fp));
 }
 
-/* n counts the slots in use and the flag, as a user of the set would count. */
 COCO__IN int coco__set16_add(coco__set16 *s, const uint8_t fp[16])
 {
-    if (coco__set16_has(s, fp)) return 0;
-    if (memcmp(fp, coco__zero16, 16) == 0) {
-        s->zero = true;
-    } else {
-        if (s->n >= s->cap / 4 * 3 && !coco__set16_grow(s)) return -1;
-        memcpy(coco__set16_find(s->slots, s->cap, fp), fp, 16);
+    uint8_t *slot = s->cap ? coco__set16_find(s, &fp) : NULL;
+
+    if (slot && !coco__is_zero16(slot)) return 0;
+    if (s->n >= s->cap / 4 * 3) {
+        if (!coco__set16_grow(s)) return -1;
+        slot = coco__set16_find(s, &fp);
     }
+    memcpy(slot, fp, 16);
     s->n++;
     return 1;
 }
 
-/* ---- Errors ---------------------------------------------------------------------------------------------------- */
+/* ---- Errors ---- */
 
 #define COCO__STRING(x) COCO__STRING_(x)
 #define COCO__STRING_(x) #x
@@ -690,68 +546,42 @@ const char *coco_version(void)
     return COCO__STRING(COCO_VERSION_MAJOR) "." COCO__STRING(COCO_VERSION_MINOR) "." COCO__STRING(COCO_VERSION_PATCH);
 }
 
-/* Both lists come from COCO_ERRORS; a status beyond it is a program's mistake, not a reason to crash. */
-const char *coco_status_name(coco_status rc)
+/* Numbers without a gap. A status beyond them is a program's mistake, not a reason to crash. */
+static const char *coco__status_string(coco_status rc, int which, const char *unknown)
 {
-#define COCO__NAME_CASE(name, number, text) \
-    case COCO_##name: return "COCO_" #name;
-    switch (rc) {
-    case COCO_OK: return "COCO_OK";
-    COCO_ERRORS(COCO__NAME_CASE)
-    default: return "COCO_E?";
-    }
-#undef COCO__NAME_CASE
+#define COCO__ROW(name, number, text) [number] = { "COCO_" #name, text },
+    static const char *const rows[][2] = { { "COCO_OK", "ok" }, COCO_ERRORS(COCO__ROW) };
+    return rc <= 0 && rc > -(int)(sizeof rows / sizeof *rows) ? rows[-rc][which] : unknown;
 }
 
-const char *coco_status_text(coco_status rc)
-{
-#define COCO__TEXT_CASE(name, number, text) \
-    case COCO_##name: return text;
-    switch (rc) {
-    case COCO_OK: return "ok";
-    COCO_ERRORS(COCO__TEXT_CASE)
-    default: return "unknown status";
-    }
-#undef COCO__TEXT_CASE
-}
+const char *coco_status_name(coco_status rc) { return coco__status_string(rc, 0, "COCO_E?"); }
+const char *coco_status_text(coco_status rc) { return coco__status_string(rc, 1, "unknown status"); }
 
-/* The length to which n bytes of cut-off UTF-8 shrink so that they end with a whole character. */
-static size_t coco__utf8_cut(const char *s, size_t n)
+/* Formats beside err first: the arguments may point into its old message. A message that is too long is cut before the
+ * character that contains the first byte left out, which the byte of room more lets us see. */
+static coco_status coco__err_vset(coco_err *err, coco_status code, bool transient, const char *fmt, va_list ap)
 {
-    size_t i = n, need;
-    uint8_t lead;
-
-    while (i > 0 && n - i < 3 && ((uint8_t)s[i - 1] & 0xc0) == 0x80) i--;
-    if (i == 0) return n;
-    lead = (uint8_t)s[i - 1];
-    need = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1;
-    return n - (i - 1) < need ? i - 1 : n;
-}
-
-/* Formats beside err first: the arguments may point into its old message. */
-COCO__IN coco_status coco__err_vset(coco_err *err, coco_status code, const char *fmt, va_list ap)
-{
-    char msg[COCO_ERR_MAX];
-    int wanted;
-    size_t n;
+    char msg[COCO_ERR_MAX + 1];
+    size_t n = COCO_ERR_MAX - 1;
+    int wanted = err ? vsnprintf(msg, sizeof msg, fmt, ap) : 0;
 
     if (!err) return code;
-    wanted = vsnprintf(msg, sizeof msg, fmt, ap);
-    n = wanted < 0 ? 0 : (size_t)wanted;
-    if (n >= sizeof msg) n = coco__utf8_cut(msg, sizeof msg - 1);
+    if (wanted <= (int)n)
+        n = wanted < 0 ? 0 : (size_t)wanted;
+    else
+        while (n > COCO_ERR_MAX - 4 && ((uint8_t)msg[n] & 0xc0) == 0x80) n--;
     memcpy(err->msg, msg, n);
     err->msg[n] = '\0';
     err->code = code;
-    err->transient = false;
+    err->transient = transient;
     return code;
 }
 
 coco_status coco_err_set(coco_err *err, coco_status code, const char *fmt, ...)
 {
     va_list ap;
-
     va_start(ap, fmt);
-    coco__err_vset(err, code, fmt, ap);
+    coco__err_vset(err, code, false, fmt, ap);
     va_end(ap);
     return code;
 }
@@ -759,20 +589,17 @@ coco_status coco_err_set(coco_err *err, coco_status code, const char *fmt, ...)
 coco_status coco_transient(coco_err *err, coco_status code, const char *fmt, ...)
 {
     va_list ap;
-
     va_start(ap, fmt);
-    coco__err_vset(err, code, fmt, ap);
+    coco__err_vset(err, code, true, fmt, ap);
     va_end(ap);
-    if (err) err->transient = true;
     return code;
 }
 
-/* ---- Clock and chance ------------------------------------------------------------------------------------------ */
+/* ---- Clock and chance ---- */
 
 COCO__IN uint64_t coco__monotonic_ns(void)
 {
     struct timespec t;
-
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000000000U + (uint64_t)t.tv_nsec;
 }
@@ -780,7 +607,6 @@ COCO__IN uint64_t coco__monotonic_ns(void)
 COCO__IN int64_t coco__wall_ms(void)
 {
     struct timespec t;
-
     clock_gettime(CLOCK_REALTIME, &t);
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
@@ -789,17 +615,15 @@ COCO__IN int64_t coco__wall_ms(void)
 COCO__IN void coco__sleep_ms(unsigned ms)
 {
     struct timespec t = { .tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000 };
-
     while (nanosleep(&t, &t) != 0 && errno == EINTR) continue;
 }
 
+/* A sandbox may forbid the system's: then distinct values, at least, from the clocks, the process and a count. */
 COCO__IN uint64_t coco__random64(void)
 {
     static atomic_uint_fast64_t count;
     uint64_t v, salt;
-
     if (getentropy(&v, sizeof v) == 0) return v;
-    /* A sandbox may forbid it: then distinct values, at least, from the clocks, the process and a count. */
     salt = (uint64_t)coco__wall_ms() << 22 ^ (uint64_t)getpid() ^ atomic_fetch_add(&count, 1) << 40;
     return coco__fold(coco__monotonic_ns() ^ COCO__MIX_B, salt ^ COCO__MIX_C);
 }

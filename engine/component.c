@@ -1,11 +1,12 @@
 /* component.c - components: mounting, hits and runs, mount_each, what is no longer mounted, states and ids.
  *
- * Floor: above submit. A mount finds the child's record, decides between a hit (nothing below runs, nothing is written) and a run,
- * and hands a finished component to submit.c once everything below it is through. Paths form a tree like inodes: a record stands
- * under (id of its parent's node, segment); inner nodes are path elements without a component.
+ * Floor: above submit. A mount finds the child's record, decides between a hit (nothing below runs, nothing is
+ * written) and a run, and hands a finished component to submit.c once everything below it is through. Paths form a
+ * tree like inodes: a record stands under (id of its parent's node, segment); inner nodes are path elements without a
+ * component.
  *
- * mount_each over an ordered source walks the source beside the recorded children; what the walk passes over is gone (S3.7). Any
- * other source is looked up item by item, with a compact set of fingerprints to tell what came. */
+ * mount_each over an ordered source walks the source beside the recorded children; what the walk passes over is gone
+ * (S3.7). Any other source is looked up item by item, with a compact set of fingerprints to tell what came. */
 #include "engine.h"
 
 static coco__node coco__mounted; /* marks a segment that a component is mounted at */
@@ -119,7 +120,9 @@ static coco_status coco__segment_of(coco_ctx *cx, coco_value key, coco__buf *b)
 
     b->n = 0;
     rc = coco__key_put(b, key);
-    if (rc != COCO_OK) return coco_fail(cx, rc, "a path element must be null, a symbol, bool, int, text, bytes, uuid or a list of these");
+    if (rc != COCO_OK)
+        return coco_fail(cx, rc,
+                         "a path element must be null, a symbol, bool, int, text, bytes, uuid or a list of these");
     return b->failed ? coco__oom(cx) : COCO_OK;
 }
 
@@ -147,14 +150,17 @@ static coco_status coco__resolve(coco_ctx *cx, coco_path path, const coco_fn *fn
 }
 
 /* The node that a mount_each has to itself. */
-COCO__IN coco_status coco__each_node(coco_ctx *cx, coco_path path, const coco_fn *fn, coco__buf *segment, coco__node **node)
+COCO__IN coco_status coco__each_node(coco_ctx *cx, coco_path path, const coco_fn *fn, coco__buf *segment,
+                                     coco__node **node)
 {
     coco__node *up;
 
     COCO_TRY(coco__resolve(cx, path, fn, &up, segment));
     coco_str last = { (char *)segment->p, segment->n };
     if (coco__table_get(&up->kids, last.p, last.n))
-        return coco_fail(cx, COCO_EDUP, "%s: a component, a mount_each or a path of another mount stands on this path already", fn->name);
+        return coco_fail(cx, COCO_EDUP,
+                         "%s: a component, a mount_each or a path of another mount stands on this path already",
+                         fn->name);
     return coco__node_child(cx, up, last, node);
 }
 
@@ -371,7 +377,8 @@ static coco_status coco__gone_add(coco__comp *c, coco__node *node, coco_str segm
     return COCO_OK;
 }
 
-COCO__IN coco_status coco__gone_child(coco__comp *c, coco__node *node, coco_str segment) { return coco__gone_add(c, node, segment, false); }
+COCO__IN coco_status coco__gone_child(coco__comp *c, coco__node *node, coco_str segment)
+{ return coco__gone_add(c, node, segment, false); }
 
 /* Recorded children of a node that nobody mounted in this run. */
 static coco_status coco__gone_under(coco__comp *c, coco__node *node)
@@ -387,7 +394,8 @@ static coco_status coco__gone_under(coco__comp *c, coco__node *node)
     while (rc == COCO_OK && (got = coco__stream_next(&s, &segment, &payload, &cut)) != 0) {
         const coco__node *kid = got > 0 ? coco__table_get(&node->kids, segment.p, segment.n) : NULL;
         if (got < 0) rc = got;
-        else if (!kid || (kid != &coco__mounted && kid->was_component)) rc = coco__gone_add(c, node, segment, kid != NULL);
+        else if (!kid || (kid != &coco__mounted && kid->was_component))
+            rc = coco__gone_add(c, node, segment, kid != NULL);
     }
     coco__stream_close(&s);
     return rc;
@@ -420,8 +428,8 @@ static coco_status coco__undeclared(coco__comp *c, coco_ctx *frame)
         COCO_TRY(coco__owned_each(&c->owned, true, coco__leftover_entry, &l));
         if (l.states > limit && l.states * 100 > c->rec.nstates * percent) {
             c->run->guard = true;
-            return coco_fail(frame, COCO_EGUARD, "would delete %llu of its %llu target states", (unsigned long long)l.states,
-                             (unsigned long long)c->rec.nstates);
+            return coco_fail(frame, COCO_EGUARD, "would delete %llu of its %llu target states",
+                             (unsigned long long)l.states, (unsigned long long)c->rec.nstates);
         }
     }
     l.counting = false;
@@ -438,7 +446,8 @@ static coco_status coco__memo_keep(coco__comp *c, coco_ctx *frame, coco_args arg
     if (!c->fn->memo || frame->uncacheable || c->uncacheable) return COCO_OK;
     coco__buf_init(&b, c->run->mem);
     rc = frame->result.kind == COCO_NULL ? COCO_OK : coco__value_put(&b, frame->result, COCO__STORED);
-    if (rc != COCO_OK) rc = coco_fail(frame, rc, "%s: the result of a memoized function can't hold an object", c->fn->name);
+    if (rc != COCO_OK)
+        rc = coco_fail(frame, rc, "%s: the result of a memoized function can't hold an object", c->fn->name);
     c->fresh.result = (coco_str){ coco__arena_copy(&c->arena, b.p, b.n), b.n };
     if (rc == COCO_OK && (b.failed || !c->fresh.result.p)) rc = COCO_ENOMEM;
     coco__buf_free(&b);
@@ -456,7 +465,8 @@ static coco_status coco__recheck_component(coco__comp *c, coco_ctx *frame)
     for (const coco__change *ch = c->owned.changes; ch && same; ch = ch->next) same = !ch->target;
     if (same) return COCO_OK;
     c->run->recheck_failed = true;
-    return coco_fail(frame, COCO_ERECHECK, "%s: a memo hit differs when run again: it has an input it doesn't declare", c->fn->name);
+    return coco_fail(frame, COCO_ERECHECK, "%s: a memo hit differs when run again: it has an input it doesn't declare",
+                     c->fn->name);
 }
 
 static coco_status coco__settle(coco__comp *c, coco_ctx *frame, coco_args args)
@@ -571,7 +581,8 @@ static coco_status coco__comp_find(coco_ctx *cx, coco__comp *c, const coco__moun
         coco__buf_init(&path, run->mem), coco__buf_init(&text, run->mem);
         coco__comp_path(c, &path);
         coco__path_print(&text, path.p, path.n);
-        coco_fail(cx, rc, "%s: %s", coco__buf_cstr(&text), run->cx_err.code == rc ? run->cx_err.msg : coco_status_text(rc));
+        coco_fail(cx, rc, "%s: %s", coco__buf_cstr(&text),
+                  run->cx_err.code == rc ? run->cx_err.msg : coco_status_text(rc));
         coco__buf_free(&path), coco__buf_free(&text);
     }
     if (run->tombs) coco__tomb_remove(run, &c->at);
@@ -583,7 +594,8 @@ static coco_status coco__await(coco_ctx *cx, coco_handle *h, bool applied)
 {
     coco_status rc = COCO_OK;
 
-    while (h->comp && !(applied && h->applied)) rc = coco__flush(cx->run, true); /* a store that failed fails what waits */
+    /* a store that failed fails what waits */
+    while (h->comp && !(applied && h->applied)) rc = coco__flush(cx->run, true);
     return rc == COCO_OK ? rc : coco_fail(cx, rc, "%s", cx->run->fatal.msg);
 }
 
@@ -591,8 +603,8 @@ static coco_status coco__waiting_failure(coco__comp *c)
 {
     char text[160];
 
-    snprintf(text, sizeof text, "failed %llu time%s before and isn't due again yet", (unsigned long long)c->rec.fail_count,
-             c->rec.fail_count == 1 ? "" : "s");
+    snprintf(text, sizeof text, "failed %llu time%s before and isn't due again yet",
+             (unsigned long long)c->rec.fail_count, c->rec.fail_count == 1 ? "" : "s");
     coco__fail(c, COCO_EWAIT, text);
     c->no_write = true;
     c->state = COCO__WAITING;
@@ -632,8 +644,8 @@ static void coco__comp_go(coco_ctx *cx, coco__comp *c, const coco__mount_call *m
     coco__comp_end(c, rc == COCO_OK ? ended : rc, text);
 }
 
-/* Sets a child up under its node and runs it. c comes with its memory (arguments may live there). Returns an error only where
- * there was no mount. */
+/* Sets a child up under its node and runs it. c comes with its memory (arguments may live there). Returns an error
+ * only where there was no mount. */
 COCO__IN coco_status coco__mount_child(coco_ctx *cx, coco__comp *c, const coco__mount_call *m)
 {
     coco__comp *parent = cx->comp;
@@ -682,7 +694,8 @@ static coco_status coco__mount_check(coco_ctx *cx, const coco_fn *fn, coco_args 
         return coco_fail(cx, COCO_EMEMO, "%s can't be mounted inside a memoized call", fn->name);
     }
     if ((size_t)fn->nparams != args.n)
-        return coco_fail(cx, COCO_ETYPE, "%s: takes %d argument%s, got %zu", fn->name, fn->nparams, fn->nparams == 1 ? "" : "s", args.n);
+        return coco_fail(cx, COCO_ETYPE, "%s: takes %d argument%s, got %zu", fn->name, fn->nparams,
+                         fn->nparams == 1 ? "" : "s", args.n);
     return coco_checkpoint(cx);
 }
 
@@ -694,7 +707,8 @@ COCO__IN coco_status coco__make_room(coco_ctx *cx)
 
     size_t bytes = run->app->config.max_inflight_bytes ? run->app->config.max_inflight_bytes : (size_t)256 << 20;
 
-    if (run->nopen + run->napplied < max && run->inflight_bytes < bytes && run->nqueued_memos < 4096 && run->queued_bytes < bytes / 8 &&
+    if (run->nopen + run->napplied < max && run->inflight_bytes < bytes && run->nqueued_memos < 4096 &&
+        run->queued_bytes < bytes / 8 &&
         (run->nopen + run->napplied + run->nqueued_memos == 0 || coco__monotonic_ns() - run->round_ns < 500000000u))
         return COCO_OK;
     coco_status rc = coco__flush(run, true);
@@ -721,7 +735,9 @@ static coco_status coco__mount_at(coco_ctx *cx, coco_path path, coco__mount_call
     }
     if (rc == COCO_OK) {
         char *copy = coco__arena_copy(&cx->comp->arena, m->segment.p, m->segment.n);
-        if (!copy || !coco__table_put(&m->up->kids, copy, m->segment.n, &coco__mounted) || !(c = coco__comp_new(cx->run))) rc = coco__oom(cx);
+        if (!copy || !coco__table_put(&m->up->kids, copy, m->segment.n, &coco__mounted) ||
+            !(c = coco__comp_new(cx->run)))
+            rc = coco__oom(cx);
     }
     if (rc == COCO_OK) rc = coco__mount_child(cx, c, m);
     coco__buf_free(&segment);
@@ -776,7 +792,9 @@ static coco_status coco__target_call(coco_ctx *cx, const coco_value *args)
     return coco_declare_container(cx, m->target, m->key, m->value, m->opts, &m->child);
 }
 
-static coco_fn coco__target_fn = { .name = "target", .call = coco__target_call, .nparams = 1, .logic_tracking = COCO_LOGIC_NONE };
+static coco_fn coco__target_fn = {
+    .name = "target", .call = coco__target_call, .nparams = 1, .logic_tracking = COCO_LOGIC_NONE
+};
 COCO_AT_START(coco__target) { coco_register(&coco__target_fn); }
 
 /* What names a target: @handler, its key if it has one, then the keys of the containers on the way down. */
@@ -798,8 +816,8 @@ static coco_status coco__target_elements(coco_ctx *cx, const coco_target *t, coc
     return COCO_OK;
 }
 
-coco_status coco_mount_target(coco_ctx *cx, coco_target *target, coco_value key, coco_value value, const coco_container_opts *opts,
-                              coco_target **child)
+coco_status coco_mount_target(coco_ctx *cx, coco_target *target, coco_value key, coco_value value,
+                              const coco_container_opts *opts, coco_target **child)
 {
     coco__mounting m = { target, NULL, key, value, opts };
     coco_value elements[34], path[3];
@@ -813,7 +831,8 @@ coco_status coco_mount_target(coco_ctx *cx, coco_target *target, coco_value key,
     COCO_TRY(coco__target_elements(cx, top, path, &at));
     COCO_TRY(coco__target_elements(cx, target, elements, &n));
     elements[n++] = key;
-    path[at] = n - at == 1 ? key : coco_list(elements + at, n - at); /* one element: the container above has a path of its own */
+    /* one element: the container above has a path of its own */
+    path[at] = n - at == 1 ? key : coco_list(elements + at, n - at);
     coco_value arg = coco_object(&coco__mounting_class, &m);
     COCO_TRY(coco_use_mount(cx, (coco_path){ path, at + 1 }, &coco__target_fn, (coco_args){ &arg, 1 }, NULL));
     *child = m.child;
@@ -827,7 +846,9 @@ COCO__IN coco_status coco__run_root(coco__run *run, coco_value *value)
     coco_ctx outer = { .run = run, .env = run->env, .app = run->app, .arena = &run->arena, .home = &run->arena };
     coco__comp *c = coco__comp_new(run);
     coco_handle h = { .comp = c, .run = run };
-    coco__mount_call m = { .fn = run->app->config.main, .args = run->app->config.args, .kind = COCO_MOUNT_ROOT, .value = value };
+    coco__mount_call m = {
+        .fn = run->app->config.main, .args = run->app->config.args, .kind = COCO_MOUNT_ROOT, .value = value
+    };
     coco_status rc;
 
     if (!c) return COCO_ENOMEM;

@@ -1,7 +1,9 @@
-/* context.c - coco_ctx: memory, errors, arguments, context values, parameters, tracked inputs, and the frame of each call.
+/* context.c - coco_ctx: memory, errors, arguments, context values, parameters, tracked inputs, and the frame of each
+ * call.
  *
- * Floor: above target. Every call through the engine has a frame of its own on the C stack; what it depends on is merged into its
- * caller's frame when it ends (S4.1), filtered by the caller's logic_tracking. Frames share the memory of their component. */
+ * Floor: above target. Every call through the engine has a frame of its own on the C stack; what it depends on is
+ * merged into its caller's frame when it ends (S4.1), filtered by the caller's logic_tracking. Frames share the
+ * memory of their component. */
 #include "engine.h"
 
 /* ---- Errors ---- */
@@ -40,7 +42,8 @@ COCO__IN coco_status coco__oom(coco_ctx *cx)
 }
 
 coco_status coco_error(coco_ctx *cx) { return cx->kept; }
-const char *coco_error_message(coco_ctx *cx) { return cx->message ? cx->message : cx->said ? coco_status_text(cx->said) : ""; }
+const char *coco_error_message(coco_ctx *cx)
+{ return cx->message ? cx->message : cx->said ? coco_status_text(cx->said) : ""; }
 
 COCO__IN coco_status coco__stopped(const coco__run *run)
 {
@@ -203,9 +206,12 @@ static bool coco__type_is(const char *written, const char *type)
 
 static const char *coco__kind_name(coco_value v)
 {
-    static const char *const names[] = { "null", "symbol", "bool", "int", "float", "text", "bytes", "uuid", "vector", "list", "map" };
+    static const char *const names[] = { "null",  "symbol", "bool",   "int",  "float", "text",
+                                         "bytes", "uuid",   "vector", "list", "map" };
 
-    return v.kind == COCO_OBJECT ? v.as.s.p.cls->type : (size_t)v.kind < sizeof names / sizeof names[0] ? names[v.kind] : "?";
+    return v.kind == COCO_OBJECT                             ? v.as.s.p.cls->type
+           : (size_t)v.kind < sizeof names / sizeof names[0] ? names[v.kind]
+                                                             : "?";
 }
 
 coco_status coco__unpack(coco_ctx *cx, const coco_fn *fn, const coco_value *args, int i, int kind, void *out)
@@ -232,11 +238,13 @@ coco_status coco__unpack(coco_ctx *cx, const coco_fn *fn, const coco_value *args
         }
         break;
     case COCO__VALUE: ok = true, memcpy(out, &v, sizeof v); break;
-    default: if ((ok = v.kind == COCO_OBJECT && coco__type_is(fn->params[i].type, v.as.s.p.cls->type))) memcpy(out, &object, sizeof object);
+    default:
+        if ((ok = v.kind == COCO_OBJECT && coco__type_is(fn->params[i].type, v.as.s.p.cls->type)))
+            memcpy(out, &object, sizeof object);
     }
     if (ok) return COCO_OK;
-    return coco_fail(cx, COCO_ETYPE, "%s: argument %d (%s) wants %s, got %s", fn->name, i + 1, fn->params[i].name, fn->params[i].type,
-                     coco__kind_name(v));
+    return coco_fail(cx, COCO_ETYPE, "%s: argument %d (%s) wants %s, got %s", fn->name, i + 1, fn->params[i].name,
+                     fn->params[i].type, coco__kind_name(v));
 }
 
 /* Copies a value, objects by their class, into cx's memory. */
@@ -269,13 +277,15 @@ coco_status coco_return(coco_ctx *cx, coco_value v)
     coco_status rc;
 
     if (cx->kept) return cx->kept;
-    cx->arena = cx->up && cx->up->comp == cx->comp ? cx->up->arena : cx->home; /* of a call: the caller's, maybe a scratch */
+    /* of a call: the caller's, maybe a scratch */
+    cx->arena = cx->up && cx->up->comp == cx->comp ? cx->up->arena : cx->home;
     rc = coco__result_copy(cx, v, &cx->result);
     cx->arena = scratch;
     return rc;
 }
 
-COCO__IN coco_status coco__result_to(coco_ctx *cx, coco_value v, coco_value *out) { return coco__result_copy(cx, v, out); }
+COCO__IN coco_status coco__result_to(coco_ctx *cx, coco_value v, coco_value *out)
+{ return coco__result_copy(cx, v, out); }
 
 /* ---- Frames ---- */
 
@@ -283,7 +293,8 @@ COCO__IN bool coco__records(const coco_ctx *cx)
 {
     const coco__comp *comp = cx->comp;
 
-    return cx->memo_depth || (comp && (comp->memo_above || (comp->fn && (comp->fn->memo || comp->fn->remember_failure_ms))));
+    return cx->memo_depth ||
+           (comp && (comp->memo_above || (comp->fn && (comp->fn->memo || comp->fn->remember_failure_ms))));
 }
 
 COCO__IN coco_status coco__frame_init(coco_ctx *frame, coco_ctx *caller, const coco_fn *fn)
@@ -313,7 +324,8 @@ COCO__IN coco_status coco__call_frame(coco_ctx *frame, coco_ctx *caller, const c
 
     (void)caller;
     if ((size_t)fn->nparams != args.n)
-        return coco_fail(frame, COCO_ETYPE, "%s: takes %d argument%s, got %zu", fn->name, fn->nparams, fn->nparams == 1 ? "" : "s", args.n);
+        return coco_fail(frame, COCO_ETYPE, "%s: takes %d argument%s, got %zu", fn->name, fn->nparams,
+                         fn->nparams == 1 ? "" : "s", args.n);
     if (fn->logic_tracking != COCO_LOGIC_NONE && (coco__records(frame)))
         COCO_TRY(coco__deps_add(frame->run, &frame->deps, COCO__D_LOGIC, coco_str_of(fn->name), fn->logic));
     rc = fn->call(frame, args.v);
@@ -350,7 +362,8 @@ static coco_status coco__frame_merge(coco_ctx *frame, coco_ctx *caller)
     caller->uncacheable |= frame->uncacheable;
     if (!coco__records(caller)) return rc;
     if (rc == COCO_OK)
-        rc = coco__deps_merge(frame->run, &caller->deps, frame->deps.v, frame->deps.n, !caller->fn || caller->fn->logic_tracking == COCO_LOGIC_FULL);
+        rc = coco__deps_merge(frame->run, &caller->deps, frame->deps.v, frame->deps.n,
+                              !caller->fn || caller->fn->logic_tracking == COCO_LOGIC_FULL);
     return rc == COCO_OK ? coco__tracked_pass(frame, caller) : rc;
 }
 
@@ -391,7 +404,8 @@ coco_status coco_call(coco_ctx *cx, const coco_fn *fn, coco_args args, coco_valu
     return rc == COCO_OK ? ended : rc;
 }
 
-coco_status coco_map(coco_ctx *cx, const coco_fn *fn, const coco_value *items, size_t n, coco_args args, coco_value *results)
+coco_status coco_map(coco_ctx *cx, const coco_fn *fn, const coco_value *items, size_t n, coco_args args,
+                     coco_value *results)
 {
     coco_value all[COCO_MAX_PARAMS];
 
@@ -455,25 +469,31 @@ coco_status coco_provide_close(coco_ctx *cx, const coco_key *key, coco_value v, 
 {
     coco__provided *p;
 
-    if (!cx->providing) return coco_fail(cx, COCO_EINVAL, "context key %s: values are provided in a setup function", key->name);
+    if (!cx->providing)
+        return coco_fail(cx, COCO_EINVAL, "context key %s: values are provided in a setup function", key->name);
     for (p = *cx->providing; p; p = p->next)
-        if (strcmp(p->name, key->name) == 0) return coco_fail(cx, COCO_EDUP, "context key %s is provided twice", key->name);
+        if (strcmp(p->name, key->name) == 0)
+            return coco_fail(cx, COCO_EDUP, "context key %s is provided twice", key->name);
     p = coco__arena_zalloc(cx->arena, sizeof *p);
     if (!p || !(p->name = coco__arena_copy(cx->arena, key->name, strlen(key->name)))) return coco__oom(cx);
     if (coco__value_copy(cx->arena, v, &p->value) != COCO_OK) return coco__oom(cx);
     p->detect = key->detect_change;
     p->close = close;
     if (p->detect && v.kind == COCO_OBJECT) {
-        if (!v.as.s.p.cls->memo_key) return coco_fail(cx, COCO_ETYPE, "context key %s: a %s can't be fingerprinted", key->name, v.as.s.p.cls->type);
+        if (!v.as.s.p.cls->memo_key)
+            return coco_fail(cx, COCO_ETYPE, "context key %s: a %s can't be fingerprinted", key->name,
+                             v.as.s.p.cls->type);
         COCO_TRY(v.as.s.p.cls->memo_key(cx, v.as.s.u.object, &v));
     }
-    if (p->detect && coco_fingerprint(v, p->fp) != COCO_OK) return coco_fail(cx, COCO_ETYPE, "context key %s: the value can't be fingerprinted", key->name);
+    if (p->detect && coco_fingerprint(v, p->fp) != COCO_OK)
+        return coco_fail(cx, COCO_ETYPE, "context key %s: the value can't be fingerprinted", key->name);
     p->next = *cx->providing;
     *cx->providing = p;
     return COCO_OK;
 }
 
-coco_status coco_provide(coco_ctx *cx, const coco_key *key, coco_value v) { return coco_provide_close(cx, key, v, NULL); }
+coco_status coco_provide(coco_ctx *cx, const coco_key *key, coco_value v)
+{ return coco_provide_close(cx, key, v, NULL); }
 
 /* The list has the newest first: closing it in order is the reverse of providing. */
 COCO__IN void coco__context_close(const coco__mem *mem, coco__provided **list)
@@ -517,7 +537,8 @@ coco_value coco_context(coco_ctx *cx, const coco_key *key)
     if (!cx->run || !coco__records(cx)) return p->value;
     if (p->detect && coco__deps_add(cx->run, &cx->deps, COCO__D_CONTEXT, coco_str_of(p->name), p->fp) != COCO_OK)
         coco__keep(cx, coco__oom(cx), NULL);
-    if (p->value.kind == COCO_OBJECT && p->value.as.s.p.cls->memo_state && (t = coco__home_alloc(cx, sizeof *t)) != NULL) {
+    if (p->value.kind == COCO_OBJECT && p->value.as.s.p.cls->memo_state &&
+        (t = coco__home_alloc(cx, sizeof *t)) != NULL) {
         *t = (coco__tracked){ .next = cx->tracked, .key = coco_str_of(p->name), .context = true };
         t->cls = p->value.as.s.p.cls;
         t->object = p->value.as.s.u.object;
@@ -543,7 +564,8 @@ coco_value coco_app_context(coco_app *app, const coco_key *key)
 static const coco_class coco__key_class = { .type = "coco_key" };
 
 coco_value coco_context_ref(const coco_key *key) { return coco_object(&coco__key_class, (void *)(uintptr_t)key); }
-const coco_key *coco_context_ref_of(coco_value v) { return v.kind == COCO_OBJECT ? coco_object_of(v, &coco__key_class) : NULL; }
+const coco_key *coco_context_ref_of(coco_value v)
+{ return v.kind == COCO_OBJECT ? coco_object_of(v, &coco__key_class) : NULL; }
 
 coco_value coco_param(coco_ctx *cx, const char *name)
 {
@@ -554,7 +576,8 @@ coco_value coco_param(coco_ctx *cx, const char *name)
         if (strcmp(def[i].name, name) != 0) continue;
         const char *value = cx->app->params[i];
         coco_fingerprint_bytes(value, strlen(value), fp);
-        if (cx->run && coco__records(cx) && coco__deps_add(cx->run, &cx->deps, COCO__D_PARAM, coco_str_of(name), fp) != COCO_OK)
+        if (cx->run && coco__records(cx) &&
+            coco__deps_add(cx->run, &cx->deps, COCO__D_PARAM, coco_str_of(name), fp) != COCO_OK)
             coco__keep(cx, coco__oom(cx), NULL);
         return coco_text(value);
     }
@@ -572,7 +595,8 @@ coco_status coco_track(coco_ctx *cx, const coco_class *cls, void *object)
 
     if (cx->kept) return cx->kept;
     if (!cls->memo_key || !cls->memo_state || !cls->reopen)
-        return coco_fail(cx, COCO_EINVAL, "a %s can't be tracked: its class lacks memo_key, memo_state or reopen", cls->type);
+        return coco_fail(cx, COCO_EINVAL, "a %s can't be tracked: its class lacks memo_key, memo_state or reopen",
+                         cls->type);
     if (!cx->run || !coco__records(cx)) return COCO_OK;
     COCO_TRY(cls->memo_key(cx, object, &key));
     coco__buf_init(&b, cx->run->mem);
@@ -580,7 +604,8 @@ coco_status coco_track(coco_ctx *cx, const coco_class *cls, void *object)
     t = rc == COCO_OK && !b.failed ? coco__home_alloc(cx, sizeof *t) : NULL;
     if (t) {
         *t = (coco__tracked){ cx->tracked, cls, NULL, { coco__arena_copy(cx->home, b.p, b.n), b.n }, false, { 0 } };
-        if (cx->arena == cx->home) t->object = object; /* else the object is gone with the scratch: it is opened again */
+        /* else the object is gone with the scratch: it is opened again */
+        if (cx->arena == cx->home) t->object = object;
         cx->tracked = t;
     }
     coco__buf_free(&b);

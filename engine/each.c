@@ -1,9 +1,9 @@
 /* each.c - mount_each, and what a component keeps between its runs: states and ids.
  *
- * Floor: beside component. Recorded children are read ahead in batches, copied, with no read transaction open while user code runs.
- * An ordered source is walked beside them (a merge: no lookup, no set in memory); of any other source a 16-byte fingerprint a key
- * tells at the end what came. Keys too long for the database are recorded in a cut form whose order isn't theirs: they are looked up
- * one by one and matched as a set. */
+ * Floor: beside component. Recorded children are read ahead in batches, copied, with no read transaction open while
+ * user code runs. An ordered source is walked beside them (a merge: no lookup, no set in memory); of any other source
+ * a 16-byte fingerprint a key tells at the end what came. Keys too long for the database are recorded in a cut form
+ * whose order isn't theirs: they are looked up one by one and matched as a set. */
 #include "engine.h"
 
 /* ---- Recorded children ---- */
@@ -33,7 +33,8 @@ static coco_status coco__stream_keep(coco__stream *s, const coco__txn *t, const 
 
     c->cut = segment.n > COCO__CUT;
     if (rc == COCO_ECORRUPT) payload = (coco_str){ (char *)data->mv_data, 0 }; /* the mount will say so */
-    if (rc == COCO_OK && c->cut && coco__rec_get(payload, &rec, t->err) == COCO_OK && rec.flags & COCO__R_LONG) segment = rec.segment;
+    if (rc == COCO_OK && c->cut && coco__rec_get(payload, &rec, t->err) == COCO_OK && rec.flags & COCO__R_LONG)
+        segment = rec.segment;
     c->bad = rc != COCO_OK;
     c->segment = s->data.n;
     c->nsegment = segment.n;
@@ -54,7 +55,8 @@ static coco_status coco__stream_fill(coco__stream *s)
     coco_status status = COCO_OK;
     int rc;
 
-    if (!s->children && !(s->children = coco__alloc(s->run->mem, COCO__READ_AHEAD * sizeof *s->children))) return COCO_ENOMEM;
+    if (!s->children && !(s->children = coco__alloc(s->run->mem, COCO__READ_AHEAD * sizeof *s->children)))
+        return COCO_ENOMEM;
     s->n = s->i = 0;
     s->data.n = 0;
     COCO_TRY(coco__run_read(s->run, &t));
@@ -122,7 +124,9 @@ typedef struct coco__each {
 static bool coco__each_keeps(const coco__each *e, coco_str segment)
 {
     for (const coco__unread_range *u = e->unread; u; u = u->next)
-        if (segment.n >= u->bytes.n && (u->prefix || segment.n == u->bytes.n) && memcmp(segment.p, u->bytes.p, u->bytes.n) == 0) return true;
+        if (segment.n >= u->bytes.n && (u->prefix || segment.n == u->bytes.n) &&
+            memcmp(segment.p, u->bytes.p, u->bytes.n) == 0)
+            return true;
     return false;
 }
 
@@ -140,7 +144,8 @@ static coco_status coco__each_advance(coco__each *e)
         e->got = got;
         if (!got || !e->cut) return COCO_OK;
         coco__tomb *c = coco__arena_zalloc(&e->cx->comp->arena, sizeof *c);
-        if (!c || !(c->at.segment.p = coco__arena_copy(&e->cx->comp->arena, e->recorded.p, e->recorded.n))) return COCO_ENOMEM;
+        if (!c || !(c->at.segment.p = coco__arena_copy(&e->cx->comp->arena, e->recorded.p, e->recorded.n)))
+            return COCO_ENOMEM;
         c->at.segment.n = e->recorded.n;
         c->next = e->cuts;
         e->cuts = c;
@@ -173,8 +178,11 @@ static coco_status coco__each_key_error(coco__each *e, coco_status code, const c
     coco__buf_init(&before, e->cx->run->mem);
     coco__key_print(&now, e->segment.p, e->segment.n);
     coco__key_print(&before, e->before.p, e->before.n);
-    if (code == COCO_EDUP) coco_fail(e->cx, code, "%s: the source gave the key %s twice", e->fn->name, coco__buf_cstr(&now));
-    else coco_fail(e->cx, code, "%s: %s: key %s came after %s", e->fn->name, what, coco__buf_cstr(&now), coco__buf_cstr(&before));
+    if (code == COCO_EDUP)
+        coco_fail(e->cx, code, "%s: the source gave the key %s twice", e->fn->name, coco__buf_cstr(&now));
+    else
+        coco_fail(e->cx, code, "%s: %s: key %s came after %s", e->fn->name, what, coco__buf_cstr(&now),
+                  coco__buf_cstr(&before));
     coco__buf_free(&now);
     coco__buf_free(&before);
     return code;
@@ -212,7 +220,8 @@ static coco_status coco__each_unread(coco__each *e, coco_ctx *item, coco_value k
     e->segment.n = 0;
     if (coco_bool_of(value)) coco__key_text_prefix(&e->segment, coco_text_of(key));
     else COCO_TRY(coco__key_put(&e->segment, key));
-    if (!u || e->segment.failed || !(u->bytes.p = coco__arena_copy(&e->cx->comp->arena, e->segment.p, e->segment.n))) return coco__oom(e->cx);
+    if (!u || e->segment.failed || !(u->bytes.p = coco__arena_copy(&e->cx->comp->arena, e->segment.p, e->segment.n)))
+        return coco__oom(e->cx);
     u->bytes.n = e->segment.n;
     u->prefix = coco_bool_of(value);
     u->next = e->unread;
@@ -302,14 +311,16 @@ static coco_status coco__each_begin(coco__each *e, coco_path path)
 
     COCO_TRY(coco__iterate_check(cx, e->src));
     if ((size_t)e->fn->nparams != e->args.n + 1)
-        return coco_fail(cx, COCO_ETYPE, "%s: takes %d arguments; mount_each gives the item and %zu more", e->fn->name, e->fn->nparams, e->args.n);
+        return coco_fail(cx, COCO_ETYPE, "%s: takes %d arguments; mount_each gives the item and %zu more", e->fn->name,
+                         e->fn->nparams, e->args.n);
     coco__buf_init(&segment, cx->run->mem);
     rc = coco__each_node(cx, path, e->fn, &segment, &e->node);
     coco__buf_free(&segment);
     COCO_TRY(rc);
     e->node->each = true;
-    e->node->source = (coco_str){ e->src->title ? coco__arena_copy(&cx->comp->arena, e->src->title, strlen(e->src->title)) : "",
-                                  e->src->title ? strlen(e->src->title) : 0 };
+    e->node->source =
+        (coco_str){ e->src->title ? coco__arena_copy(&cx->comp->arena, e->src->title, strlen(e->src->title)) : "",
+                    e->src->title ? strlen(e->src->title) : 0 };
     if (!e->node->source.p) return coco__oom(cx);
     e->reading = e->node->recorded;
     if (!e->reading) return COCO_OK;
@@ -368,7 +379,9 @@ COCO__IN coco_status coco__own(coco__comp *c, uint64_t space, coco_str key, coco
         if (e) coco__owned_mark(&c->owned);
         if (same || (!e && !value.p)) return COCO_OK;
         if (e && !value.p) return COCO_OK;
-        coco_str old = e && space == COCO__S_MEMO ? (coco_str){ coco__arena_copy(&c->arena, e->value.p, e->value.n), e->value.n } : (coco_str){ 0 };
+        coco_str old = e && space == COCO__S_MEMO
+                           ? (coco_str){ coco__arena_copy(&c->arena, e->value.p, e->value.n), e->value.n }
+                           : (coco_str){ 0 };
         bool there = e != NULL;
         if (!(ch = coco__owned_change(&c->owned, ekey))) return COCO_ENOMEM;
         ch->was = there;
@@ -448,7 +461,8 @@ static coco_status coco__ordinal(coco_ctx *cx, coco_str dep, uint64_t *n)
     if (!c->ordinals.mem) coco__table_init(&c->ordinals, cx->run->mem);
     if (!(count = coco__table_get(&c->ordinals, dep.p, dep.n))) {
         char *copy = coco__arena_copy(&c->arena, dep.p, dep.n);
-        if (!copy || !(count = coco__arena_zalloc(&c->arena, sizeof *count)) || !coco__table_put(&c->ordinals, copy, dep.n, count))
+        if (!copy || !(count = coco__arena_zalloc(&c->arena, sizeof *count)) ||
+            !coco__table_put(&c->ordinals, copy, dep.n, count))
             return coco__oom(cx);
     }
     *n = ++*count;
@@ -535,5 +549,6 @@ static coco_status coco__uuid(coco_ctx *cx, coco_value dep, bool next, uint8_t u
     return rc;
 }
 
-coco_status coco_generate_uuid(coco_ctx *cx, coco_value dep, uint8_t uuid[16]) { return coco__uuid(cx, dep, false, uuid); }
+coco_status coco_generate_uuid(coco_ctx *cx, coco_value dep, uint8_t uuid[16])
+{ return coco__uuid(cx, dep, false, uuid); }
 coco_status coco_next_uuid(coco_ctx *cx, coco_value dep, uint8_t uuid[16]) { return coco__uuid(cx, dep, true, uuid); }

@@ -1,5 +1,6 @@
-/* engine.h - internal types and prototypes, grouped by floor. A floor calls only the floors above it in this file (which stand
- * below it in the house). Every internal name begins coco__; in the one translation unit all functions are static (COCO__IN). */
+/* engine.h - internal types and prototypes, grouped by floor. A floor calls only the floors above it in this file
+ * (which stand below it in the house). Every internal name begins coco__; in the one translation unit all functions
+ * are static (COCO__IN). */
 #ifndef COCO_ENGINE_H
 #define COCO_ENGINE_H
 
@@ -21,7 +22,8 @@
 #define COCO__IN static COCO__UNUSED /* what serves an option, or tests alone, is no warning in a host's build */
 #endif
 
-/* ==== base.c: allocation gate, arena, byte buffer, reader, tables, log ===================================================== */
+/* ==== base.c: allocation gate, arena, byte buffer, reader, tables, log
+ * ===================================================== */
 
 typedef struct coco__mem {
     coco_allocator gate; /* realloc NULL: libc's */
@@ -50,16 +52,18 @@ typedef struct coco__mark {
 } coco__mark;
 
 COCO__IN void coco__arena_init(coco__arena *a, const coco__mem *m);
-COCO__IN void *coco__arena_alloc(coco__arena *a, size_t n);  /* aligned to 16, not zeroed; n 0 gives a valid pointer; NULL: no memory */
+/* aligned to 16, not zeroed; n 0 gives a valid pointer; NULL: no memory */
+COCO__IN void *coco__arena_alloc(coco__arena *a, size_t n);
 COCO__IN void *coco__arena_zalloc(coco__arena *a, size_t n); /* zeroed */
 COCO__IN void *coco__arena_copy(coco__arena *a, const void *p, size_t n); /* with a NUL behind */
 COCO__IN coco__mark coco__arena_mark(const coco__arena *a);
 COCO__IN void coco__arena_release(coco__arena *a, coco__mark to); /* gives back what was taken since the mark */
 COCO__IN void coco__arena_reset(coco__arena *a); /* empty, keeps one chunk of at most 64 KiB */
 COCO__IN void coco__arena_free(coco__arena *a);
-COCO__IN void coco__arena_splice(coco__arena *into, coco__arena *from); /* from's memory lives on in into; from is empty */
+/* from's memory lives on in into; from is empty */
 
-/* A growing byte buffer. A failed growth is sticky: `failed` is set, later puts do nothing; check it once at the end. */
+/* A growing byte buffer. A failed growth is sticky: `failed` is set, later puts do nothing; check it once at the
+ * end. */
 typedef struct coco__buf {
     const coco__mem *mem;
     uint8_t *p;
@@ -79,10 +83,14 @@ COCO__IN void coco__buf_blob(coco__buf *b, const void *p, size_t n); /* varint l
 COCO__IN void coco__buf_str(coco__buf *b, const char *s);    /* the characters of s, without NUL */
 COCO__IN void coco__buf_printf(coco__buf *b, const char *fmt, ...) COCO__PRINTF(2, 3);
 COCO__IN const char *coco__buf_cstr(coco__buf *b);           /* NUL-terminated view; "" after a failure */
+COCO__IN coco_status coco__buf_end(coco__buf *b, size_t before, coco_status rc); /* rc, or COCO_ENOMEM; then n is `before` */
+COCO__IN uint64_t coco__zigzag(int64_t v); /* small for small magnitudes, as varints want it */
+COCO__IN int64_t coco__unzigzag(uint64_t v);
 COCO__IN void coco__put_be64(uint8_t out[8], uint64_t v);
 COCO__IN uint64_t coco__get_be64(const uint8_t in[8]);
 
-/* Reads a byte string from the front. A read past the end, or a malformed varint, sets `bad` (sticky) and gives zeros. */
+/* Reads a byte string from the front. A read past the end, or a malformed varint, sets `bad` (sticky) and gives
+ * zeros. */
 typedef struct coco__reader {
     const uint8_t *p, *end;
     bool bad;
@@ -113,8 +121,10 @@ typedef struct coco__table {
 COCO__IN void coco__table_init(coco__table *t, const coco__mem *m);
 COCO__IN void coco__table_free(coco__table *t);
 COCO__IN void *coco__table_get(const coco__table *t, const void *key, size_t nkey);
-COCO__IN bool coco__table_put(coco__table *t, const void *key, size_t nkey, void *value); /* value not NULL; replaces; false: no memory */
-COCO__IN void *coco__table_remove(coco__table *t, const void *key, size_t nkey);          /* the value that was there, or NULL */
+/* value not NULL; replaces; false: no memory */
+COCO__IN bool coco__table_put(coco__table *t, const void *key, size_t nkey, void *value);
+/* the value that was there, or NULL */
+COCO__IN void *coco__table_remove(coco__table *t, const void *key, size_t nkey);
 COCO__IN void coco__table_clear(coco__table *t);
 COCO__IN bool coco__table_next(const coco__table *t, size_t *i, coco__slot **slot); /* *i from 0; order is arbitrary */
 
@@ -123,7 +133,6 @@ typedef struct coco__set16 {
     const coco__mem *mem;
     uint8_t (*slots)[16];
     size_t cap, n;
-    bool zero; /* the all-zero fingerprint is in it */
 } coco__set16;
 
 COCO__IN void coco__set16_init(coco__set16 *s, const coco__mem *m);
@@ -131,52 +140,74 @@ COCO__IN void coco__set16_free(coco__set16 *s);
 COCO__IN int coco__set16_add(coco__set16 *s, const uint8_t fp[16]); /* 1 added, 0 was there, -1 no memory */
 COCO__IN bool coco__set16_has(const coco__set16 *s, const uint8_t fp[16]);
 
-COCO__IN coco_status coco__err_vset(coco_err *err, coco_status code, const char *fmt, va_list ap); /* err may be NULL */
-COCO__IN uint32_t coco__hash32(const void *p, size_t n, uint32_t seed); /* fast, for tables and checksums; the same on every machine */
+/* fast, for tables and checksums; the same on every machine */
+COCO__IN uint64_t coco__load64(const uint8_t *p); /* little-endian */
+COCO__IN uint32_t coco__hash32(const void *p, size_t n, uint32_t seed);
 COCO__IN uint64_t coco__monotonic_ns(void);
 COCO__IN int64_t coco__wall_ms(void);
 COCO__IN void coco__sleep_ms(unsigned ms);
 COCO__IN uint64_t coco__random64(void); /* from the system; for uuids and jitter */
 
-/* ==== fingerprint.c: BLAKE2b (the coco_hash_ calls of the header) ========================================================== */
+/* ==== fingerprint.c: BLAKE2b (the coco_hash_ calls of the header)
+ * ========================================================== */
 
 #define COCO__FP 16
 /* The public coco_hash_* and coco_fingerprint_bytes stand in fingerprint.c. */
 
-/* ==== value.c: values: canonical encoding, decoding, order, printing, JSON ================================================= */
+/* ==== value.c: values: canonical encoding, decoding, order, printing, JSON
+ * ================================================= */
 
-/* CANONICAL sorts map entries, so that equal values encode equally (fingerprints, comparison); STORED keeps their order. Both
- * are self-delimiting and decode with coco__value_get. An object inside is COCO_ETYPE. A map with a key twice is COCO_EINVAL. */
+/* CANONICAL sorts map entries, so that equal values encode equally (fingerprints, comparison); STORED keeps their
+ * order. Both are self-delimiting and decode with coco__value_get. An object inside is COCO_ETYPE. A map with a key
+ * twice is COCO_EINVAL. */
 typedef enum coco__encoding { COCO__CANONICAL, COCO__STORED } coco__encoding;
 COCO__IN coco_status coco__value_put(coco__buf *b, coco_value v, coco__encoding how);
-COCO__IN coco_status coco__value_get(coco__reader *r, coco__arena *a, coco_value *out); /* copies; COCO_ECORRUPT, COCO_ENOMEM */
+/* copies; COCO_ECORRUPT, COCO_ENOMEM */
+COCO__IN coco_status coco__value_get(coco__reader *r, coco__arena *a, coco_value *out);
+COCO__IN coco_status coco__value_end(coco__reader *r, coco_status rc, coco_value *out); /* of a decoding: rc; on failure null, r at its end */
 COCO__IN coco_status coco__value_copy(coco__arena *a, coco_value v, coco_value *out);   /* deep; objects by pointer */
+COCO__IN size_t coco__bare_length(const char *p, size_t n); /* of the name in front, which needs no quotes as a symbol */
 COCO__IN void coco__value_print(coco__buf *b, coco_value v);
-COCO__IN void coco__value_json(coco__buf *b, coco_value v); /* bytes as {"bytes":"hex"}-free hex text, NaN and infinities as null */
+/* bytes as {"bytes":"hex"}-free hex text, NaN and infinities as null */
+COCO__IN void coco__value_json(coco__buf *b, coco_value v);
 
-/* ==== key.c: stable keys, component paths, their printed form and its parser =============================================== */
+/* ==== key.c: stable keys, component paths, their printed form and its parser
+ * =============================================== */
 
-/* Order-preserving, self-delimiting, total. COCO_ETYPE where the value isn't a stable key. Kinds order as null, symbol, bool, int,
- * text, bytes, uuid, list. */
+/* Order-preserving, self-delimiting, total. COCO_ETYPE where the value isn't a stable key. Kinds order as null,
+ * symbol, bool, int, text, bytes, uuid, list. */
 COCO__IN coco_status coco__key_put(coco__buf *b, coco_value key);
-COCO__IN coco_status coco__key_get(coco__reader *r, coco__arena *a, coco_value *out); /* copies; COCO_ECORRUPT, COCO_ENOMEM */
+/* copies; COCO_ECORRUPT, COCO_ENOMEM */
+COCO__IN coco_status coco__key_get(coco__reader *r, coco__arena *a, coco_value *out);
 COCO__IN size_t coco__key_length(const uint8_t *p, size_t n); /* of the encoded key at the front; 0 if malformed */
-/* A text prefix as an encoded range: keys that are texts beginning with s encode to byte strings beginning with what is put. */
+/* A text prefix as an encoded range: keys that are texts beginning with s encode to byte strings beginning with what
+ * is put. */
 COCO__IN void coco__key_text_prefix(coco__buf *b, coco_str s);
 
 /* A path is the concatenation of its encoded segments; "" is the root. */
-COCO__IN void coco__path_print(coco__buf *b, const void *path, size_t n); /* "/" or "/k1/k2"; malformed bytes print as b"hex" */
+/* "/" or "/k1/k2"; malformed bytes print as b"hex" */
+COCO__IN void coco__path_print(coco__buf *b, const void *path, size_t n);
 COCO__IN void coco__key_print(coco__buf *b, const void *key, size_t n);   /* one segment, without a slash */
 COCO__IN coco_status coco__path_parse(const char *s, coco__buf *out, coco_err *err); /* COCO_EPARSE says where */
-COCO__IN coco_status coco__key_parse(const char **s, coco__buf *out, coco_err *err); /* one key; advances *s */
 
-/* ==== event.c: events, counters, logs: every decision of the engine passes here ============================================ */
+/* ==== event.c: events, counters, logs: every decision of the engine passes here
+ * ============================================ */
 
 struct coco__run;
 struct coco__comp;
 
-enum { COCO__STARTS, COCO__ADDED, COCO__REPROCESSED, COCO__UNCHANGED, COCO__DELETED, COCO__ERRORS, COCO__HITS, COCO__MISSES, COCO__NS,
-       COCO__NCOUNTS };
+enum {
+    COCO__STARTS,
+    COCO__ADDED,
+    COCO__REPROCESSED,
+    COCO__UNCHANGED,
+    COCO__DELETED,
+    COCO__ERRORS,
+    COCO__HITS,
+    COCO__MISSES,
+    COCO__NS,
+    COCO__NCOUNTS
+};
 typedef struct coco__fn_counts {
     _Atomic uint64_t n[COCO__NCOUNTS];
 } coco__fn_counts;
@@ -195,13 +226,15 @@ COCO__IN void coco__counts_reset(coco_app *app);
 COCO__IN void coco__log(coco_env *env, coco_log_level level, const char *fmt, ...) COCO__PRINTF(3, 4);
 /* Send an event about comp (may be NULL); about one of its target states; about a call in cx. */
 struct coco__change;
-COCO__IN void coco__emit(struct coco__run *run, coco_event_kind kind, const struct coco__comp *comp, const char *detail);
+COCO__IN void coco__emit(struct coco__run *run, coco_event_kind kind, const struct coco__comp *comp,
+                         const char *detail);
 COCO__IN void coco__emit_state(struct coco__run *run, coco_event_kind kind, const struct coco__comp *comp,
                                const struct coco__change *c, const char *detail);
 
 COCO__IN bool coco__listening(const struct coco__run *run);
 
-/* ==== store.c: LMDB: environment, growth, transactions, keys, records and their codecs ===================================== */
+/* ==== store.c: LMDB: environment, growth, transactions, keys, records and their codecs
+ * ===================================== */
 
 
 typedef struct coco__provided { /* a context value */
@@ -256,13 +289,15 @@ COCO__IN coco_status coco__store_open(coco_env *env, coco_err *err);
 COCO__IN void coco__store_close(coco_env *env);
 COCO__IN void coco__dbi_lock(void); /* around opening and dropping a named database, inside the transaction */
 COCO__IN void coco__dbi_unlock(void);
-COCO__IN coco_status coco__store_app(coco_app *app, bool create, coco_err *err); /* opens its dbi; has_dbi false if there is none */
-COCO__IN coco_status coco__store_lock(coco_env *env, coco_err *err); /* the one updating process; COCO_EBUSY names the holder */
+/* opens its dbi; has_dbi false if there is none */
+COCO__IN coco_status coco__store_app(coco_app *app, bool create, coco_err *err);
+/* the one updating process; COCO_EBUSY names the holder */
+COCO__IN coco_status coco__store_lock(coco_env *env, coco_err *err);
 COCO__IN void coco__store_unlock(coco_env *env);
 COCO__IN unsigned coco__fork_generation(void);
 
-/* Database keys: a kind byte, big-endian 64-bit id, suffix. A suffix over COCO__CUT bytes becomes its first COCO__CUT bytes and
- * its fingerprint: the cut form, by which entries are ordered everywhere. */
+/* Database keys: a kind byte, big-endian 64-bit id, suffix. A suffix over COCO__CUT bytes becomes its first COCO__CUT
+ * bytes and its fingerprint: the cut form, by which entries are ordered everywhere. */
 #ifdef COCO_SMALL
 #define COCO__CUT 16 /* not below COCO__FP: keys that are fingerprints must stay whole */
 #define COCO__PAGE_BYTES 120
@@ -281,7 +316,8 @@ COCO__IN unsigned coco__fork_generation(void);
 #define COCO__KEY_MAX 511
 #define COCO__CUT_LENGTH (COCO__CUT + COCO__FP)
 
-/* Few and often written kinds come first: with the root's record they share a page or two, so that a small change writes little. */
+/* Few and often written kinds come first: with the root's record they share a page or two, so that a small change
+ * writes little. */
 enum coco__kind {
     COCO__META = '0',        /* counters */
     COCO__RUN = '1',         /* + run: header and totals */
@@ -306,7 +342,8 @@ typedef struct coco__dbkey {
     uint8_t b[COCO__KEY_MAX + 32]; /* the slack lets SMALL builds and long suffixes be put together before the check */
 } coco__dbkey;
 
-COCO__IN void coco__dbkey_id(coco__dbkey *k, enum coco__kind kind, uint64_t id, const void *suffix, size_t n); /* suffix already cut */
+/* suffix already cut */
+COCO__IN void coco__dbkey_id(coco__dbkey *k, enum coco__kind kind, uint64_t id, const void *suffix, size_t n);
 COCO__IN void coco__dbkey_raw(coco__dbkey *k, enum coco__kind kind, const void *suffix, size_t n);
 COCO__IN size_t coco__cut(uint8_t out[COCO__CUT_LENGTH], const void *key, size_t n); /* the cut form; its length */
 
@@ -319,15 +356,17 @@ typedef struct coco__txn {
     bool full;      /* the map was full: grow and try again */
 } coco__txn;
 
-/* COCO_ENOTFOUND without a message where there is none; a wrong checksum is COCO_ECORRUPT naming the key. Borrows from LMDB. */
+/* COCO_ENOTFOUND without a message where there is none; a wrong checksum is COCO_ECORRUPT naming the key. Borrows
+ * from LMDB. */
 COCO__IN coco_status coco__get(const coco__txn *t, const coco__dbkey *k, coco_str *payload);
 COCO__IN coco_status coco__put(const coco__txn *t, const coco__dbkey *k, const void *payload, size_t n);
 COCO__IN coco_status coco__del(const coco__txn *t, const coco__dbkey *k); /* missing is fine */
 COCO__IN coco_status coco__del_range(const coco__txn *t, const coco__dbkey *prefix);
-COCO__IN coco_status coco__check_payload(const coco__txn *t, const MDB_val *key, const MDB_val *data, coco_str *payload);
+COCO__IN coco_status coco__check_payload(const coco__txn *t, const MDB_val *key, const MDB_val *data,
+                                         coco_str *payload);
 
-/* Runs body in a write transaction of the app, again after each growth of the map: body must be repeatable; undo is called after
- * a failed try. durable false may lose the transaction in a power cut, never its integrity. */
+/* Runs body in a write transaction of the app, again after each growth of the map: body must be repeatable; undo is
+ * called after a failed try. durable false may lose the transaction in a power cut, never its integrity. */
 typedef struct coco__writer {
     coco_status (*body)(void *self, coco__txn *t);
     void (*undo)(void *self);
@@ -391,7 +430,8 @@ COCO__IN coco_status coco__place_get(coco_str payload, coco__place *at);
 /* The encoded path of a place, by climbing. */
 COCO__IN coco_status coco__place_path(const coco__txn *t, const coco__place *at, coco__buf *path);
 
-/* ==== states.c: what a component owns, as ordered entries in its record or in pages ======================================== */
+/* ==== states.c: what a component owns, as ordered entries in its record or in pages
+ * ======================================== */
 
 /* An entry: key = ordered space number + cut key; spaces below 16 are the engine's own, others are provider ids. */
 enum { COCO__S_USE = 1, COCO__S_MEMO = 2, COCO__S_STATE = 3, COCO__S_ID = 4, COCO__S_FIRST_PROVIDER = 16 };
@@ -421,8 +461,8 @@ typedef struct coco__entry {
     coco_str ekey, value;
 } coco__entry;
 
-/* What happens to one entry in this run. At the precommit it becomes `before` (p NULL: as recorded; a flag says "removed"),
- * at the commit `after` (p NULL: removed). */
+/* What happens to one entry in this run. At the precommit it becomes `before` (p NULL: as recorded; a flag says
+ * "removed"), at the commit `after` (p NULL: removed). */
 typedef struct coco__change {
     struct coco__change *next; /* of the component, in the order of declaration */
     coco_str ekey, key;        /* key: full encoded */
@@ -479,29 +519,34 @@ typedef struct coco__owned {
 
 COCO__IN void coco__owned_init(coco__owned *o, struct coco__run *run, coco__arena *arena, const coco__rec *rec);
 COCO__IN void coco__owned_free(coco__owned *o);
-/* Finds a recorded entry; *found NULL if there is none. Valid until the next call. seen_before: it was marked already. */
+/* Finds a recorded entry; *found NULL if there is none. Valid until the next call. seen_before: it was marked
+ * already. */
 COCO__IN coco_status coco__owned_find(coco__owned *o, coco_str ekey, coco__entry **found);
 COCO__IN bool coco__owned_mark(coco__owned *o); /* marks the entry found last as seen; false if it was */
 /* Was the recorded entry marked? It is about to be taken: what was read with it stays in sight as it is. */
 COCO__IN coco_status coco__owned_pin(coco__owned *o, coco_str ekey, bool *seen);
 COCO__IN coco__change *coco__owned_changed(coco__owned *o, coco_str ekey);
-COCO__IN coco__change *coco__owned_change(coco__owned *o, coco_str ekey); /* a new, zeroed change; ekey is copied; NULL: no memory */
+/* a new, zeroed change; ekey is copied; NULL: no memory */
+COCO__IN coco__change *coco__owned_change(coco__owned *o, coco_str ekey);
 /* Calls fn for each recorded entry (unseen_only: that was not marked and has no change), in order. */
 typedef coco_status (*coco__entry_fn)(void *self, const coco__entry *e);
 COCO__IN coco_status coco__owned_each(coco__owned *o, bool unseen_only, coco__entry_fn fn, void *self);
-/* Merges changes into rec's entries (inline, or pages through t), as of the precommit or the commit. out holds inline bytes. */
+/* Merges changes into rec's entries (inline, or pages through t), as of the precommit or the commit. out holds inline
+ * bytes. */
 COCO__IN coco_status coco__owned_write(coco__owned *o, const coco__txn *t, coco__rec *rec, bool commit, coco__buf *out);
 /* Cuts the changes behind the first n, in entry order; returns what was cut off. */
 COCO__IN coco__change *coco__owned_cut(coco__owned *o, size_t n);
 /* One entry of any recorded component, through t; copied into a. value.p NULL: there is none. */
-COCO__IN coco_status coco__entry_get(const coco__txn *t, const coco__rec *rec, coco_str ekey, coco__arena *a, coco_str *value);
+COCO__IN coco_status coco__entry_get(const coco__txn *t, const coco__rec *rec, coco_str ekey, coco__arena *a,
+                                     coco_str *value);
 COCO__IN coco_status coco__entry_remove(const coco__txn *t, coco__rec *rec, coco_str ekey, coco__buf *out);
 COCO__IN void coco__view_init(coco__view *v, const coco__mem *m);
 COCO__IN void coco__view_free(coco__view *v);
 COCO__IN coco_status coco__view_decode(coco__view *v, coco_str bytes); /* borrows bytes; COCO_ECORRUPT, COCO_ENOMEM */
 
 
-/* ==== logic.c: functions, context keys, parameters, logic fingerprints, dependency sets ==================================== */
+/* ==== logic.c: functions, context keys, parameters, logic fingerprints, dependency sets
+ * ==================================== */
 
 typedef enum coco__dep_kind { COCO__D_LOGIC = 1, COCO__D_CONTEXT, COCO__D_PARAM, COCO__D_PROVIDER } coco__dep_kind;
 
@@ -538,12 +583,16 @@ COCO__IN const coco_fn *coco__fn_named(coco_str name);
 COCO__IN size_t coco__fn_count(void);
 COCO__IN const coco_fn *coco__fn_at(size_t index);
 COCO__IN const coco_class *coco__class_named(coco_str type);
-COCO__IN coco_status coco__name_id(struct coco__run *run, const char *name, uint64_t *id); /* interned; new ones wait for the round */
+/* interned; new ones wait for the round */
+COCO__IN coco_status coco__name_id(struct coco__run *run, const char *name, uint64_t *id);
 COCO__IN coco_str coco__name_of(struct coco__run *run, uint64_t id);
-COCO__IN coco_status coco__deps_add(struct coco__run *run, coco__deps *d, coco__dep_kind kind, coco_str name, const uint8_t fp[COCO__FP]);
-COCO__IN coco_status coco__deps_merge(struct coco__run *run, coco__deps *into, coco__dep *const *v, size_t n, bool logic_too);
+COCO__IN coco_status coco__deps_add(struct coco__run *run, coco__deps *d, coco__dep_kind kind, coco_str name,
+                                    const uint8_t fp[COCO__FP]);
+COCO__IN coco_status coco__deps_merge(struct coco__run *run, coco__deps *into, coco__dep *const *v, size_t n,
+                                      bool logic_too);
 COCO__IN coco_status coco__depset_of(struct coco__run *run, const coco__deps *d, coco__depset **set);
-COCO__IN coco_status coco__depset_load(struct coco__run *run, uint64_t id, coco__depset **set); /* *set NULL if it isn't there */
+/* *set NULL if it isn't there */
+COCO__IN coco_status coco__depset_load(struct coco__run *run, uint64_t id, coco__depset **set);
 COCO__IN bool coco__depset_valid(struct coco__run *run, coco__depset *set);
 COCO__IN void coco__depset_use(struct coco__run *run, coco__depset *set, int delta); /* inside a transaction's body */
 COCO__IN coco_status coco__depsets_write(struct coco__run *run, const coco__txn *t);
@@ -552,12 +601,25 @@ COCO__IN const coco__provided *coco__provided_find(const struct coco__run *run, 
 COCO__IN coco_status coco__names_load(struct coco__run *run, const coco__txn *t);
 COCO__IN coco_status coco__names_write(struct coco__run *run, const coco__txn *t);
 
-/* ==== memo.c: memo keys, memo states, function memos ======================================================================= */
+/* ==== memo.c: memo keys, memo states, function memos
+ * ======================================================================= */
 
 /* Why something runs. */
 typedef enum coco__reason {
-    COCO__WHY_NEW = 1, COCO__WHY_PENDING, COCO__WHY_INPUT, COCO__WHY_STATE, COCO__WHY_LOGIC, COCO__WHY_CONTEXT, COCO__WHY_PARAM,
-    COCO__WHY_SCHEMA, COCO__WHY_FORCED, COCO__WHY_NOMEMO, COCO__WHY_RECHECK, COCO__WHY_FUNCTION, COCO__WHY_RETRY, COCO__WHY_MOVED
+    COCO__WHY_NEW = 1,
+    COCO__WHY_PENDING,
+    COCO__WHY_INPUT,
+    COCO__WHY_STATE,
+    COCO__WHY_LOGIC,
+    COCO__WHY_CONTEXT,
+    COCO__WHY_PARAM,
+    COCO__WHY_SCHEMA,
+    COCO__WHY_FORCED,
+    COCO__WHY_NOMEMO,
+    COCO__WHY_RECHECK,
+    COCO__WHY_FUNCTION,
+    COCO__WHY_RETRY,
+    COCO__WHY_MOVED
 } coco__reason;
 typedef struct coco__why {
     coco__reason reason;
@@ -573,14 +635,18 @@ typedef struct coco__tracked {
     void *object;
     coco_str key; /* stored encoding of its memo key; the name of a context value */
     bool context; /* a context value */
-    coco_str state; /* its memo state when it was used, where that is known; p NULL: it is asked for when the memo is made */
+    /* its memo state when it was used, where that is known; p NULL: it is asked for when the memo is made */
+    coco_str state;
 } coco__tracked;
 
 /* The key of a call's arguments: their encoding, or its fingerprint where that is shorter. In cx's memory. */
 COCO__IN coco_status coco__argkey(coco_ctx *cx, const coco_fn *fn, coco_args args, coco_str *key);
-/* Memo states of arguments and tracked objects after a run; and their check: *valid, the states as they are now in *now. */
-COCO__IN coco_status coco__states_take(coco_ctx *cx, const coco_fn *fn, coco_args args, coco__tracked *tracked, coco_str *states);
-COCO__IN coco_status coco__states_check(coco_ctx *cx, const coco_fn *fn, coco_args args, coco_str stored, coco_str *now, coco__why *why);
+/* Memo states of arguments and tracked objects after a run; and their check: *valid, the states as they are now in
+ * *now. */
+COCO__IN coco_status coco__states_take(coco_ctx *cx, const coco_fn *fn, coco_args args, coco__tracked *tracked,
+                                       coco_str *states);
+COCO__IN coco_status coco__states_check(coco_ctx *cx, const coco_fn *fn, coco_args args, coco_str stored, coco_str *now,
+                                        coco__why *why);
 /* The tracked objects in the states of a hit, reported upward; and those of a frame that ends, to its caller. */
 COCO__IN coco_status coco__states_tracked(coco_ctx *cx, coco_str states, coco__tracked **list);
 COCO__IN coco_status coco__tracked_pass(coco_ctx *frame, coco_ctx *caller);
@@ -596,12 +662,15 @@ typedef struct coco__fresh {
 
 COCO__IN coco_status coco__call_memoized(coco_ctx *cx, const coco_fn *fn, coco_args args, coco_value *value);
 COCO__IN coco_status coco__memo_use(const coco__txn *t, const char *fp, int delta);
-COCO__IN coco_status coco__memo_set_use(struct coco__run *run, coco_str value, int delta); /* of a memo's dependency set */
-COCO__IN void coco__memos_written(struct coco__run *run); /* the transaction is committed: they are found in the store now */
+/* of a memo's dependency set */
+COCO__IN coco_status coco__memo_set_use(struct coco__run *run, coco_str value, int delta);
+/* the transaction is committed: they are found in the store now */
+COCO__IN void coco__memos_written(struct coco__run *run);
 COCO__IN coco_status coco__memos_write(struct coco__run *run, const coco__txn *t);
 COCO__IN coco_status coco__memos_sweep(struct coco__run *run, const coco__txn *t); /* drops those with count 0 */
 
-/* ==== target.c: providers, handlers, declarations, reconciliation ========================================================== */
+/* ==== target.c: providers, handlers, declarations, reconciliation
+ * ========================================================== */
 
 struct coco_target {
     struct coco__run *run;
@@ -628,8 +697,10 @@ struct coco_target {
     bool tripped;             /* by the guard */
 };
 
-COCO__IN coco_status coco__target_at(struct coco__run *run, coco_target *parent, coco_str key, coco_str attachment, coco_target **out);
-COCO__IN coco_status coco__target_by_id(struct coco__run *run, uint64_t id, coco_target **target); /* *target NULL: void */
+COCO__IN coco_status coco__target_at(struct coco__run *run, coco_target *parent, coco_str key, coco_str attachment,
+                                     coco_target **out);
+/* *target NULL: void */
+COCO__IN coco_status coco__target_by_id(struct coco__run *run, uint64_t id, coco_target **target);
 COCO__IN void coco__state_name(coco__buf *b, const coco_target *target, coco_str key); /* TITLE:key */
 COCO__IN coco_status coco__provider_write(const coco__txn *t, coco_target *target);
 COCO__IN coco_status coco__provider_destroy(const coco__txn *t, coco_target *target); /* with everything below */
@@ -637,12 +708,18 @@ COCO__IN coco_status coco__providers_count(struct coco__run *run, const coco__tx
 COCO__IN void coco__target_count(coco_target *target, int delta);
 COCO__IN coco_status coco__top_states(struct coco__run *run, coco_target *top, uint64_t *n);
 /* Turns a recorded entry into a change that deletes it; *skipped if it is void or waits for its container. */
-typedef enum coco__delete_mode { COCO__DEL_CONDEMN, COCO__DEL_CONTENT, COCO__DEL_CONTAINER, COCO__DEL_VOID } coco__delete_mode;
+typedef enum coco__delete_mode {
+    COCO__DEL_CONDEMN,
+    COCO__DEL_CONTENT,
+    COCO__DEL_CONTAINER,
+    COCO__DEL_VOID
+} coco__delete_mode;
 COCO__IN coco_status coco__declare_gone(struct coco__comp *comp, const coco__entry *e, coco__delete_mode mode);
 /* Reconciles a claim again with what its owner has now (at the precommit). */
 COCO__IN coco_status coco__reclaim(struct coco__comp *comp, coco__change *c, const coco__state *now);
 
-/* ==== submit.c: rounds: precommit, apply, commit; retries ================================================================== */
+/* ==== submit.c: rounds: precommit, apply, commit; retries
+ * ================================================================== */
 
 struct coco__catch;
 struct coco__node;
@@ -697,7 +774,8 @@ typedef struct coco__run {
     coco__table names, deps, depsets, depsets_by_id, targets, target_places, titles, memos;
     coco__table moved, moved_states; /* old owners by record key; states by entry key */
     coco__table claims;              /* of the round being written */
-    coco__table in_flight;           /* record key to coco__comp with recorded states that runs or waits for its commit */
+    /* record key to coco__comp with recorded states that runs or waits for its commit */
+    coco__table in_flight;
     coco__table memory;              /* coco_run_memory by tag */
     coco_str *name_list;     /* by id */
     uint64_t names_cap, names_stored;
@@ -745,7 +823,8 @@ COCO__IN coco_status coco__run_record(coco__run *run, const coco__txn *t); /* wr
 COCO__IN bool coco__totals_differ(const coco__run *run);
 COCO__IN coco_status coco__apply_deferred(coco__run *run); /* the last try of what sinks refused */
 COCO__IN void coco__queue(struct coco__comp *comp);  /* a component with changes: for the next round */
-COCO__IN void coco__round_begin(coco__run *run);     /* something is about to wait for a round: its time starts with the first */
+/* something is about to wait for a round: its time starts with the first */
+COCO__IN void coco__round_begin(coco__run *run);
 COCO__IN void coco__fail(struct coco__comp *comp, coco_status code, const char *message);
 COCO__IN void coco__fail_path(coco__run *run, const coco_failure *f, struct coco__catch *catches);
 COCO__IN void coco__done(struct coco__comp *comp);
@@ -753,9 +832,11 @@ COCO__IN coco_status coco__tomb_add(coco__run *run, const coco__place *at, bool 
 COCO__IN void coco__tomb_remove(coco__run *run, const coco__place *at);
 
 COCO__IN bool coco__moved_away(coco__run *run, const coco__place *at); /* did it lose a state to another in this run? */
-COCO__IN coco_status coco__moves_check(coco__run *run); /* at the end: a moved state whose old owner is still there is a duplicate */
+/* at the end: a moved state whose old owner is still there is a duplicate */
+COCO__IN coco_status coco__moves_check(coco__run *run);
 
-/* ==== remove.c: tombstones, the guard, deletes ============================================================================= */
+/* ==== remove.c: tombstones, the guard, deletes
+ * ============================================================================= */
 
 COCO__IN coco_status coco__commit_removal(struct coco__comp *c, const coco__txn *t, coco__rec *rec);
 COCO__IN void coco__removal_committed(struct coco__comp *c);
@@ -764,7 +845,8 @@ COCO__IN coco_status coco__tombs_load(coco__run *run, const coco__txn *t);
 COCO__IN coco_status coco__tombs_work(coco__run *run);
 COCO__IN coco_status coco__remove_all(coco__run *run); /* drop: every target state, then every record */
 COCO__IN coco_status coco__forget_target(coco__run *run, const char *title, coco_err *err);
-COCO__IN coco_status coco__stored(coco__run *run, const coco__txn *t, const coco__place *at, coco__buf *copy, coco__rec *rec);
+COCO__IN coco_status coco__stored(coco__run *run, const coco__txn *t, const coco__place *at, coco__buf *copy,
+                                  coco__rec *rec);
 COCO__IN coco_status coco__store_rec(coco__run *run, const coco__txn *t, const coco__place *at, coco__rec *rec);
 COCO__IN coco_status coco__commit_change(struct coco__comp *c, coco__change *ch, const coco__txn *t, coco__rec *rec);
 COCO__IN coco_status coco__commit_set(struct coco__comp *c, const coco__rec *old, bool has_new);
@@ -772,7 +854,8 @@ COCO__IN void coco__preview_apply(struct coco__comp *c);
 COCO__IN coco_status coco__mark_above(coco__run *run, const coco__txn *t, uint64_t parent, bool pending);
 COCO__IN coco_status coco__drop_record(coco__run *run, const coco__txn *t, const coco__place *at, const coco__rec *rec);
 
-/* ==== component.c: coco_ctx; call, mount, use_mount, mount_each, map, states, ids ========================================== */
+/* ==== component.c: coco_ctx; call, mount, use_mount, mount_each, map, states, ids
+ * ========================================== */
 
 typedef struct coco__node { /* a component's own node, or an inner node below it */
     struct coco__node *up;
@@ -801,7 +884,8 @@ typedef struct coco__catch {
     void *user;
 } coco__catch;
 
-typedef struct coco__used_failure { /* of a used component, as long as it isn't known whether the caller fails with it */
+/* of a used component, as long as it isn't known whether the caller fails with it */
+typedef struct coco__used_failure {
     struct coco__used_failure *next;
     coco_failure failure;
     coco__catch *catches; /* handlers where it was mounted */
@@ -919,7 +1003,8 @@ typedef struct coco__mount_call {
 /* Makes and runs a child; makes room for it first. An error means that there was no mount. */
 COCO__IN coco_status coco__mount_child(coco_ctx *cx, coco__comp *c, const coco__mount_call *m);
 COCO__IN coco_status coco__make_room(coco_ctx *cx);
-COCO__IN coco_status coco__each_node(coco_ctx *cx, coco_path path, const coco_fn *fn, coco__buf *segment, coco__node **node);
+COCO__IN coco_status coco__each_node(coco_ctx *cx, coco_path path, const coco_fn *fn, coco__buf *segment,
+                                     coco__node **node);
 COCO__IN coco_status coco__gone_child(coco__comp *c, coco__node *node, coco_str segment);
 COCO__IN coco__comp *coco__comp_new(coco__run *run);
 COCO__IN void coco__comp_free(coco__comp *comp);
@@ -931,7 +1016,8 @@ COCO__IN coco_status coco__comp_load(coco__comp *comp, coco_str payload); /* dec
 COCO__IN coco_status coco__run_root(coco__run *run, coco_value *value);
 COCO__IN coco_status coco__oom(coco_ctx *cx);
 COCO__IN bool coco__records(const coco_ctx *cx); /* something memoized stands around: dependencies matter */
-COCO__IN coco_status coco__own(coco__comp *comp, uint64_t space, coco_str key, coco_str value, coco_str *was); /* engine's own entries */
+/* engine's own entries */
+COCO__IN coco_status coco__own(coco__comp *comp, uint64_t space, coco_str key, coco_str value, coco_str *was);
 COCO__IN bool coco__recheck_due(coco__run *run, const uint8_t *fp);
 
 /* Recorded children of a node in order, read ahead in batches and copied. */
@@ -945,10 +1031,12 @@ typedef struct coco__stream {
     bool begun, ended;
 } coco__stream;
 COCO__IN void coco__stream_open(coco__stream *s, coco__run *run, uint64_t id);
-COCO__IN int coco__stream_next(coco__stream *s, coco_str *segment, coco_str *payload, bool *cut); /* 1, 0 at the end, error */
+/* 1, 0 at the end, error */
+COCO__IN int coco__stream_next(coco__stream *s, coco_str *segment, coco_str *payload, bool *cut);
 COCO__IN void coco__stream_close(coco__stream *s);
 
-/* ==== app.c: environment, app, update, drop ================================================================================ */
+/* ==== app.c: environment, app, update, drop
+ * ================================================================================ */
 
 COCO__IN coco_status coco__fork_check(const coco_env *env, coco_err *err);
 

@@ -181,8 +181,8 @@ COCO__IN coco_status coco__names_write(coco__run *run, const coco__txn *t)
 static coco_status coco__dep_intern(coco__run *run, coco__dep_kind kind, coco_str name, const uint8_t *fp, coco__dep **out)
 {
     uint8_t key[1 + COCO__FP + 512];
-    coco__buf b;
     coco__dep *d;
+    char *copy;
 
     if (name.n > 512) name.n = 512;
     key[0] = (uint8_t)kind;
@@ -190,10 +190,7 @@ static coco_status coco__dep_intern(coco__run *run, coco__dep_kind kind, coco_st
     memcpy(key + 1 + COCO__FP, name.p, name.n);
     if ((*out = coco__table_get(&run->deps, key, 1 + COCO__FP + name.n)) != NULL) return COCO_OK;
     d = coco__arena_zalloc(&run->arena, sizeof *d);
-    coco__buf_init(&b, run->mem);
-    coco__buf_put(&b, key, 1 + COCO__FP + name.n);
-    char *copy = b.failed ? NULL : coco__arena_copy(&run->arena, b.p, b.n);
-    coco__buf_free(&b);
+    copy = coco__arena_copy(&run->arena, key, 1 + COCO__FP + name.n);
     if (!d || !copy) return COCO_ENOMEM;
     d->kind = kind;
     d->bytes = (coco_str){ copy, 1 + COCO__FP + name.n };

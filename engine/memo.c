@@ -1,29 +1,35 @@
 /* memo.c - memo keys, memo states, and function memos.
  *
- * Floor: above logic. A memo's key says what a call is about (its arguments by value or identity), its dependency set under which
- * logic and context it was made, its memo states how fresh its inputs were. A function memo belongs to the app and is found again
- * wherever the same call is made, unless it declared states or asked for ids: then it is an entry of its component.
+ * Floor: above logic. A memo's key says what a call is about (its arguments by value or identity), its dependency set
+ * under which logic and context it was made, its memo states how fresh its inputs were. A function memo belongs to
+ * the app and is found again wherever the same call is made, unless it declared states or asked for ids: then it is
+ * an entry of its component.
  *
- * A stored function memo is: id of its dependency set, run, cost, memo states, fingerprints of the memos it used, keys of the
- * entries it declared, result. Its use count is a record of its own, so that counting never rewrites a large result. */
+ * A stored function memo is: id of its dependency set, run, cost, memo states, fingerprints of the memos it used,
+ * keys of the entries it declared, result. Its use count is a record of its own, so that counting never rewrites a
+ * large result. */
 #include "engine.h"
 
 COCO__IN void coco__why_print(coco__buf *b, coco__why why)
 {
     static const char *const texts[] = {
-        [COCO__WHY_NEW] = "never run", [COCO__WHY_PENDING] = "pending", [COCO__WHY_INPUT] = "input changed",
-        [COCO__WHY_STATE] = "input changed", [COCO__WHY_LOGIC] = "logic changed", [COCO__WHY_CONTEXT] = "context changed",
-        [COCO__WHY_PARAM] = "parameter changed", [COCO__WHY_SCHEMA] = "target schema changed", [COCO__WHY_FORCED] = "forced",
-        [COCO__WHY_NOMEMO] = "not memoized", [COCO__WHY_RECHECK] = "recheck", [COCO__WHY_FUNCTION] = "another function before",
-        [COCO__WHY_RETRY] = "failed before", [COCO__WHY_MOVED] = "a target state moved away",
+        [COCO__WHY_NEW] = "never run",           [COCO__WHY_PENDING] = "pending",
+        [COCO__WHY_INPUT] = "input changed",     [COCO__WHY_STATE] = "input changed",
+        [COCO__WHY_LOGIC] = "logic changed",     [COCO__WHY_CONTEXT] = "context changed",
+        [COCO__WHY_PARAM] = "parameter changed", [COCO__WHY_SCHEMA] = "target schema changed",
+        [COCO__WHY_FORCED] = "forced",           [COCO__WHY_NOMEMO] = "not memoized",
+        [COCO__WHY_RECHECK] = "recheck",         [COCO__WHY_FUNCTION] = "another function before",
+        [COCO__WHY_RETRY] = "failed before",     [COCO__WHY_MOVED] = "a target state moved away",
     };
-    static const char *const kinds[] = { [COCO__WHY_INPUT] = "arguments", [COCO__WHY_STATE] = "argument", [COCO__WHY_LOGIC] = "function",
-                                         [COCO__WHY_CONTEXT] = "key", [COCO__WHY_PARAM] = "parameter", [COCO__WHY_SCHEMA] = "target" };
+    static const char *const kinds[] = { [COCO__WHY_INPUT] = "arguments", [COCO__WHY_STATE] = "argument",
+                                         [COCO__WHY_LOGIC] = "function",  [COCO__WHY_CONTEXT] = "key",
+                                         [COCO__WHY_PARAM] = "parameter", [COCO__WHY_SCHEMA] = "target" };
 
     if (why.reason == 0 || (size_t)why.reason >= sizeof texts / sizeof texts[0]) return;
     coco__buf_str(b, texts[why.reason]);
     if (why.detail.n == 0 || (size_t)why.reason >= sizeof kinds / sizeof kinds[0] || !kinds[why.reason]) return;
-    coco__buf_printf(b, " (%s %.*s%s)", kinds[why.reason], (int)why.detail.n, why.detail.p, why.reason == COCO__WHY_STATE ? ": content" : "");
+    coco__buf_printf(b, " (%s %.*s%s)", kinds[why.reason], (int)why.detail.n, why.detail.p,
+                     why.reason == COCO__WHY_STATE ? ": content" : "");
 }
 
 /* ---- Keys ---- */
@@ -44,13 +50,15 @@ static coco_status coco__arg_encode(coco_ctx *cx, const coco_fn *fn, size_t i, c
     if (v.kind == COCO_OBJECT) {
         const coco_class *cls = v.as.s.p.cls;
         if (!cls->memo_key)
-            return coco_fail(cx, COCO_ETYPE, "%s: argument %zu%s%s (%s) can't be part of a memo key", fn->name, i + 1, name ? " " : "",
-                             name ? name : "", cls->type);
+            return coco_fail(cx, COCO_ETYPE, "%s: argument %zu%s%s (%s) can't be part of a memo key", fn->name, i + 1,
+                             name ? " " : "", name ? name : "", cls->type);
         coco__buf_byte(b, 1);
         COCO_TRY(cls->memo_key(cx, v.as.s.u.object, &v));
     }
     rc = coco__value_put(b, v, COCO__CANONICAL);
-    return rc == COCO_OK ? rc : coco_fail(cx, rc, "%s: argument %zu can't be part of a memo key: %s", fn->name, i + 1, coco_status_text(rc));
+    return rc == COCO_OK ? rc
+                         : coco_fail(cx, rc, "%s: argument %zu can't be part of a memo key: %s", fn->name, i + 1,
+                                     coco_status_text(rc));
 }
 
 COCO__IN coco_status coco__argkey(coco_ctx *cx, const coco_fn *fn, coco_args args, coco_str *key)
@@ -76,7 +84,8 @@ COCO__IN coco_status coco__argkey(coco_ctx *cx, const coco_fn *fn, coco_args arg
 
 enum { COCO__TAG_TRACKED = 0, COCO__TAG_CONTEXT = 15 };
 
-static coco_status coco__state_hook(coco_ctx *cx, const coco_class *cls, void *object, coco_str stored, coco_str *state, bool *valid)
+static coco_status coco__state_hook(coco_ctx *cx, const coco_class *cls, void *object, coco_str stored, coco_str *state,
+                                    bool *valid)
 {
     *valid = true;
     *state = (coco_str){ "", 0 };
@@ -167,7 +176,8 @@ COCO__IN coco_status coco__states_take(coco_ctx *cx, const coco_fn *fn, coco_arg
     coco__buf_init(&b, cx->run->mem);
     coco__table_init(&seen, cx->run->mem);
     for (size_t i = 0; i < args.n && rc == COCO_OK; i++) {
-        if (args.v[i].kind != COCO_OBJECT || !args.v[i].as.s.p.cls->memo_state || fn->memo_key[i] == coco_memo_skip) continue;
+        if (args.v[i].kind != COCO_OBJECT || !args.v[i].as.s.p.cls->memo_state || fn->memo_key[i] == coco_memo_skip)
+            continue;
         rc = coco__state_hook(cx, args.v[i].as.s.p.cls, args.v[i].as.s.u.object, (coco_str){ NULL, 0 }, &state, &valid);
         coco__buf_varint(&b, i + 1);
         if (rc == COCO_OK) coco__buf_blob(&b, state.p, state.n);
@@ -238,7 +248,8 @@ static coco_str coco__state_label(const coco_fn *fn, const uint8_t *at, const ui
 }
 
 /* COCO_OK: all valid, *now as they are; COCO_ENOTFOUND: why says which isn't; else a hook's failure. */
-COCO__IN coco_status coco__states_check(coco_ctx *cx, const coco_fn *fn, coco_args args, coco_str stored, coco_str *now, coco__why *why)
+COCO__IN coco_status coco__states_check(coco_ctx *cx, const coco_fn *fn, coco_args args, coco_str stored, coco_str *now,
+                                        coco__why *why)
 {
     coco__reader r = coco__reader_of(stored.p, stored.n);
     coco__buf b;
@@ -393,7 +404,8 @@ static bool coco__declared_intact(coco_ctx *cx, coco_str declared)
         if (r.bad || c || coco__table_get(&o->run->moved_states, ekey.p, ekey.n)) return false;
         if (coco__owned_find(o, ekey, &e) != COCO_OK || !e) return false;
         if (space < COCO__S_FIRST_PROVIDER) continue;
-        if (coco__state_get(e->ekey, e->value, &s) != COCO_OK || s.npossible != 1 || !s.possible[0].p || s.condemned) return false;
+        if (coco__state_get(e->ekey, e->value, &s) != COCO_OK || s.npossible != 1 || !s.possible[0].p || s.condemned)
+            return false;
         uint64_t counter = s.counter;
         if (coco__target_by_id(cx->run, space, &t) != COCO_OK || !t || t->gone || t->counter != counter) return false;
     }
@@ -426,22 +438,27 @@ static coco_status coco__memo_used(coco_ctx *cx, const uint8_t *fp, coco_str use
     if (cx->memo_depth && !owned) coco__buf_put(&cx->uses, fp, COCO__FP);
     if (cx->memo_depth) coco__buf_put(&cx->uses, uses.p, uses.n);
     if (cx->uses.failed || cx->declared.failed) return coco__oom(cx);
-    if (!owned) COCO_TRY(coco__own(cx->comp, COCO__S_USE, (coco_str){ (const char *)fp, COCO__FP }, (coco_str){ "", 0 }, NULL));
+    if (!owned)
+        COCO_TRY(coco__own(cx->comp, COCO__S_USE, (coco_str){ (const char *)fp, COCO__FP }, (coco_str){ "", 0 }, NULL));
     for (size_t i = 0; i < uses.n; i += COCO__FP)
         COCO_TRY(coco__own(cx->comp, COCO__S_USE, (coco_str){ uses.p + i, COCO__FP }, (coco_str){ "", 0 }, NULL));
     return COCO_OK;
 }
 
-static coco_status coco__memo_valid(coco_ctx *cx, const coco_fn *fn, coco_args args, const coco__memo *m, coco__why *why, coco_str *now)
+static coco_status coco__memo_valid(coco_ctx *cx, const coco_fn *fn, coco_args args, const coco__memo *m,
+                                    coco__why *why, coco_str *now)
 {
     coco__depset *set = NULL;
     coco_status rc;
 
     COCO_TRY(coco__depset_load(cx->run, m->set, &set));
     if (!set || !coco__depset_valid(cx->run, set)) {
-        static const coco__reason reasons[] = { [COCO__D_LOGIC] = COCO__WHY_LOGIC, [COCO__D_CONTEXT] = COCO__WHY_CONTEXT,
-                                                [COCO__D_PARAM] = COCO__WHY_PARAM, [COCO__D_PROVIDER] = COCO__WHY_SCHEMA };
-        *why = set ? (coco__why){ reasons[set->differs->kind], set->differs->name } : (coco__why){ COCO__WHY_LOGIC, { 0 } };
+        static const coco__reason reasons[] = { [COCO__D_LOGIC] = COCO__WHY_LOGIC,
+                                                [COCO__D_CONTEXT] = COCO__WHY_CONTEXT,
+                                                [COCO__D_PARAM] = COCO__WHY_PARAM,
+                                                [COCO__D_PROVIDER] = COCO__WHY_SCHEMA };
+        *why = set ? (coco__why){ reasons[set->differs->kind], set->differs->name }
+                   : (coco__why){ COCO__WHY_LOGIC, { 0 } };
         return COCO_ENOTFOUND;
     }
     if (m->declared.n && !coco__declared_intact(cx, m->declared)) {
@@ -509,7 +526,8 @@ static coco_status coco__memo_own(coco_ctx *cx, const uint8_t fp[COCO__FP], cons
     coco__buf_init(&p, cx->run->mem);
     coco__memo_put(&p, m);
     rc = p.failed ? coco__oom(cx)
-                  : coco__own(cx->comp, COCO__S_MEMO, (coco_str){ (const char *)fp, COCO__FP }, (coco_str){ (char *)p.p, p.n }, NULL);
+                  : coco__own(cx->comp, COCO__S_MEMO, (coco_str){ (const char *)fp, COCO__FP },
+                              (coco_str){ (char *)p.p, p.n }, NULL);
     coco__buf_free(&p);
     return rc;
 }
@@ -558,7 +576,8 @@ static coco_status coco__memo_made(coco_ctx *frame, const uint8_t fp[COCO__FP], 
 
     coco__buf_init(&b, frame->run->mem);
     rc = coco__value_put(&b, frame->result, COCO__STORED);
-    if (rc != COCO_OK) rc = coco_fail(frame, rc, "%s: the result of a memoized function can't hold an object", frame->fn->name);
+    if (rc != COCO_OK)
+        rc = coco_fail(frame, rc, "%s: the result of a memoized function can't hold an object", frame->fn->name);
     m.result = (coco_str){ (char *)b.p, b.n };
     if (rc == COCO_OK) rc = coco__states_take(frame, frame->fn, args, frame->tracked, &m.states);
     if (rc == COCO_OK) rc = coco__depset_of(frame->run, &frame->deps, &set);
@@ -586,12 +605,13 @@ static coco_status coco__recheck_result(coco_ctx *frame, const coco__memo *m)
     same = same && coco__bytes_cmp(frame->declared.p, frame->declared.n, m->declared.p, m->declared.n) == 0;
     if (same && coco__declared_intact(frame, m->declared)) return COCO_OK;
     frame->run->recheck_failed = true;
-    return coco_fail(frame, COCO_ERECHECK, "%s: a memo hit gave another result when run again: it has an input it doesn't declare",
+    return coco_fail(frame, COCO_ERECHECK,
+                     "%s: a memo hit gave another result when run again: it has an input it doesn't declare",
                      frame->fn->name);
 }
 
-static coco_status coco__memo_run(coco_ctx *cx, const coco_fn *fn, coco_args args, const uint8_t fp[COCO__FP], const coco__memo *recheck,
-                                  coco_value *value)
+static coco_status coco__memo_run(coco_ctx *cx, const coco_fn *fn, coco_args args, const uint8_t fp[COCO__FP],
+                                  const coco__memo *recheck, coco_value *value)
 {
     coco__run *run = cx->run;
     coco_ctx frame;
@@ -667,7 +687,8 @@ COCO__IN coco_status coco__call_memoized(coco_ctx *cx, const coco_fn *fn, coco_a
     COCO_TRY(coco__memo_find(cx, fp, &payload, &owned));
     if (!payload.p && cx->run->full) why.reason = COCO__WHY_FORCED;
     if (payload.p) {
-        if ((rc = coco__memo_get(payload, &m)) != COCO_OK) return coco_fail(cx, rc, "%s: a function memo is damaged", fn->name);
+        if ((rc = coco__memo_get(payload, &m)) != COCO_OK)
+            return coco_fail(cx, rc, "%s: a function memo is damaged", fn->name);
         rc = coco__memo_valid(cx, fn, args, &m, &why, &now);
         recheck = rc == COCO_OK && !f && coco__recheck_due(cx->run, fp);
         if (recheck) why.reason = COCO__WHY_RECHECK;
@@ -677,7 +698,8 @@ COCO__IN coco_status coco__call_memoized(coco_ctx *cx, const coco_fn *fn, coco_a
     coco__count_fn(cx->run->app, fn, hit ? COCO__HITS : COCO__MISSES, 1);
     if (coco__listening(cx->run)) coco__emit_call(cx, fn, hit, why);
     if (!hit) return coco__memo_run(cx, fn, args, fp, recheck ? &m : NULL, value);
-    if (!f && coco__bytes_cmp(now.p, now.n, m.states.p, m.states.n) != 0) COCO_TRY(coco__memo_restamp(cx, fp, m, now, owned));
+    if (!f && coco__bytes_cmp(now.p, now.n, m.states.p, m.states.n) != 0)
+        COCO_TRY(coco__memo_restamp(cx, fp, m, now, owned));
     return coco__memo_hit(cx, fp, &m, owned, value);
 }
 

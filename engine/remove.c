@@ -1,13 +1,14 @@
 /* remove.c - tombstones, the guard against mass deletion, and deletes.
  *
- * Floor: above submit. After the root has been submitted, what is gone is worked off in passes over the tombstoned subtrees, each
- * through ordinary rounds, so that every delete is precommitted, applied and committed like any other change:
+ * Floor: above submit. After the root has been submitted, what is gone is worked off in passes over the tombstoned
+ * subtrees, each through ordinary rounds, so that every delete is precommitted, applied and committed like any other
+ * change:
  *   1. count what would go, and let the guard look (S3.10);
  *   2. content: states that are no containers, children's components first;
  *   3. containers, the deepest first, with those that running components no longer declare (S7.5);
  *   4. void content: what stood below a container that took it along is dropped;
- *   5. records: a component's goes when it has no states and no children left (invariant 4), inner nodes with their last child.
- * What failed stays recorded under its tombstone for the next update. */
+ *   5. records: a component's goes when it has no states and no children left (invariant 4), inner nodes with their
+ *      last child. What failed stays recorded under its tombstone for the next update. */
 #include "engine.h"
 
 /* ---- Walking recorded subtrees, children first ---- */
@@ -85,7 +86,9 @@ static coco_status coco__walk_tomb(coco__run *run, const coco__tomb *g, coco__vi
     if (rc == COCO_OK) coco__buf_put(&payload, p.p, p.n);
     if (rc == COCO_OK) rc = coco__place_path(&t, &g->at, &w.path);
     coco__run_read_end(run, &t);
-    if (rc == COCO_OK) rc = payload.failed ? COCO_ENOMEM : coco__walk_at(&w, &g->at, (coco_str){ payload.p ? (char *)payload.p : "", payload.n });
+    if (rc == COCO_OK)
+        rc = payload.failed ? COCO_ENOMEM
+                            : coco__walk_at(&w, &g->at, (coco_str){ payload.p ? (char *)payload.p : "", payload.n });
     coco__buf_free(&payload);
     coco__buf_free(&w.path);
     return rc == COCO_ENOTFOUND ? COCO_OK : rc;
@@ -108,7 +111,8 @@ static coco_status coco__removal_new(coco__run *run, const coco__visit *v, coco_
     c->kind = COCO_MOUNT_DELETE;
     c->deleting = true;
     c->under_tomb = v->below;
-    c->at = (coco__place){ v->at->parent, { coco__arena_copy(&c->arena, v->at->segment.p, v->at->segment.n), v->at->segment.n } };
+    c->at = (coco__place){ v->at->parent,
+                           { coco__arena_copy(&c->arena, v->at->segment.p, v->at->segment.n), v->at->segment.n } };
     c->path = (coco_str){ coco__arena_copy(&c->arena, v->path.p, v->path.n), v->path.n };
     rc = c->at.segment.p && c->path.p ? coco__comp_load(c, v->payload) : COCO_ENOMEM;
     c->fn = coco__fn_named(coco__name_of(run, c->rec.fn));
@@ -151,7 +155,8 @@ static bool coco__has_children(const coco__txn *t, uint64_t id)
     if (!id || mdb_cursor_open(t->mdb, t->dbi, &cur) != 0) return id != 0;
     coco__dbkey_id(&k, COCO__COMPONENT, id, NULL, 0);
     key = (MDB_val){ k.n, k.b };
-    if (mdb_cursor_get(cur, &key, &data, MDB_SET_RANGE) == 0) found = key.mv_size >= k.n && memcmp(key.mv_data, k.b, k.n) == 0;
+    if (mdb_cursor_get(cur, &key, &data, MDB_SET_RANGE) == 0)
+        found = key.mv_size >= k.n && memcmp(key.mv_data, k.b, k.n) == 0;
     mdb_cursor_close(cur);
     return found;
 }
@@ -284,7 +289,8 @@ static coco_status coco__guard_trip(coco__run *run, const coco_target *top, uint
     coco_err why;
     coco_failure f = { .path = "/", .function = "", .kind = COCO_MOUNT_DELETE, .code = COCO_EGUARD };
 
-    coco_err_set(&why, COCO_EGUARD, "target %s: %llu of %llu states would be deleted; nothing of it was (--allow-delete lets it pass)",
+    coco_err_set(&why, COCO_EGUARD,
+                 "target %s: %llu of %llu states would be deleted; nothing of it was (--allow-delete lets it pass)",
                  top->title, (unsigned long long)top->doomed, (unsigned long long)all);
     f.message = why.msg;
     if (!run->guard) coco_err_set(&run->guard_err, COCO_EGUARD, "%s", why.msg);
@@ -318,7 +324,8 @@ static coco_status coco__guard_look(coco__run *run)
     return COCO_OK;
 }
 
-/* A condemned container as its component has it recorded; value.p NULL: another component claimed it since, or it is gone. */
+/* A condemned container as its component has it recorded; value.p NULL: another component claimed it since, or it is
+ * gone. */
 static coco_status coco__condemned_read(coco__run *run, const coco__condemned *d, coco__buf *payload, coco_str *value)
 {
     coco__rec rec;
@@ -357,8 +364,10 @@ static coco_status coco__guard(coco__run *run)
 
 /* ---- Content ---- */
 
-static coco_status coco__content_entry(void *self, const coco__entry *e) { return coco__declare_gone(self, e, COCO__DEL_CONTENT); }
-static coco_status coco__void_entry(void *self, const coco__entry *e) { return coco__declare_gone(self, e, COCO__DEL_VOID); }
+static coco_status coco__content_entry(void *self, const coco__entry *e)
+{ return coco__declare_gone(self, e, COCO__DEL_CONTENT); }
+static coco_status coco__void_entry(void *self, const coco__entry *e)
+{ return coco__declare_gone(self, e, COCO__DEL_VOID); }
 
 static coco_status coco__content_visit(void *self, coco__run *run, const coco__visit *v)
 {
@@ -371,7 +380,8 @@ static coco_status coco__content_visit(void *self, coco__run *run, const coco__v
         return COCO_OK;
     }
     c->last_delete = !(c->rec.flags & COCO__R_ID);
-    return coco__removal_go(c, coco__owned_each(&c->owned, false, *only_void ? coco__void_entry : coco__content_entry, c));
+    return coco__removal_go(c,
+                            coco__owned_each(&c->owned, false, *only_void ? coco__void_entry : coco__content_entry, c));
 }
 
 /* ---- Containers ---- */
@@ -456,7 +466,8 @@ COCO__IN void coco__condemned_add(coco__comp *c)
         coco__buf_init(&path, run->mem);
         coco__comp_path(c, &path);
         d->path = (coco_str){ coco__arena_copy(&run->arena, path.p, path.n), path.n };
-        d->at = (coco__place){ c->at.parent, { coco__arena_copy(&run->arena, c->at.segment.p, c->at.segment.n), c->at.segment.n } };
+        d->at = (coco__place){ c->at.parent,
+                               { coco__arena_copy(&run->arena, c->at.segment.p, c->at.segment.n), c->at.segment.n } };
         coco__buf_free(&path);
         if (!d->path.p || !d->at.segment.p) return; /* the component stays pending: the next update does it */
         d->next = run->condemned;
@@ -497,7 +508,8 @@ static coco_status coco__sweep_body(void *self, coco__txn *t)
     return coco__depsets_write(run, t);
 }
 
-typedef struct coco__sweep_list { /* records of one walk, children first, removed in one transaction a few hundred at a time */
+/* records of one walk, children first, removed in one transaction a few hundred at a time */
+typedef struct coco__sweep_list {
     coco__run *run;
     coco__arena arena;
     coco__sweep *v;
@@ -559,8 +571,11 @@ static coco_status coco__sweep_visit(void *self, coco__run *run, const coco__vis
     COCO_TRY(coco__rec_get(v->payload, &rec, &run->cx_err));
     if (run->preview || (rec.nstates == 0 && (rec.flags & COCO__R_COMPONENT))) coco__swept(run, v);
     if (run->preview) return COCO_OK;
-    *s = (coco__sweep){ run, { v->at->parent, { coco__arena_copy(&l->arena, v->at->segment.p, v->at->segment.n), v->at->segment.n } },
-                        l->self_only, false };
+    *s = (coco__sweep){ run,
+                        { v->at->parent,
+                          { coco__arena_copy(&l->arena, v->at->segment.p, v->at->segment.n), v->at->segment.n } },
+                        l->self_only,
+                        false };
     if (!s->at.segment.p) return COCO_ENOMEM;
     return ++l->n == COCO__SWEEP ? coco__sweep_flush(l) : COCO_OK;
 }
@@ -601,7 +616,8 @@ static coco_status coco__settled_body(void *self, coco__txn *t)
     coco_str value;
 
     for (coco__condemned *d = run->condemned; d; d = d->next)
-        if (!coco__moved_away(run, &d->at)) COCO_TRY(coco__settle_at(run, t, &d->at, false)); /* else it is to run again */
+        /* else it is to run again */
+        if (!coco__moved_away(run, &d->at)) COCO_TRY(coco__settle_at(run, t, &d->at, false));
     for (coco__condemned *d = run->condemned; d; d = d->next) {
         COCO_TRY(coco__stored(run, t, &d->at, &run->record, &rec));
         COCO_TRY(coco__entry_get(t, &rec, d->ekey, &run->arena, &value));
@@ -720,7 +736,8 @@ static coco_status coco__target_titled(coco__run *run, const char *title, coco_t
     key = (MDB_val){ prefix.n, prefix.b };
     rc = mdb_cursor_open(t.mdb, t.dbi, &cur);
     if (rc == 0) {
-        for (rc = mdb_cursor_get(cur, &key, &data, MDB_SET_RANGE); rc == 0 && !id && *(uint8_t *)key.mv_data == COCO__PROVIDER;
+        for (rc = mdb_cursor_get(cur, &key, &data, MDB_SET_RANGE);
+             rc == 0 && !id && *(uint8_t *)key.mv_data == COCO__PROVIDER;
              rc = mdb_cursor_get(cur, &key, &data, MDB_NEXT)) {
             if (coco__check_payload(&t, &key, &data, &p) != COCO_OK) continue;
             coco__reader r = coco__reader_of(p.p, p.n);

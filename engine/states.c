@@ -1,12 +1,14 @@
-/* states.c - what a component owns, as ordered entries: inline in its record while they are few, in pages beside it when many.
+/* states.c - what a component owns, as ordered entries: inline in its record while they are few, in pages beside it
+ * when many.
  *
- * Floor: above store; knows entries and bytes, not what they mean. An entry's key is its space (a provider's id, or one of the
- * engine's own) and the cut form of the target key, so that entries, pages and LMDB share one order. While a component runs,
- * recorded entries are read page by page: an entry that stays as it is costs one "seen" bit at its place (which also finds
- * duplicates), one that changes is kept as a coco__change. Writing merges the changes into the pages they fall in and leaves the
- * others alone, so that one changed row of a million costs one page.
+ * Floor: above store; knows entries and bytes, not what they mean. An entry's key is its space (a provider's id, or
+ * one of the engine's own) and the cut form of the target key, so that entries, pages and LMDB share one order. While
+ * a component runs, recorded entries are read page by page: an entry that stays as it is costs one "seen" bit at its
+ * place (which also finds duplicates), one that changes is kept as a coco__change. Writing merges the changes into
+ * the pages they fall in and leaves the others alone, so that one changed row of a million costs one page.
  *
- * A page's label is a lower bound of its keys; the first page has the empty label, so that every key falls into some page. */
+ * A page's label is a lower bound of its keys; the first page has the empty label, so that every key falls into some
+ * page. */
 #include "engine.h"
 
 /* ---- Entry keys and values ---- */
@@ -359,7 +361,9 @@ COCO__IN coco_status coco__owned_pin(coco__owned *o, coco_str ekey, bool *seen)
     i = coco__page_of(o, ekey);
     page = &o->pages[i];
     COCO_TRY(coco__page_load(o, i));
-    if (o->paged && !page->pinned.p && !(page->pinned.p = coco__arena_copy(o->arena, o->data.p, page->pinned.n = o->data.n))) return COCO_ENOMEM;
+    if (o->paged && !page->pinned.p &&
+        !(page->pinned.p = coco__arena_copy(o->arena, o->data.p, page->pinned.n = o->data.n)))
+        return COCO_ENOMEM;
     i = coco__view_find(&o->view, ekey, seen);
     *seen = *seen && page->seen[i >> 3] >> (i & 7) & 1;
     return COCO_OK;
@@ -377,7 +381,9 @@ COCO__IN coco__change *coco__owned_change(coco__owned *o, coco_str ekey)
 
     if (!c || !copy || !coco__table_put(&o->changed, copy, ekey.n, c)) return NULL;
     c->ekey = (coco_str){ copy, ekey.n };
-    if (o->changes && o->sorted) o->sorted = coco__str_cmp(((coco__change *)(void *)((char *)o->last - offsetof(coco__change, next)))->ekey, ekey) < 0;
+    if (o->changes && o->sorted)
+        o->sorted =
+            coco__str_cmp(((coco__change *)(void *)((char *)o->last - offsetof(coco__change, next)))->ekey, ekey) < 0;
     else o->sorted = !o->changes;
     *o->last = c;
     o->last = &c->next;
@@ -503,7 +509,8 @@ static void coco__view_encode(const coco__view *v, size_t from, size_t to, coco_
     }
 }
 
-/* Writes the entries as pages of about equal size, the first under label. An emptied page goes, unless it is the first. */
+/* Writes the entries as pages of about equal size, the first under label. An emptied page goes, unless it is the
+ * first. */
 static coco_status coco__pages_put(const coco__txn *t, uint64_t id, coco_str label, const coco__view *v, coco__buf *out)
 {
     size_t total = 0, pieces, share;
@@ -516,7 +523,8 @@ static coco_status coco__pages_put(const coco__txn *t, uint64_t id, coco_str lab
     if (v->n == 0 && label.n) return coco__del(t, &k);
     for (size_t i = 0, from = 0; i < v->n || v->n == 0;) {
         size_t bytes = 0;
-        for (from = i; i < v->n && (bytes < share || i == from); i++) bytes += v->entries[i].ekey.n + v->entries[i].value.n + 4;
+        for (from = i; i < v->n && (bytes < share || i == from); i++)
+            bytes += v->entries[i].ekey.n + v->entries[i].value.n + 4;
         out->n = 0;
         coco__view_encode(v, from, i, out);
         if (out->failed) return COCO_ENOMEM;
@@ -554,7 +562,8 @@ static coco_status coco__page_seek(const coco__txn *t, uint64_t id, coco_str eke
         memcpy(at->key.b, key.mv_data, at->key.n = key.mv_size);
         status = coco__check_payload(t, &key, &data, &payload);
         coco__buf_put(&at->bytes, payload.p, payload.n);
-        if (mdb_cursor_get(cur, &key, &data, MDB_NEXT) == 0 && key.mv_size >= 9 && memcmp(key.mv_data, at->key.b, 9) == 0)
+        if (mdb_cursor_get(cur, &key, &data, MDB_NEXT) == 0 && key.mv_size >= 9 &&
+            memcmp(key.mv_data, at->key.b, 9) == 0)
             memcpy(at->next.b, key.mv_data, at->next.n = key.mv_size);
     } else {
         at->key.n = 9; /* the first page, not there yet */
@@ -577,14 +586,16 @@ static coco_status coco__write_pages(coco__owned *o, const coco__txn *t, uint64_
         if (rc == COCO_OK) rc = coco__view_decode(&base, (coco_str){ (const char *)at.bytes.p, at.bytes.n });
         coco_str end = at.next.n ? (coco_str){ (const char *)at.next.b + 9, at.next.n - 9 } : (coco_str){ 0 };
         if (rc == COCO_OK) rc = coco__merge_page(m, &base, &c, end);
-        if (rc == COCO_OK) rc = coco__pages_put(t, id, (coco_str){ (const char *)at.key.b + 9, at.key.n - 9 }, &m->into, out);
+        if (rc == COCO_OK)
+            rc = coco__pages_put(t, id, (coco_str){ (const char *)at.key.b + 9, at.key.n - 9 }, &m->into, out);
     }
     coco__view_free(&base);
     coco__buf_free(&at.bytes);
     return rc;
 }
 
-static coco_status coco__write_inline(coco__owned *o, const coco__txn *t, coco__rec *rec, coco__merge *m, coco__buf *out)
+static coco_status coco__write_inline(coco__owned *o, const coco__txn *t, coco__rec *rec, coco__merge *m,
+                                      coco__buf *out)
 {
     coco__change *c = o->changes;
     coco__view base;
@@ -614,14 +625,16 @@ COCO__IN coco_status coco__owned_write(coco__owned *o, const coco__txn *t, coco_
     if (!o->changes) return COCO_OK;
     coco__sort_changes(o);
     coco__view_init(&m.into, o->arena->mem);
-    rc = rec->flags & COCO__R_PAGED ? coco__write_pages(o, t, rec->id, &m, out) : coco__write_inline(o, t, rec, &m, out);
+    rc =
+        rec->flags & COCO__R_PAGED ? coco__write_pages(o, t, rec->id, &m, out) : coco__write_inline(o, t, rec, &m, out);
     coco__view_free(&m.into);
     return rc;
 }
 
 /* ---- Single entries of any component ---- */
 
-COCO__IN coco_status coco__entry_get(const coco__txn *t, const coco__rec *rec, coco_str ekey, coco__arena *a, coco_str *value)
+COCO__IN coco_status coco__entry_get(const coco__txn *t, const coco__rec *rec, coco_str ekey, coco__arena *a,
+                                     coco_str *value)
 {
     coco__page_at at;
     coco__view v;
@@ -640,7 +653,8 @@ COCO__IN coco_status coco__entry_get(const coco__txn *t, const coco__rec *rec, c
     if (rc == COCO_OK) {
         size_t i = coco__view_find(&v, ekey, &found);
         if (found) {
-            *value = (coco_str){ coco__arena_copy(a, v.entries[i].value.p, v.entries[i].value.n), v.entries[i].value.n };
+            *value =
+                (coco_str){ coco__arena_copy(a, v.entries[i].value.p, v.entries[i].value.n), v.entries[i].value.n };
             if (!value->p) rc = COCO_ENOMEM;
         }
     }
@@ -657,7 +671,8 @@ COCO__IN coco_status coco__entry_remove(const coco__txn *t, coco__rec *rec, coco
     coco_status rc = COCO_ENOMEM;
 
     coco__arena_init(&arena, out->mem);
-    coco__owned_init(&o, (struct coco__run *)(uintptr_t)1, &arena, rec); /* used only to merge one removal; reads nothing */
+    /* used only to merge one removal; reads nothing */
+    coco__owned_init(&o, (struct coco__run *)(uintptr_t)1, &arena, rec);
     if ((c = coco__owned_change(&o, ekey)) != NULL) rc = coco__owned_write(&o, t, rec, true, out);
     coco__owned_free(&o);
     coco__arena_free(&arena);

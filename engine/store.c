@@ -90,17 +90,6 @@ static coco_status coco__open_register(coco_env *env, coco_err *err)
     return rc;
 }
 
-static void coco__open_unregister(coco_env *env)
-{
-    pthread_mutex_lock(&coco__open_mutex);
-    for (coco_env **e = &coco__open_envs; *e; e = &(*e)->next_open)
-        if (*e == env) {
-            *e = env->next_open;
-            break;
-        }
-    pthread_mutex_unlock(&coco__open_mutex);
-}
-
 /* Reserves the address space, halving what the machine doesn't grant. */
 static int coco__open_mdb(coco_env *env)
 {
@@ -143,9 +132,8 @@ static coco_status coco__check_format(coco_env *env, coco_err *err)
     if (rc == 0) rc = mdb_dbi_open(txn, NULL, 0, &dbi);
     if (rc == 0) rc = mdb_get(txn, dbi, &k, &v);
     if (rc == 0) {
-        uint32_t version = 0;
         coco__reader r = coco__reader_of(v.mv_data, v.mv_size);
-        version = coco__read_be32(&r);
+        uint32_t version = coco__read_be32(&r);
         mdb_txn_abort(txn);
         if (r.bad || version > COCO_FORMAT_VERSION)
             return coco_err_set(err, COCO_EVERSION, "state database %s has format %u; this library knows up to %d", env->dir,
@@ -198,14 +186,43 @@ COCO__IN void coco__store_close(coco_env *env)
 {
     bool here = env->fork_gen == coco__fork_generation();
 
-    coco__open_unregister(env);
+    pthread_mutex_lock(&coco__open_mutex);
+    for (coco_env **e = &coco__open_envs; *e; e = &(*e)->next_open)
+        if (*e == env) {
+            *e = env->next_open;
+            break;
+        }
+    pthread_mutex_unlock(&coco__open_mutex);
     if (env->mdb && here) mdb_env_close(env->mdb);
     env->mdb = NULL;
     if (env->lock_fd >= 0) close(env->lock_fd);
     env->lock_fd = -1;
 }
 
-static coco_status coco__follow_growth(coco_env *env, coco_err *err);
+/* Doubles the map, or takes over the size that another process gave it. */
+static coco_status coco__resize(coco_env *env, bool grow, coco_err *err)
+{
+    MDB_envinfo info;
+    int rc;
+
+    pthread_rwlock_wrlock(&env->map_lock);
+    rc = mdb_env_set_mapsize(env->mdb, grow ? env->map_size * 2 : 0);
+    if (rc == 0 && mdb_env_info(env->mdb, &info) == 0) env->map_size = info.me_mapsize;
+    pthread_rwlock_unlock(&env->map_lock);
+    return rc ? coco__mdb_error(err, rc, env, grow ? "grow" : "follow growth") : COCO_OK;
+}
+
+/* Begins again where another process has grown the map. */
+static coco_status coco__txn_begin(coco_env *env, unsigned flags, MDB_txn **txn, const char *what, coco_err *err)
+{
+    int rc = mdb_txn_begin(env->mdb, NULL, flags, txn);
+
+    if (rc == MDB_MAP_RESIZED) {
+        COCO_TRY(coco__resize(env, false, err));
+        rc = mdb_txn_begin(env->mdb, NULL, flags, txn);
+    }
+    return rc ? coco__mdb_error(err, rc, env, what) : COCO_OK;
+}
 
 /* LMDB wants named databases opened, and closed by a drop, in one transaction at a time, up to its end. */
 COCO__IN void coco__dbi_lock(void) { pthread_mutex_lock(&coco__dbi_mutex); }
@@ -220,12 +237,7 @@ COCO__IN coco_status coco__store_app(coco_app *app, bool create, coco_err *err)
 
     if (app->has_dbi) return COCO_OK;
     snprintf(name, sizeof name, "app:%s", app->name);
-    rc = mdb_txn_begin(env->mdb, NULL, create ? 0 : MDB_RDONLY, &txn);
-    if (rc == MDB_MAP_RESIZED) {
-        COCO_TRY(coco__follow_growth(env, err));
-        rc = mdb_txn_begin(env->mdb, NULL, create ? 0 : MDB_RDONLY, &txn);
-    }
-    if (rc) return coco__mdb_error(err, rc, env, "open");
+    COCO_TRY(coco__txn_begin(env, create ? 0 : MDB_RDONLY, &txn, "open", err));
     coco__dbi_lock();
     rc = mdb_dbi_open(txn, name, create ? MDB_CREATE : 0, &app->dbi);
     if (rc == 0) {
@@ -400,41 +412,12 @@ COCO__IN coco_status coco__del_range(const coco__txn *t, const coco__dbkey *pref
 
 /* ---- Transactions ---- */
 
-static coco_status coco__grow(coco_env *env, coco_err *err)
-{
-    int rc;
-
-    pthread_rwlock_wrlock(&env->map_lock);
-    rc = mdb_env_set_mapsize(env->mdb, env->map_size * 2);
-    if (rc == 0) env->map_size *= 2;
-    pthread_rwlock_unlock(&env->map_lock);
-    return rc ? coco__mdb_error(err, rc, env, "grow") : COCO_OK;
-}
-
-/* Another process grew the map: take over its size. */
-static coco_status coco__follow_growth(coco_env *env, coco_err *err)
-{
-    MDB_envinfo info;
-    int rc;
-
-    pthread_rwlock_wrlock(&env->map_lock);
-    rc = mdb_env_set_mapsize(env->mdb, 0);
-    if (rc == 0 && mdb_env_info(env->mdb, &info) == 0) env->map_size = info.me_mapsize;
-    pthread_rwlock_unlock(&env->map_lock);
-    return rc ? coco__mdb_error(err, rc, env, "follow growth") : COCO_OK;
-}
-
 static coco_status coco__write_once(coco_app *app, const coco__writer *w, coco__txn *t)
 {
     coco_status status;
     int rc;
 
-    rc = mdb_txn_begin(app->env->mdb, NULL, 0, &t->mdb);
-    if (rc == MDB_MAP_RESIZED) {
-        COCO_TRY(coco__follow_growth(app->env, t->err));
-        rc = mdb_txn_begin(app->env->mdb, NULL, 0, &t->mdb);
-    }
-    if (rc) return coco__mdb_error(t->err, rc, app->env, "write");
+    COCO_TRY(coco__txn_begin(app->env, 0, &t->mdb, "write", t->err));
     mdb_env_set_flags(app->env->mdb, MDB_NOMETASYNC, !w->durable);
     status = w->body(w->self, t);
     if (status != COCO_OK) {
@@ -454,7 +437,7 @@ COCO__IN coco_status coco__write(coco_app *app, const coco__writer *w, coco_err 
         if (rc == COCO_OK) return rc;
         if (w->undo) w->undo(w->self);
         if (!t.full) return rc;
-        COCO_TRY(coco__grow(app->env, err));
+        COCO_TRY(coco__resize(app->env, true, err));
     }
 }
 
@@ -475,7 +458,7 @@ COCO__IN coco_status coco__read_begin(coco_app *app, MDB_txn **cached, coco__txn
         if (*cached) mdb_txn_abort(*cached);
         *cached = NULL;
         if (rc != MDB_MAP_RESIZED) break;
-        COCO_TRY(coco__follow_growth(env, err));
+        COCO_TRY(coco__resize(env, false, err));
     }
     return coco__mdb_error(err, rc, env, "read");
 }
@@ -529,8 +512,6 @@ COCO__IN coco_status coco__meta_put(const coco__txn *t, const coco__meta *m)
 }
 
 static void coco__put_str(coco__buf *b, coco_str s) { coco__buf_blob(b, s.p, s.n); }
-static uint64_t coco__zigzag(int64_t v) { return ((uint64_t)v << 1) ^ (v < 0 ? UINT64_MAX : 0); }
-static int64_t coco__unzigzag(uint64_t v) { return (int64_t)(v >> 1) ^ -(int64_t)(v & 1); }
 
 /* Field order is the record format; inline entries end the record. */
 COCO__IN void coco__rec_put(coco__buf *b, const coco__rec *r)

@@ -1,15 +1,18 @@
 /* submit.c - rounds: precommit, apply, commit; failures; retries.
  *
- * Floor: above component's data, below the code that runs functions. Components whose functions and descendants are through gather in
- * the open round. One LMDB transaction carries the commit of the round that was applied and the precommit of the open one; then the
- * sinks run, batch by batch; what succeeded waits for the next transaction to be committed.
+ * Floor: above component's data, below the code that runs functions. Components whose functions and descendants are
+ * through gather in the open round. One LMDB transaction carries the commit of the round that was applied and the
+ * precommit of the open one; then the sinks run, batch by batch; what succeeded waits for the next transaction to be
+ * committed.
  *
  * The crash protocol. Whatever the moment of a crash, the next update sees every state a target may be in:
  *   1. No external effect of a component before its precommit is durable.
- *   2. After a durable precommit, the record holds every state the target may be in: the old possibilities and the new one.
+ *   2. After a durable precommit, the record holds every state the target may be in: the old possibilities and the
+ *      new one.
  *   3. A commit removes possibilities only after the sink reported success for them.
  *   4. A delete's record disappears only after its sink succeeded and its descendants' records are gone.
- *   5. A component memo is stored only in the same transaction as, or after, the commit of the target states it stands for.
+ *   5. A component memo is stored only in the same transaction as, or after, the commit of the target states it
+ *      stands for.
  *   6. Ownership moves in one transaction: at no time has a target state two owners or none while it may exist.
  *   7. A pending component never hits; what a memo stands for has one possibility each.
  * The body of a transaction only reads memory and the store: it is run again when the map was full. */
@@ -122,10 +125,11 @@ static bool coco__memo_differs(const coco__comp *c)
 
 static bool coco__needs_write(const coco__comp *c)
 {
-    if (c->dirty || !(c->rec.flags & COCO__R_COMPONENT) || (c->rec.flags & (COCO__R_PENDING | COCO__R_FAILED)) != 0) return true;
+    if (c->dirty || !(c->rec.flags & COCO__R_COMPONENT) || (c->rec.flags & (COCO__R_PENDING | COCO__R_FAILED)) != 0)
+        return true;
     if (c->owned.nchanges || c->gone || (c->marked && (c->rec.flags & COCO__R_MEMO))) return true;
-    return !coco_str_equal(coco__name_of(c->run, c->rec.fn), coco_str_of(c->fn->name)) || c->rec.version != c->fn->version ||
-           coco__memo_differs(c);
+    return !coco_str_equal(coco__name_of(c->run, c->rec.fn), coco_str_of(c->fn->name)) ||
+           c->rec.version != c->fn->version || coco__memo_differs(c);
 }
 
 static bool coco__needs_precommit(const coco__comp *c)
@@ -192,7 +196,8 @@ static void coco__gone_enter(coco__comp *c)
         for (coco__node *n = c->inner; n; n = n->next)
             if (n->id == g->at.parent) gone.node.up = n;
         coco__emit(c->run, COCO_EV_GONE, &gone, NULL);
-        if (coco__tomb_add(c->run, &g->at, g->self_only) != COCO_OK) return; /* it is in the store; the next update finds it */
+        /* it is in the store; the next update finds it */
+        if (coco__tomb_add(c->run, &g->at, g->self_only) != COCO_OK) return;
     }
 }
 
@@ -221,8 +226,8 @@ static bool coco__preview_claims(coco__comp *c)
 
 static coco_status coco__defer(coco__comp *c);
 
-/* A preview ends here: what would be applied is told (deletes when all claims are known), the children of the component that would
- * go are remembered. */
+/* A preview ends here: what would be applied is told (deletes when all claims are known), the children of the
+ * component that would go are remembered. */
 static void coco__preview_end(coco__comp *c)
 {
     bool later = coco__preview_claims(c);
@@ -335,7 +340,8 @@ static coco_status coco__tombs_write(coco__run *run, const coco__txn *t)
 /* ---- Records in the transaction ---- */
 
 /* The stored record, copied; flags 0 if there is none. */
-COCO__IN coco_status coco__stored(coco__run *run, const coco__txn *t, const coco__place *at, coco__buf *copy, coco__rec *rec)
+COCO__IN coco_status coco__stored(coco__run *run, const coco__txn *t, const coco__place *at, coco__buf *copy,
+                                  coco__rec *rec)
 {
     coco__dbkey k;
     coco_str p;
@@ -405,8 +411,8 @@ COCO__IN coco_status coco__node_persist(coco__run *run, const coco__txn *t, coco
     return COCO_OK;
 }
 
-/* A memo of a component above stands for what is being written: it must not hit until that component is committed itself. With
- * pending false it was, and may. */
+/* A memo of a component above stands for what is being written: it must not hit until that component is committed
+ * itself. With pending false it was, and may. */
 COCO__IN coco_status coco__mark_above(coco__run *run, const coco__txn *t, uint64_t parent, bool pending)
 {
     coco__dbkey k;
@@ -425,7 +431,8 @@ COCO__IN coco_status coco__mark_above(coco__run *run, const coco__txn *t, uint64
         if (b->failed) return COCO_ENOMEM;
         COCO_TRY(coco__place_get((coco_str){ (char *)b->p, b->n }, &at));
         COCO_TRY(coco__stored(run, t, &at, &run->pages, &rec));
-        if (!(rec.flags & COCO__R_PENDING) == pending && (pending ? (rec.flags & COCO__R_MEMO) != 0 : rec.run == run->number)) {
+        if (!(rec.flags & COCO__R_PENDING) == pending &&
+            (pending ? (rec.flags & COCO__R_MEMO) != 0 : rec.run == run->number)) {
             rec.flags ^= COCO__R_PENDING;
             COCO_TRY(coco__store_rec(run, t, &at, &rec));
         }
@@ -437,7 +444,8 @@ COCO__IN coco_status coco__mark_above(coco__run *run, const coco__txn *t, uint64
 
 static coco_status coco__write_above(coco__comp *c, const coco__txn *t)
 {
-    if (c->under_tomb) return coco__mark_above(c->run, t, c->at.parent, true); /* it may be mounted again half deleted */
+    /* it may be mounted again half deleted */
+    if (c->under_tomb) return coco__mark_above(c->run, t, c->at.parent, true);
     if (c->node.up) COCO_TRY(coco__node_persist(c->run, t, c->node.up));
     if (!c->parent || c->parent->ancestors_marked) return COCO_OK;
     COCO_TRY(coco__mark_above(c->run, t, c->at.parent, true));
@@ -549,14 +557,16 @@ static coco_status coco__note_move(coco__comp *c, coco__change *ch, const coco__
     if ((m = coco__arena_zalloc(&run->arena, sizeof *m)) != NULL) {
         m->ekey = (coco_str){ coco__arena_copy(&run->arena, ch->ekey.p, ch->ekey.n), ch->ekey.n };
         m->from_key = (coco_str){ coco__arena_copy(&run->arena, k.b, k.n), k.n };
-        m->from = (coco__place){ from->parent, { coco__arena_copy(&run->arena, from->segment.p, from->segment.n), from->segment.n } };
+        m->from = (coco__place){ from->parent,
+                                 { coco__arena_copy(&run->arena, from->segment.p, from->segment.n), from->segment.n } };
         m->state = coco__arena_copy(&run->arena, coco__buf_cstr(&b), strlen(coco__buf_cstr(&b)));
         m->from_path = coco__print_place(run, t, from);
         m->to_path = coco__print_comp(run, c);
     }
     coco__buf_free(&b);
     if (!m || !m->ekey.p || !m->from_key.p || !m->from.segment.p || !m->state ||
-        !coco__table_put(&run->moved_states, m->ekey.p, m->ekey.n, m) || !coco__table_put(&run->moved, m->from_key.p, m->from_key.n, m))
+        !coco__table_put(&run->moved_states, m->ekey.p, m->ekey.n, m) ||
+        !coco__table_put(&run->moved, m->from_key.p, m->from_key.n, m))
         return COCO_ENOMEM;
     m->next = run->moves;
     run->moves = m;
@@ -596,7 +606,8 @@ static coco_status coco__take(coco__comp *c, coco__change *ch, const coco__txn *
 }
 
 /* Looks whether the state may be taken from who has it; nothing is taken before all claims of c are through. */
-static coco_status coco__claim_from(coco__comp *c, coco__change *ch, const coco__txn *t, const coco__place *from, coco__state *now)
+static coco_status coco__claim_from(coco__comp *c, coco__change *ch, const coco__txn *t, const coco__place *from,
+                                    coco__state *now)
 {
     coco__run *run = c->run;
     coco__comp *other = coco__in_flight(run, from);
@@ -611,13 +622,15 @@ static coco_status coco__claim_from(coco__comp *c, coco__change *ch, const coco_
     if (!value.p) return COCO_OK;
     COCO_TRY(coco__state_get(ch->ekey, value, now));
     if (m && strcmp(m->to_path, coco__print_comp(run, c)) != 0) return coco__edup(c, ch, m->to_path);
-    if (!ch->desired) return coco__edup(c, ch, coco__print_place(run, t, from)); /* it came to be since the declaration */
+    /* it came to be since the declaration */
+    if (!ch->desired) return coco__edup(c, ch, coco__print_place(run, t, from));
     if (other) COCO_TRY(coco__declares(other, ch->ekey, &declares));
     if (declares) return coco__edup(c, ch, coco__print_comp(run, other));
     if (run->only.p) {
         coco__buf path;
         coco__buf_init(&path, run->mem);
-        bool below = coco__place_path(t, from, &path) == COCO_OK && path.n >= run->only.n && memcmp(path.p, run->only.p, run->only.n) == 0;
+        bool below = coco__place_path(t, from, &path) == COCO_OK && path.n >= run->only.n &&
+                     memcmp(path.p, run->only.p, run->only.n) == 0;
         coco__buf_free(&path);
         if (!below) return coco__edup(c, ch, coco__print_place(run, t, from));
     }
@@ -650,7 +663,8 @@ static coco_status coco__claim(coco__comp *c, coco__change *ch, const coco__txn 
     } else if (rc != COCO_ENOTFOUND) {
         return rc;
     }
-    if (c->claim_failed || !ch->desired || ch->user_managed || coco__same_possible(&now, coco__old_of(ch))) return COCO_OK;
+    if (c->claim_failed || !ch->desired || ch->user_managed || coco__same_possible(&now, coco__old_of(ch)))
+        return COCO_OK;
     return coco__reclaim(c, ch, &now);
 }
 
@@ -730,13 +744,15 @@ COCO__IN coco_status coco__commit_change(coco__comp *c, coco__change *ch, const 
     size_t skip;
     uint64_t space = coco__ekey_space((const uint8_t *)ch->ekey.p, ch->ekey.n, &skip);
 
-    if (space == COCO__S_USE && ch->was != (ch->after.p != NULL)) return coco__memo_use(t, ch->ekey.p + skip, ch->after.p ? 1 : -1);
+    if (space == COCO__S_USE && ch->was != (ch->after.p != NULL))
+        return coco__memo_use(t, ch->ekey.p + skip, ch->after.p ? 1 : -1);
     if (space == COCO__S_MEMO) {
         if (ch->record.p) COCO_TRY(coco__memo_set_use(c->run, ch->record, -1));
         return ch->after.p ? coco__memo_set_use(c->run, ch->after, 1) : COCO_OK;
     }
     if (space < COCO__S_FIRST_PROVIDER) return COCO_OK;
-    if (ch->child_fate == COCO__CHILD_GONE && ch->child && !ch->cancelled) COCO_TRY(coco__provider_destroy(t, ch->child));
+    if (ch->child_fate == COCO__CHILD_GONE && ch->child && !ch->cancelled)
+        COCO_TRY(coco__provider_destroy(t, ch->child));
     if (ch->after.p || !ch->was) return COCO_OK;
     if (rec->nstates && !ch->cancelled) rec->nstates--;
     if (ch->is_void || ch->cancelled) return COCO_OK;
@@ -816,7 +832,8 @@ COCO__IN bool coco__totals_differ(const coco__run *run)
     return memcmp(now, run->totals, sizeof now) != 0;
 }
 
-/* {start, end so far, mode, build id, totals}: every transaction brings it up to date, so that the last one of a run needs no other. */
+/* {start, end so far, mode, build id, totals}: every transaction brings it up to date, so that the last one of a run
+ * needs no other. */
 COCO__IN coco_status coco__run_record(coco__run *run, const coco__txn *t)
 {
     coco__dbkey k;
@@ -846,8 +863,9 @@ static void coco__round_clear(coco__run *run)
     coco__table_clear(&run->claims);
 }
 
-/* ---- Large components: their changes in slices, a transaction each, so that no transaction frees pages by the ten thousands
- * (LMDB writes the list of free pages again and again). Until the last slice the component stays pending. ---- */
+/* ---- Large components: their changes in slices, a transaction each, so that no transaction frees pages by the ten
+ *  thousands (LMDB writes the list of free pages again and again). Until the last slice the component stays pending.
+ *  ---- */
 
 typedef struct coco__slice {
     coco__comp *c;
@@ -1054,7 +1072,8 @@ static coco_status coco__apply_retry(coco__run *run, const coco_sink *sink, coco
             if (v[i]->answer != COCO_OK) left++;
         }
         if (left == 0) return COCO_OK;
-        if (!transient || coco__stopped(run) != COCO_OK || coco__monotonic_ns() - begun + wait * 1000000u > budget) return rc != COCO_OK ? rc : COCO_EFAIL;
+        if (!transient || coco__stopped(run) != COCO_OK || coco__monotonic_ns() - begun + wait * 1000000u > budget)
+            return rc != COCO_OK ? rc : COCO_EFAIL;
         coco__sleep_ms(wait / 2 + (unsigned)(coco__random64() % (wait / 2 + 1)));
         wait = wait < 2000 ? wait * 2 : wait;
         for (size_t i = 0, kept = 0; i < n; i++) { /* the rest again, in the same order */
@@ -1138,7 +1157,8 @@ static void coco__note_failure(coco__comp *c, const coco_action *a, const coco_e
 
 static coco_sink *coco__sink_of(const coco__change *ch) { return ch->target->handler.sink; }
 
-/* Puts the components' actions for one sink through it. Where a batch fails without saying which, each component goes alone. */
+/* Puts the components' actions for one sink through it. Where a batch fails without saying which, each component goes
+ * alone. */
 static bool coco__batch_apply(coco__run *run, coco_sink *sink, coco__comp **comps, size_t n, coco__batch *b)
 {
     coco_err err;
@@ -1147,7 +1167,8 @@ static bool coco__batch_apply(coco__run *run, coco_sink *sink, coco__comp **comp
     b->n = 0;
     for (size_t i = 0; i < n; i++)
         for (coco__change *ch = comps[i]->owned.changes; ch; ch = ch->next)
-            if (ch->action && !ch->cancelled && coco__sink_of(ch) == sink && !coco__batch_add(run->mem, b, ch->action)) return false;
+            if (ch->action && !ch->cancelled && coco__sink_of(ch) == sink && !coco__batch_add(run->mem, b, ch->action))
+                return false;
     if (b->n == 0) return true;
     coco__answers_clear(b->actions, b->n);
     coco__batch_sort(b);
@@ -1178,7 +1199,8 @@ static bool coco__comp_weight(const coco__comp *c, const coco_sink *sink, size_t
 /* Batches of whole components within the sink's limits. */
 static bool coco__sink_apply(coco__run *run, coco_sink *sink, coco__comp **comps, size_t ncomps, coco__batch *b)
 {
-    size_t max = sink->max_actions ? sink->max_actions : 1000, max_bytes = sink->max_bytes ? sink->max_bytes : (size_t)16 << 20;
+    size_t max = sink->max_actions ? sink->max_actions : 1000,
+           max_bytes = sink->max_bytes ? sink->max_bytes : (size_t)16 << 20;
     size_t from = 0, n = 0, bytes = 0, more, weight;
 
     for (size_t i = 0; i < ncomps; i++) {
@@ -1253,7 +1275,8 @@ static coco_status coco__defer(coco__comp *c)
 
     coco__buf_init(&path, run->mem);
     coco__comp_path(c, &path);
-    c->path = (coco_str){ path.failed ? NULL : coco__arena_copy(&c->arena, path.p ? path.p : (const void *)"", path.n), path.n };
+    c->path = (coco_str){ path.failed ? NULL : coco__arena_copy(&c->arena, path.p ? path.p : (const void *)"", path.n),
+                          path.n };
     coco__buf_free(&path);
     for (const coco__catch *from = c->catches; from; from = from->up) {
         coco__catch *copy = coco__arena_copy(&run->arena, from, sizeof *from);
@@ -1283,7 +1306,8 @@ static void coco__apply_failed(coco__comp *c, bool again)
 
     if (may && coco__defer(c) == COCO_OK) return;
     for (coco__change *ch = c->owned.changes; ch; ch = ch->next)
-        if (ch->child && ch->child->owner == c) ch->child->gone = ch->child->owner != NULL; /* nobody may declare into it */
+        /* nobody may declare into it */
+        if (ch->child && ch->child->owner == c) ch->child->gone = ch->child->owner != NULL;
     coco__fail(c, c->apply_code, c->apply_error);
     coco__done(c);
 }
@@ -1418,8 +1442,8 @@ COCO__IN coco_status coco__moves_check(coco__run *run)
     return COCO_OK;
 }
 
-/* Once more, together, what sinks refused: values may have been swapped between rows under a unique constraint, or a delete may
- * have made room since. In a preview, the components with deletes. */
+/* Once more, together, what sinks refused: values may have been swapped between rows under a unique constraint, or a
+ * delete may have made room since. In a preview, the components with deletes. */
 COCO__IN coco_status coco__apply_deferred(coco__run *run)
 {
     coco__comp *deferred = run->deferred;

@@ -1,9 +1,10 @@
 /* target.c - providers, handlers, declarations and their reconciliation.
  *
- * Floor: above memo. A provider is the place of a container's children (a directory's files, a table's rows); it has an id that is
- * never given twice. Recreating the container gives it a new id, and what is recorded under the old one is void: no delete is sent
- * for it, it is declared anew. A declaration is reconciled at the call against what the component has recorded, and leaves either a
- * seen mark or a coco__change with the action, what the precommit records (everything the state may be) and what the commit records.
+ * Floor: above memo. A provider is the place of a container's children (a directory's files, a table's rows); it has
+ * an id that is never given twice. Recreating the container gives it a new id, and what is recorded under the old one
+ * is void: no delete is sent for it, it is declared anew. A declaration is reconciled at the call against what the
+ * component has recorded, and leaves either a seen mark or a coco__change with the action, what the precommit records
+ * (everything the state may be) and what the commit records.
  *
  * A provider's record stands under (parent provider, key), so that destroying one is a range of keys below it. */
 #include "engine.h"
@@ -36,7 +37,9 @@ static coco_status coco__target_copy(coco_ctx *cx, void *object, void **out)
     return COCO_OK;
 }
 
-const coco_class coco_target_class = { .type = "coco_target", .memo_key = coco__target_memo_key, .copy = coco__target_copy };
+const coco_class coco_target_class = { .type = "coco_target",
+                                       .memo_key = coco__target_memo_key,
+                                       .copy = coco__target_copy };
 
 coco_value coco_target_value(coco_target *target) { return coco_object(&coco_target_class, target); }
 void *coco_target_self(coco_target *target) { return target ? target->handler.self : NULL; }
@@ -77,7 +80,8 @@ static coco_status coco__provider_decode(coco_target *t, coco_str payload)
     key = coco__read_blob(&r);
     if (r.bad) return COCO_ECORRUPT;
     if (!t->title && !(t->title = coco__arena_copy(a, title.p, title.n))) return COCO_ENOMEM;
-    if (!t->record.p && !(t->record = (coco_str){ coco__arena_copy(a, record.p, record.n), record.n }).p) return COCO_ENOMEM;
+    if (!t->record.p && !(t->record = (coco_str){ coco__arena_copy(a, record.p, record.n), record.n }).p)
+        return COCO_ENOMEM;
     if (!t->key.p && !t->attachment.p) {
         coco_str copy = { coco__arena_copy(a, key.p, key.n), key.n };
         if (!copy.p) return COCO_ENOMEM;
@@ -111,7 +115,8 @@ static coco_status coco__target_link(coco_target *t, coco_target *parent)
 }
 
 /* The provider at (parent, key or attachment): of this run, as recorded, or new. */
-COCO__IN coco_status coco__target_at(coco__run *run, coco_target *parent, coco_str key, coco_str attachment, coco_target **out)
+COCO__IN coco_status coco__target_at(coco__run *run, coco_target *parent, coco_str key, coco_str attachment,
+                                     coco_target **out)
 {
     coco_target *t;
     coco__buf b, suffix;
@@ -133,7 +138,8 @@ COCO__IN coco_status coco__target_at(coco__run *run, coco_target *parent, coco_s
     if (*out) return COCO_OK;
     if (failed || !(t = coco__arena_zalloc(&run->arena, sizeof *t))) return COCO_ENOMEM;
     t->run = run;
-    if (attachment.p) t->attachment = (coco_str){ coco__arena_copy(&run->arena, attachment.p, attachment.n), attachment.n };
+    if (attachment.p)
+        t->attachment = (coco_str){ coco__arena_copy(&run->arena, attachment.p, attachment.n), attachment.n };
     else t->key = (coco_str){ coco__arena_copy(&run->arena, key.p, key.n), key.n };
     if (run->app->has_dbi) {
         COCO_TRY(coco__run_read(run, &txn));
@@ -186,8 +192,10 @@ static coco_status coco__no_provider(coco_target *t, coco_str name)
     coco_ctx *cx = t->run->cx;
 
     if (cx->kept == COCO_OK)
-        return coco_fail(cx, COCO_ENOPROVIDER, "target %s: no handler called %.*s is registered", t->title ? t->title : "", (int)name.n, name.p);
-    return coco_fail(cx, COCO_ENOPROVIDER, "target %s: no handler: %s", t->title ? t->title : "", coco_error_message(cx));
+        return coco_fail(cx, COCO_ENOPROVIDER, "target %s: no handler called %.*s is registered",
+                         t->title ? t->title : "", (int)name.n, name.p);
+    return coco_fail(cx, COCO_ENOPROVIDER, "target %s: no handler: %s", t->title ? t->title : "",
+                     coco_error_message(cx));
 }
 
 static coco_status coco__root_handler(coco_target *t)
@@ -221,8 +229,9 @@ static coco_status coco__target_ready(coco_target *t, const coco_value *desired)
         COCO_TRY(coco__target_ready(t->parent, NULL));
         if (!t->attachment.p) COCO_TRY(coco__key_get(&r, &t->run->arena, &key));
         if (t->attachment.p)
-            rc = up->attachment ? up->attachment(cx, up->self, t->attachment.p, &t->handler)
-                                : coco_fail(cx, COCO_EINVAL, "target %s has no attachment %s", t->parent->title, t->attachment.p);
+            rc = up->attachment
+                     ? up->attachment(cx, up->self, t->attachment.p, &t->handler)
+                     : coco_fail(cx, COCO_EINVAL, "target %s has no attachment %s", t->parent->title, t->attachment.p);
         else
             rc = up->child ? up->child(cx, up->self, key, desired, t->record, &t->handler)
                            : coco_fail(cx, COCO_EINVAL, "target %s has no containers", t->parent->title);
@@ -287,7 +296,8 @@ static coco_status coco__target_title(coco_ctx *cx, coco_target *t, const char *
     else if (t->handler.title.n) coco__buf_put(&b, t->handler.title.p, t->handler.title.n);
     else rc = coco__title_default(t, &b);
     other = coco__table_get(&run->titles, b.p, b.n);
-    if (rc == COCO_OK && other && other != t && !other->gone && coco__bytes_cmp(other->identity.p, other->identity.n, t->identity.p, t->identity.n))
+    if (rc == COCO_OK && other && other != t && !other->gone &&
+        coco__bytes_cmp(other->identity.p, other->identity.n, t->identity.p, t->identity.n))
         rc = coco__title_taken(cx, &b, other, t);
     if (rc == COCO_OK) {
         if (!t->title || strcmp(t->title, coco__buf_cstr(&b)) != 0) t->title = coco__arena_copy(&run->arena, b.p, b.n);
@@ -477,7 +487,9 @@ static void coco__possible_add(coco__state *s, coco_str record)
     size_t max = sizeof s->possible / sizeof s->possible[0];
 
     for (size_t i = 0; i < s->npossible; i++)
-        if (!s->possible[i].p == !record.p && coco__bytes_cmp(s->possible[i].p, s->possible[i].n, record.p, record.n) == 0) return;
+        if (!s->possible[i].p == !record.p &&
+            coco__bytes_cmp(s->possible[i].p, s->possible[i].n, record.p, record.n) == 0)
+            return;
     if (s->npossible == max) { /* after many crashes: "may be anything" is an unreadable record */
         s->npossible = 0;
         s->possible[s->npossible++] = (coco_str){ NULL, 0 };
@@ -489,8 +501,9 @@ static void coco__possible_add(coco__state *s, coco_str record)
 /* Fills in what precommit and commit record. c->old and c->record are set. */
 static coco_status coco__change_records(coco__comp *comp, coco__change *c)
 {
-    coco__state before = *coco__old_of(c), after = { .container = c->container, .user_managed = c->user_managed, .key = c->key,
-                                           .counter = c->target->counter };
+    coco__state before = *coco__old_of(c), after = {
+        .container = c->container, .user_managed = c->user_managed, .key = c->key, .counter = c->target->counter
+    };
 
     before.container = c->container;
     before.key = c->key;
@@ -534,10 +547,13 @@ static coco_status coco__reconcile(coco_ctx *cx, coco_target *t, const coco_chan
     if (!out->act && in->desired && (in->may_be_missing || in->npossible != 1))
         return coco_fail(cx, COCO_EINVAL, "target %s: its handler kept a state that may not be there", t->title);
     if (out->act && !in->desired && out->record.p)
-        return coco_fail(cx, COCO_EINVAL, "target %s: its handler gave a record for a state that should not exist", t->title);
+        return coco_fail(cx, COCO_EINVAL, "target %s: its handler gave a record for a state that should not exist",
+                         t->title);
     if (out->act && in->desired && !out->record.p)
-        return coco_fail(cx, COCO_EINVAL, "target %s: its handler gave no record for a state that should exist", t->title);
-    if (out->record.n > (size_t)1 << 20) return coco_fail(cx, COCO_EINVAL, "target %s: a tracking record is over 1 MiB", t->title);
+        return coco_fail(cx, COCO_EINVAL, "target %s: its handler gave no record for a state that should exist",
+                         t->title);
+    if (out->record.n > (size_t)1 << 20)
+        return coco_fail(cx, COCO_EINVAL, "target %s: a tracking record is over 1 MiB", t->title);
     return COCO_OK;
 }
 
@@ -582,9 +598,12 @@ static coco_status coco__provider_renew(coco__run *run, coco_target *old, coco_t
 }
 
 /* What the decision does to the container's content; c->child becomes its provider. */
-static coco_status coco__child_fate(coco_ctx *cx, coco__change *c, const coco_decision *d, coco_target *old, coco_target **child)
+static coco_status coco__child_fate(coco_ctx *cx, coco__change *c, const coco_decision *d, coco_target *old,
+                                    coco_target **child)
 {
-    bool anew = c->user_managed ? !old->stored : coco__any_absent(coco__old_of(c)) || d->action.kind == COCO_INSERT || d->children == COCO_CHILDREN_DESTROYED;
+    bool anew = c->user_managed ? !old->stored
+                                : coco__any_absent(coco__old_of(c)) || d->action.kind == COCO_INSERT ||
+                                      d->children == COCO_CHILDREN_DESTROYED;
 
     *child = old;
     c->child_fate = COCO__CHILD_KEPT;
@@ -601,7 +620,8 @@ static coco_status coco__child_fate(coco_ctx *cx, coco__change *c, const coco_de
     (*child)->record = c->record;
     (*child)->user_managed = c->user_managed;
     (*child)->owner = c->action ? cx->comp : NULL;
-    if (c->record.p && !((*child)->record.p = coco__arena_copy(&cx->run->arena, c->record.p, c->record.n))) return coco__oom(cx);
+    if (c->record.p && !((*child)->record.p = coco__arena_copy(&cx->run->arena, c->record.p, c->record.n)))
+        return coco__oom(cx);
     return COCO_OK;
 }
 
@@ -692,13 +712,15 @@ static coco_status coco__old_keep(coco__comp *comp, coco__change *c, const coco_
 {
     if (!(c->old = coco__arena_copy(&comp->arena, old, sizeof *old))) return COCO_ENOMEM;
     for (size_t i = 0; i < old->npossible; i++)
-        if (old->possible[i].p && !(c->old->possible[i].p = coco__arena_copy(&comp->arena, old->possible[i].p, old->possible[i].n)))
+        if (old->possible[i].p &&
+            !(c->old->possible[i].p = coco__arena_copy(&comp->arena, old->possible[i].p, old->possible[i].n)))
             return COCO_ENOMEM;
     return COCO_OK;
 }
 
 /* Records the change of a declared state; copies what must outlive the page it was read from. */
-static coco_status coco__declare_change(coco_ctx *cx, coco__declaration *d, const coco_decision *decision, coco__change **out)
+static coco_status coco__declare_change(coco_ctx *cx, coco__declaration *d, const coco_decision *decision,
+                                        coco__change **out)
 {
     coco__comp *comp = cx->comp;
     coco__change *c = coco__owned_change(&comp->owned, (coco_str){ (char *)d->ekey.b, d->ekey.n });
@@ -711,7 +733,8 @@ static coco_status coco__declare_change(coco_ctx *cx, coco__declaration *d, cons
     c->claimed = !d->was;
     c->owner = d->owner;
     if (d->was || d->old.npossible) COCO_TRY(coco__old_keep(comp, c, &d->old));
-    c->key = (coco_str){ d->full.n > COCO__CUT ? coco__arena_copy(&comp->arena, d->full.p, d->full.n) : NULL, d->full.n };
+    c->key =
+        (coco_str){ d->full.n > COCO__CUT ? coco__arena_copy(&comp->arena, d->full.p, d->full.n) : NULL, d->full.n };
     if (!c->key.p) {
         if (d->full.n > COCO__CUT) return COCO_ENOMEM;
         c->key.p = c->ekey.p + (c->ekey.n - d->full.n);
@@ -734,7 +757,9 @@ static coco_status coco__declare_change(coco_ctx *cx, coco__declaration *d, cons
 
 static coco_status coco__declare_decide(coco_ctx *cx, coco__declaration *d, coco_decision *decision)
 {
-    coco_change in = { .key = d->key, .desired = &d->value, .possible = d->old.possible, .npossible = d->old.npossible };
+    coco_change in = {
+        .key = d->key, .desired = &d->value, .possible = d->old.possible, .npossible = d->old.npossible
+    };
 
     memset(decision, 0, sizeof *decision);
     if (d->opts && d->opts->user_managed) return COCO_OK;
@@ -751,7 +776,8 @@ static bool coco__declare_rewrites(const coco__declaration *d)
     return !d->was || d->old.condemned || user != d->old.user_managed;
 }
 
-static coco_status coco__declare_child(coco_ctx *cx, coco__declaration *d, coco__change *c, const coco_decision *decision, coco_target **child)
+static coco_status coco__declare_child(coco_ctx *cx, coco__declaration *d, coco__change *c,
+                                       const coco_decision *decision, coco_target **child)
 {
     coco_target *t;
     coco_status rc;
@@ -793,7 +819,8 @@ static coco_status coco__declare_states(coco_ctx *cx, coco__declaration *d, coco
         if (coco__listening(cx->run) && decision.act) coco__emit_state(cx->run, COCO_EV_RECONCILED, cx->comp, c, NULL);
     }
     if (d->container) COCO_TRY(coco__declare_child(cx, d, c, &decision, child));
-    if (c && !d->container && d->was && d->old.container) { /* a container before: its content's place goes with the commit */
+    /* a container before: its content's place goes with the commit */
+    if (c && !d->container && d->was && d->old.container) {
         COCO_TRY(coco__target_at(cx->run, d->target, d->full, (coco_str){ 0 }, &c->child));
         c->child_fate = COCO__CHILD_GONE;
     }
@@ -811,11 +838,15 @@ static coco_status coco__declare(coco_ctx *cx, coco__declaration *d, coco_target
     if (!d->target) return coco_fail(cx, COCO_EINVAL, "declared into no target");
     for (const coco_target *t = d->target; t; t = t->parent)
         if (t->owner && t->owner != cx->comp)
-            return coco_fail(cx, COCO_EINVAL, "target %s isn't applied yet: mount it (coco_mount_target) before others declare into it", t->title);
+            return coco_fail(cx, COCO_EINVAL,
+                             "target %s isn't applied yet: mount it (coco_mount_target) before others declare into it",
+                             t->title);
     coco__buf_init(&d->bytes, cx->run->mem);
     rc = coco__key_put(&d->bytes, d->key);
     if (rc == COCO_OK && d->bytes.failed) rc = coco__oom(cx);
-    else if (rc != COCO_OK) coco_fail(cx, rc, "target %s: a key must be null, bool, int, text, bytes, uuid or a list of these", d->target->title);
+    else if (rc != COCO_OK)
+        coco_fail(cx, rc, "target %s: a key must be null, bool, int, text, bytes, uuid or a list of these",
+                  d->target->title);
     d->full = (coco_str){ (char *)d->bytes.p, d->bytes.n };
     if (rc == COCO_OK) {
         coco__ekey_make(&d->ekey, d->target->id, d->full.p, d->full.n);
@@ -823,9 +854,11 @@ static coco_status coco__declare(coco_ctx *cx, coco__declaration *d, coco_target
             coco__change seen = { .target = d->target, .key = d->full, .container = d->container };
             coco__emit_state(cx->run, COCO_EV_DECLARED, cx->comp, &seen, NULL);
         }
-        rc = cx->comp->above ? (d->container ? coco__declare_child(cx, d, NULL, NULL, child) : COCO_OK) : coco__declare_states(cx, d, child);
+        rc = cx->comp->above ? (d->container ? coco__declare_child(cx, d, NULL, NULL, child) : COCO_OK)
+                             : coco__declare_states(cx, d, child);
         if (rc == COCO_ENOMEM) coco__oom(cx);
-        else if (rc != COCO_OK && !cx->message) coco_fail(cx, rc, "target %s: %s", d->target->title, coco_status_text(rc));
+        else if (rc != COCO_OK && !cx->message)
+            coco_fail(cx, rc, "target %s: %s", d->target->title, coco_status_text(rc));
     }
     coco__buf_free(&d->bytes);
     return rc;
@@ -838,8 +871,8 @@ coco_status coco_declare(coco_ctx *cx, coco_target *target, coco_value key, coco
     return coco__declare(cx, &d, NULL);
 }
 
-coco_status coco_declare_container(coco_ctx *cx, coco_target *target, coco_value key, coco_value value, const coco_container_opts *opts,
-                                   coco_target **child)
+coco_status coco_declare_container(coco_ctx *cx, coco_target *target, coco_value key, coco_value value,
+                                   const coco_container_opts *opts, coco_target **child)
 {
     coco__declaration d = { .target = target, .key = key, .value = value, .opts = opts, .container = true };
 

@@ -213,31 +213,6 @@ static void arena_reset_keeps_one_chunk_of_ordinary_size(void **state)
     coco__arena_free(&a);
 }
 
-static void spliced_memory_lives_on(void **state)
-{
-    coco__arena a, b, c;
-    char *in_b, *in_c, *in_a;
-
-    (void)state;
-    coco__arena_init(&a, &mem);
-    coco__arena_init(&b, &mem);
-    coco__arena_init(&c, &mem);
-    in_b = coco__arena_copy(&b, "of b", 4);
-    coco__arena_alloc(&b, 100000);
-    coco__arena_splice(&a, &b);
-    in_a = coco__arena_copy(&a, "of a", 4);
-    in_c = coco__arena_copy(&c, "of c", 4);
-    coco__arena_splice(&a, &c);
-    coco__arena_splice(&a, &c);
-    coco__arena_free(&b);
-    coco__arena_free(&c);
-    assert_string_equal(in_a, "of a");
-    assert_string_equal(in_b, "of b");
-    assert_string_equal(in_c, "of c");
-    coco__arena_free(&a);
-    assert_int_equal(a.total, 0);
-}
-
 static void arena_without_memory_stays_usable(void **state)
 {
     coco__arena a;
@@ -625,7 +600,6 @@ int main(void)
         TEST(arena_release_gives_back_what_was_taken_since),
         TEST(scratch_of_an_empty_arena_allocates_once),
         TEST(arena_reset_keeps_one_chunk_of_ordinary_size),
-        TEST(spliced_memory_lives_on),
         TEST(arena_without_memory_stays_usable),
         TEST(buffer_reads_back_what_was_put),
         TEST(varints_of_all_sizes_read_back),
