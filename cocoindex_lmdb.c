@@ -1,17 +1,19 @@
 /* cocoindex_lmdb.c - the whole library as one translation unit, and the map of the house.
  *
- * Compile this file and link -llmdb -pthread; there is nothing else to build. Each #include below is a floor. A floor may call
- * only the floors named before it, so reading downwards never meets a function that has not been explained yet. Every
- * internal function is static here and begins coco__; what the program sees stands in cocoindex.h and begins coco_.
+ * Compile this file and link -llmdb -pthread; there is nothing else to build. Each #include below is a floor. A
+ * floor may call only the floors named before it, so reading downwards never meets a function that has not been
+ * explained yet. Every internal function is static here and begins coco__; what the program sees stands in
+ * cocoindex.h and begins coco_.
  *
- * Options, by -D:
- *   COCO_NO_CLI      leaves out coco_main and its progress display: for hosts that call coco_update themselves
- *   COCO_SMALL       tiny limits (rounds of 2, pages of 4, short keys), so that tests meet the rare paths often
- *   COCO_USE_LIBB2   takes BLAKE2b from the BLAKE2 team's libb2 (link -lb2) in place of the one in fingerprint.c
+ * Options, by -D: COCO_NO_CLI      leaves out coco_main and its progress display: for hosts that call coco_update
+ * themselves COCO_SMALL       tiny limits (rounds of 2, pages of 4, short keys), so that tests meet the rare paths
+ * often COCO_USE_LIBB2   takes BLAKE2b from the BLAKE2 team's libb2 (link -lb2) in place of the one in
+ * fingerprint.c
  *
  * The order in which an update passes through the floors is told in ARCHITECTURE.md. */
 
-/* Asked for before the first system header: openat and fdatasync are POSIX.1-2008, d_type and MAP_ANONYMOUS are not POSIX. */
+/* Asked for before the first system header: openat and fdatasync are POSIX.1-2008, d_type and MAP_ANONYMOUS are
+ * not POSIX. */
 #ifndef _POSIX_C_SOURCE
 #define _POSIX_C_SOURCE 200809L
 #endif
@@ -35,8 +37,8 @@
 #include "engine/value.c"
 #include "engine/key.c"
 
-/* Where state lives: LMDB, its transactions, and the codecs of the records (nothing above this floor calls LMDB); then the pages
- * that let a component own a million things and rewrite one. */
+/* Where state lives: LMDB, its transactions, and the codecs of the records (nothing above this floor calls LMDB);
+ * then the pages that let a component own a million things and rewrite one. */
 #include "engine/store.c"
 #include "engine/states.c"
 
@@ -47,7 +49,8 @@
 /* What should exist outside: providers, handlers, declarations. */
 #include "engine/target.c"
 
-/* What a function sees as cx; how its component gets out and survives a crash on the way; how what is gone is removed. */
+/* What a function sees as cx; how its component gets out and survives a crash on the way; how what is gone is
+ * removed. */
 #include "engine/context.c"
 #include "engine/submit.c"
 #include "engine/remove.c"

@@ -1,7 +1,10 @@
 /* components - N components with one target state each, whose sink does nothing: what the engine itself costs.
  *
- * build/bench/components N DIR: cold, warm, one changed, all changed, delete; a line each with microseconds a component and the
- * growth of anonymous memory. build/bench/components rows N DIR: one component that declares N rows, cold, again, one changed. */
+ * build/bench/components N DIR: cold, warm, one changed, all changed, delete; a line each with microseconds a
+ * component and the growth of anonymous memory. build/bench/components rows N DIR: one component that declares N
+ * rows, cold, again, one changed. */
+#define _POSIX_C_SOURCE 200809L
+#define _DEFAULT_SOURCE
 #include "../cocoindex.h"
 
 #include <stdlib.h>
@@ -54,7 +57,10 @@ static int next(coco_source *src, coco_ctx *cx, coco_value *key, coco_value *val
     return 1;
 }
 
-COCO_FN(item, (int64_t, v, coco_target *, t), .memo = true) { return coco_declare(cx, t, coco_int(v < 0 ? changed * 2 : v / 2 * 2), coco_int(v)); }
+COCO_FN(item, (int64_t, v, coco_target *, t), .memo = true)
+{
+    return coco_declare(cx, t, coco_int(v < 0 ? changed * 2 : v / 2 * 2), coco_int(v));
+}
 
 COCO_FN(app_main, ())
 {
@@ -75,7 +81,8 @@ COCO_FN(rows_main, ())
 {
     coco_target *t = coco_target_new(cx, "nothing", coco_null(), NULL);
 
-    for (int64_t i = 0; i < count; i++) COCO_TRY(coco_declare(cx, t, coco_int(i), coco_int(i == changed ? -1 : i + bump)));
+    for (int64_t i = 0; i < count; i++)
+        COCO_TRY(coco_declare(cx, t, coco_int(i), coco_int(i == changed ? -1 : i + bump)));
     return COCO_OK;
 }
 
@@ -130,7 +137,8 @@ int main(int argc, char **argv)
 
     if (argc < 3) return fprintf(stderr, "usage: components [rows] N DIR\n"), 2;
     int64_t n = count = strtoll(argv[rows ? 2 : 1], NULL, 10);
-    if (coco_env_open(&(coco_env_config){ .db = argv[rows ? 3 : 2] }, &env, &err) || coco_app_open(env, &config, &app, &err))
+    if (coco_env_open(&(coco_env_config){ .db = argv[rows ? 3 : 2] }, &env, &err) ||
+        coco_app_open(env, &config, &app, &err))
         return fprintf(stderr, "%s\n", err.msg), 3;
     failed |= run(app, "cold") | run(app, "warm");
     changed = n / 2;

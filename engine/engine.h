@@ -60,7 +60,6 @@ COCO__IN coco__mark coco__arena_mark(const coco__arena *a);
 COCO__IN void coco__arena_release(coco__arena *a, coco__mark to); /* gives back what was taken since the mark */
 COCO__IN void coco__arena_reset(coco__arena *a); /* empty, keeps one chunk of at most 64 KiB */
 COCO__IN void coco__arena_free(coco__arena *a);
-/* from's memory lives on in into; from is empty */
 
 /* A growing byte buffer. A failed growth is sticky: `failed` is set, later puts do nothing; check it once at the
  * end. */
@@ -83,7 +82,8 @@ COCO__IN void coco__buf_blob(coco__buf *b, const void *p, size_t n); /* varint l
 COCO__IN void coco__buf_str(coco__buf *b, const char *s);    /* the characters of s, without NUL */
 COCO__IN void coco__buf_printf(coco__buf *b, const char *fmt, ...) COCO__PRINTF(2, 3);
 COCO__IN const char *coco__buf_cstr(coco__buf *b);           /* NUL-terminated view; "" after a failure */
-COCO__IN coco_status coco__buf_end(coco__buf *b, size_t before, coco_status rc); /* rc, or COCO_ENOMEM; then n is `before` */
+/* The end of what may fail: rc, or COCO_ENOMEM; n is `before` again then. */
+COCO__IN coco_status coco__buf_end(coco__buf *b, size_t before, coco_status rc);
 COCO__IN uint64_t coco__zigzag(int64_t v); /* small for small magnitudes, as varints want it */
 COCO__IN int64_t coco__unzigzag(uint64_t v);
 COCO__IN void coco__put_be64(uint8_t out[8], uint64_t v);
@@ -140,8 +140,8 @@ COCO__IN void coco__set16_free(coco__set16 *s);
 COCO__IN int coco__set16_add(coco__set16 *s, const uint8_t fp[16]); /* 1 added, 0 was there, -1 no memory */
 COCO__IN bool coco__set16_has(const coco__set16 *s, const uint8_t fp[16]);
 
-/* fast, for tables and checksums; the same on every machine */
 COCO__IN uint64_t coco__load64(const uint8_t *p); /* little-endian */
+/* fast, for tables and checksums; the same on every machine */
 COCO__IN uint32_t coco__hash32(const void *p, size_t n, uint32_t seed);
 COCO__IN uint64_t coco__monotonic_ns(void);
 COCO__IN int64_t coco__wall_ms(void);
@@ -164,9 +164,11 @@ typedef enum coco__encoding { COCO__CANONICAL, COCO__STORED } coco__encoding;
 COCO__IN coco_status coco__value_put(coco__buf *b, coco_value v, coco__encoding how);
 /* copies; COCO_ECORRUPT, COCO_ENOMEM */
 COCO__IN coco_status coco__value_get(coco__reader *r, coco__arena *a, coco_value *out);
-COCO__IN coco_status coco__value_end(coco__reader *r, coco_status rc, coco_value *out); /* of a decoding: rc; on failure null, r at its end */
+/* The end of a decoding: rc; after a failure *out is null, and r is at its end and bad. */
+COCO__IN coco_status coco__value_end(coco__reader *r, coco_status rc, coco_value *out);
 COCO__IN coco_status coco__value_copy(coco__arena *a, coco_value v, coco_value *out);   /* deep; objects by pointer */
-COCO__IN size_t coco__bare_length(const char *p, size_t n); /* of the name in front, which needs no quotes as a symbol */
+/* The length of the name in front, which needs no quotes as a symbol; p ends at n or with a NUL. */
+COCO__IN size_t coco__bare_length(const char *p, size_t n);
 COCO__IN void coco__value_print(coco__buf *b, coco_value v);
 /* bytes as {"bytes":"hex"}-free hex text, NaN and infinities as null */
 COCO__IN void coco__value_json(coco__buf *b, coco_value v);

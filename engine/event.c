@@ -1,13 +1,14 @@
 /* event.c - events, counters and the log: every decision of the engine passes here.
  *
- * Floor: above base, value and key. Nothing is printed or allocated for an event that nobody listens to. Counters are relaxed
- * atomics, so that any thread may read them while an update runs. */
+ * Floor: above base, value and key. Nothing is printed or allocated for an event that nobody listens to. Counters
+ * are relaxed atomics, so that any thread may read them while an update runs. */
 #include "engine.h"
 
 const char *coco_event_name(coco_event_kind kind)
 {
-    static const char *const names[] = { "started", "hit", "call hit", "call miss", "declared", "reconciled", "precommit",
-                                         "applied", "committed", "deleted", "failed", "gone", "moved", "notice" };
+    static const char *const names[] = { "started",    "hit",       "call hit", "call miss", "declared",
+                                         "reconciled", "precommit", "applied",  "committed", "deleted",
+                                         "failed",     "gone",      "moved",    "notice" };
 
     return (size_t)kind < sizeof names / sizeof names[0] ? names[kind] : "";
 }
@@ -66,7 +67,8 @@ COCO__IN void coco__emit_call(coco_ctx *cx, const coco_fn *fn, bool hit, coco__w
     coco__buf_free(&detail);
 }
 
-COCO__IN void coco__emit_state(coco__run *run, coco_event_kind kind, const coco__comp *comp, const coco__change *c, const char *detail)
+COCO__IN void coco__emit_state(coco__run *run, coco_event_kind kind, const coco__comp *comp, const coco__change *c,
+                               const char *detail)
 {
     coco_event e = { .kind = kind, .detail = detail, .container = c->container };
     coco__buf state, text;
@@ -116,7 +118,10 @@ COCO__IN coco__target_counts *coco__counts_of_title(coco_app *app, const char *t
 COCO__IN void coco__count_action(coco__target_counts *counts, const coco_action *a)
 {
     if (!counts) return;
-    COCO__ADD(*(a->kind == COCO_INSERT ? &counts->inserts : a->kind == COCO_UPDATE ? &counts->updates : &counts->deletes), 1);
+    COCO__ADD(*(a->kind == COCO_INSERT   ? &counts->inserts
+                : a->kind == COCO_UPDATE ? &counts->updates
+                                         : &counts->deletes),
+              1);
     COCO__ADD(counts->bytes, a->bytes);
 }
 
@@ -141,10 +146,13 @@ static coco_status coco__stats_copy(coco_app *app, coco_stats *s)
     for (size_t i = 0; i < app->nfns; i++) {
         const coco_fn *fn = coco__fn_at(i);
         uint64_t v[COCO__NCOUNTS], any = 0;
-        for (int j = 0; j < COCO__NCOUNTS; j++) any |= v[j] = atomic_load_explicit(&app->counts[i].n[j], memory_order_relaxed);
+        for (int j = 0; j < COCO__NCOUNTS; j++)
+            any |= v[j] = atomic_load_explicit(&app->counts[i].n[j], memory_order_relaxed);
         if (any && fn)
-            s->fns[s->nfns++] = (coco_fn_stats){ fn->name, v[COCO__STARTS], v[COCO__ADDED], v[COCO__REPROCESSED], v[COCO__UNCHANGED],
-                                                 v[COCO__DELETED], v[COCO__ERRORS], v[COCO__HITS], v[COCO__MISSES], v[COCO__NS] };
+            s->fns[s->nfns++] =
+                (coco_fn_stats){ fn->name,           v[COCO__STARTS],  v[COCO__ADDED],  v[COCO__REPROCESSED],
+                                 v[COCO__UNCHANGED], v[COCO__DELETED], v[COCO__ERRORS], v[COCO__HITS],
+                                 v[COCO__MISSES],    v[COCO__NS] };
     }
     for (coco__target_counts *c = app->targets; c; c = c->next)
         s->targets[s->ntargets++] = (coco_target_stats){ c->title, c->inserts, c->updates, c->deletes, c->bytes };

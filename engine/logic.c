@@ -1,9 +1,9 @@
 /* logic.c - functions and their logic fingerprints, names, and dependency sets.
  *
- * Floor: above store. A dependency is something a memo relied on (a function's logic, a context value, a parameter, a target's
- * schema) with the value it had. The dependencies of one memo form a set; most components share one, so sets are interned, stored
- * once with a use count, and judged once in a run: valid if and only if every dependency equals the current one. A provider that
- * changes raises the run's epoch, which unjudges all. */
+ * Floor: above store. A dependency is something a memo relied on (a function's logic, a context value, a
+ * parameter, a target's schema) with the value it had. The dependencies of one memo form a set; most components
+ * share one, so sets are interned, stored once with a use count, and judged once in a run: valid if and only if
+ * every dependency equals the current one. A provider that changes raises the run's epoch, which unjudges all. */
 #include "engine.h"
 
 static coco_fn *coco__fns;
@@ -89,7 +89,8 @@ static const char *coco__generated_logic(const coco_fn *fn)
 /* Name, version or generated fingerprint, and deps. */
 static coco_status coco__fn_logic(coco_fn *fn, coco_err *err)
 {
-    coco_value parts[] = { coco_text(fn->name), coco_int(fn->version), coco_text(fn->version ? "" : coco__generated_logic(fn)), fn->deps };
+    coco_value parts[] = { coco_text(fn->name), coco_int(fn->version),
+                           coco_text(fn->version ? "" : coco__generated_logic(fn)), fn->deps };
 
     if (fn->deps.kind != COCO_NULL && fn->logic_tracking == COCO_LOGIC_NONE)
         return coco_err_set(err, COCO_EINVAL, "function %s: deps are given, but logic_tracking is none", fn->name);
@@ -105,9 +106,11 @@ COCO__IN coco_status coco__registry_check(coco_err *err)
     pthread_mutex_lock(&coco__registry_mutex);
     for (coco_fn *f = coco__fns; f && rc == COCO_OK; f = f->next) {
         if (!f->name || !f->call || f->nparams < 0 || f->nparams > COCO_MAX_PARAMS)
-            rc = coco_err_set(err, COCO_EINVAL, "a registered function lacks a name or a body, or has too many parameters");
+            rc = coco_err_set(err, COCO_EINVAL,
+                              "a registered function lacks a name or a body, or has too many parameters");
         else if (coco__fn_named(coco_str_of(f->name)) != f)
-            rc = coco_err_set(err, COCO_EDUP, "two registered functions are called %s: tell them apart by .name", f->name);
+            rc = coco_err_set(err, COCO_EDUP, "two registered functions are called %s: tell them apart by .name",
+                              f->name);
         else
             rc = coco__fn_logic(f, err);
     }
@@ -178,7 +181,8 @@ COCO__IN coco_status coco__names_write(coco__run *run, const coco__txn *t)
 
 /* ---- Dependencies ---- */
 
-static coco_status coco__dep_intern(coco__run *run, coco__dep_kind kind, coco_str name, const uint8_t *fp, coco__dep **out)
+static coco_status coco__dep_intern(coco__run *run, coco__dep_kind kind, coco_str name, const uint8_t *fp,
+                                    coco__dep **out)
 {
     uint8_t key[1 + COCO__FP + 512];
     coco__dep *d;
@@ -216,7 +220,8 @@ static coco_status coco__deps_push(coco__run *run, coco__deps *d, coco__dep *dep
     return COCO_OK;
 }
 
-COCO__IN coco_status coco__deps_add(coco__run *run, coco__deps *d, coco__dep_kind kind, coco_str name, const uint8_t fp[COCO__FP])
+COCO__IN coco_status coco__deps_add(coco__run *run, coco__deps *d, coco__dep_kind kind, coco_str name,
+                                    const uint8_t fp[COCO__FP])
 {
     coco__dep *dep;
 
@@ -239,7 +244,8 @@ static void coco__deps_sort(coco__deps *d)
     for (size_t i = 1; i < d->n; i++) {
         coco__dep *x = d->v[i];
         size_t j = i;
-        for (; j > 0 && coco__bytes_cmp(d->v[j - 1]->bytes.p, d->v[j - 1]->bytes.n, x->bytes.p, x->bytes.n) > 0; j--) d->v[j] = d->v[j - 1];
+        for (; j > 0 && coco__bytes_cmp(d->v[j - 1]->bytes.p, d->v[j - 1]->bytes.n, x->bytes.p, x->bytes.n) > 0; j--)
+            d->v[j] = d->v[j - 1];
         d->v[j] = x;
     }
 }
@@ -320,11 +326,13 @@ static coco_status coco__depset_decode(coco__run *run, coco_str bytes, coco__dep
         coco__dep *dep;
         if (r.bad || one.n < 1 + COCO__FP) rc = COCO_ECORRUPT;
         if (rc == COCO_OK)
-            rc = coco__dep_intern(run, (coco__dep_kind)one.p[0], (coco_str){ one.p + 1 + COCO__FP, one.n - 1 - COCO__FP },
-                                  (const uint8_t *)one.p + 1, &dep);
+            rc = coco__dep_intern(run, (coco__dep_kind)one.p[0],
+                                  (coco_str){ one.p + 1 + COCO__FP, one.n - 1 - COCO__FP }, (const uint8_t *)one.p + 1,
+                                  &dep);
         if (rc == COCO_OK) rc = coco__deps_push(run, &d, dep);
     }
-    if (rc == COCO_OK && !(*set = coco__table_get(&run->depsets, bytes.p, bytes.n))) rc = coco__depset_new(run, bytes, d.v, d.n, set);
+    if (rc == COCO_OK && !(*set = coco__table_get(&run->depsets, bytes.p, bytes.n)))
+        rc = coco__depset_new(run, bytes, d.v, d.n, set);
     coco__free(run->mem, d.v);
     return rc;
 }
@@ -390,7 +398,8 @@ static bool coco__dep_holds(coco__run *run, const coco__dep *d)
         return p && p->detect && memcmp(p->fp, d->fp, COCO__FP) == 0;
     case COCO__D_PARAM: return coco__param_holds(run, d);
     case COCO__D_PROVIDER:
-        return coco__target_by_id(run, coco__get_be64(d->fp), &t) == COCO_OK && t && !t->gone && t->counter == coco__get_be64(d->fp + 8);
+        return coco__target_by_id(run, coco__get_be64(d->fp), &t) == COCO_OK && t && !t->gone &&
+               t->counter == coco__get_be64(d->fp + 8);
     }
     return false;
 }

@@ -1,10 +1,11 @@
 /* store.c - the state database: LMDB environment, growth, transactions, keys, and the records' codecs.
  *
- * Floor: above base, fingerprint, value and key; below everything that knows what a component is. One named LMDB database per
- * app; the unnamed one holds the format. Invariants:
- *   - Every value starts with four bytes of checksum over key and payload (LMDB has none): a damaged record is an error that
- *     names it, never a wrong answer.
- *   - No transaction is open while user code runs, except that a handler's pure reconcile may run in a write transaction.
+ * Floor: above base, fingerprint, value and key; below everything that knows what a component is. One named LMDB
+ * database per app; the unnamed one holds the format. Invariants:
+ *   - Every value starts with four bytes of checksum over key and payload (LMDB has none): a damaged record is an
+ *     error that names it, never a wrong answer.
+ *   - No transaction is open while user code runs, except that a handler's pure reconcile may run in a write
+ *     transaction.
  *   - The map grows only while no reader of this process holds map_lock. */
 #include "engine.h"
 
@@ -55,7 +56,8 @@ static coco_status coco__mdb_code(int rc)
 
 COCO__IN coco_status coco__mdb_error(coco_err *err, int rc, const coco_env *env, const char *what)
 {
-    return coco_err_set(err, coco__mdb_code(rc), "%s: state database %s: %s", what, env->dir ? env->dir : "", mdb_strerror(rc));
+    return coco_err_set(err, coco__mdb_code(rc), "%s: state database %s: %s", what, env->dir ? env->dir : "",
+                        mdb_strerror(rc));
 }
 
 /* ---- Opening ---- */
@@ -108,7 +110,7 @@ static int coco__open_mdb(coco_env *env)
         if (rc == 0) return 0;
         mdb_env_close(env->mdb);
         env->mdb = NULL;
-        if (rc != ENOMEM || env->map_size < (size_t)16 << 20) return rc;
+        if ((rc != ENOMEM && rc != EINVAL) || env->map_size < (size_t)16 << 20) return rc;
     }
 }
 
@@ -136,8 +138,8 @@ static coco_status coco__check_format(coco_env *env, coco_err *err)
         uint32_t version = coco__read_be32(&r);
         mdb_txn_abort(txn);
         if (r.bad || version > COCO_FORMAT_VERSION)
-            return coco_err_set(err, COCO_EVERSION, "state database %s has format %u; this library knows up to %d", env->dir,
-                                (unsigned)version, COCO_FORMAT_VERSION);
+            return coco_err_set(err, COCO_EVERSION, "state database %s has format %u; this library knows up to %d",
+                                env->dir, (unsigned)version, COCO_FORMAT_VERSION);
         return COCO_OK;
     }
     if (rc == MDB_NOTFOUND) rc = mdb_stat(txn, dbi, &st) == 0 && st.ms_entries == 0 ? MDB_NOTFOUND : MDB_INVALID;
@@ -171,7 +173,8 @@ COCO__IN coco_status coco__store_open(coco_env *env, coco_err *err)
     COCO_TRY(coco__open_register(env, err));
     rc = coco__open_mdb(env);
     if (rc == EACCES && env->config.read_only)
-        status = coco_err_set(err, COCO_EACCESS, "state database %s: no permission to write its lock file; read a copy made by `backup`",
+        status = coco_err_set(err, COCO_EACCESS,
+                              "state database %s: no permission to write its lock file; read a copy made by `backup`",
                               env->dir);
     else if (rc != 0)
         status = coco__mdb_error(err, rc, env, "open");
@@ -269,7 +272,8 @@ COCO__IN coco_status coco__store_lock(coco_env *env, coco_err *err)
         } else if (fcntl(env->lock_fd, F_SETLK, &fl) != 0) {
             fl.l_type = F_WRLCK;
             if (fcntl(env->lock_fd, F_GETLK, &fl) != 0 || fl.l_type == F_UNLCK) fl.l_pid = 0;
-            rc = coco_err_set(err, COCO_EBUSY, "state directory %s is being updated by process %ld", env->dir, (long)fl.l_pid);
+            rc = coco_err_set(err, COCO_EBUSY, "state directory %s is being updated by process %ld", env->dir,
+                              (long)fl.l_pid);
         }
     }
     if (rc == COCO_OK) env->writers++;

@@ -1,7 +1,8 @@
-/* test_random - random programs, edits, kills and sink failures against an oracle: after every update that ends well, the target
- * equals what the declarations say, and the update after that writes nothing.
+/* test_random - random programs, edits, kills and sink failures against an oracle: after every update that ends
+ * well, the target equals what the declarations say, and the update after that writes nothing.
  *
- * The real target lies in shared memory: it outlives the killed updates. SEED=N replays one seed, STEPS=N changes its length. */
+ * The real target lies in shared memory: it outlives the killed updates. SEED=N replays one seed, STEPS=N changes
+ * its length. */
 #include "../cocoindex.h"
 
 #include <setjmp.h>
@@ -140,7 +141,8 @@ static coco_status reconcile_row(coco_ctx *cx, void *self, const coco_change *in
     return COCO_OK;
 }
 
-/* A schema differs in its hundreds: rebuilt; in its tens: its rows lose their values; in its units: nothing happens to them. */
+/* A schema differs in its hundreds: rebuilt; in its tens: its rows lose their values; in its units: nothing
+ * happens to them. */
 static coco_status reconcile_table(coco_ctx *cx, void *self, const coco_change *in, coco_decision *out)
 {
     struct work *w = decide(cx, in, out);
@@ -162,7 +164,8 @@ static coco_status row_handler(coco_ctx *cx, void *self, coco_value key, const c
                                coco_target_handler *out)
 {
     (void)cx, (void)self, (void)desired, (void)record;
-    *out = (coco_target_handler){ .name = "row", .self = (void *)(intptr_t)coco_int_of(key), .sink = &sink, .reconcile = reconcile_row };
+    *out = (coco_target_handler){ .name = "row", .self = (void *)(intptr_t)coco_int_of(key), .sink = &sink,
+                                  .reconcile = reconcile_row };
     return COCO_OK;
 }
 
@@ -212,21 +215,26 @@ static coco_status item_key(coco_ctx *cx, coco_value in, coco_value *out)
 
 COCO_FN(called, (int, i), .memo = true, .memo_key = { item_key }) { return declare_item(cx, i); }
 COCO_FN(memo_item, (int, i), .memo = true, .memo_key = { item_key }) { return declare_item(cx, i); }
-COCO_FN(plain_item, (int, i)) { return i % 3 == 0 ? coco_call(cx, &called, COCO_ARGS(coco_int(i)), NULL) : declare_item(cx, i); }
+COCO_FN(plain_item, (int, i))
+{
+    return i % 3 == 0 ? coco_call(cx, &called, COCO_ARGS(coco_int(i)), NULL) : declare_item(cx, i);
+}
 
 COCO_FN(group, (int, second))
 {
     for (int i = 0; i < ITEMS; i++)
         if (world.item[i].there && world.item[i].second_group == (second == 1))
-            COCO_TRY(coco_mount(cx, COCO_PATH(coco_text("item"), coco_int(i)), world.item[i].memo ? &memo_item : &plain_item,
-                                COCO_ARGS(coco_int(i)), NULL));
+            COCO_TRY(coco_mount(cx, COCO_PATH(coco_text("item"), coco_int(i)),
+                                world.item[i].memo ? &memo_item : &plain_item, COCO_ARGS(coco_int(i)), NULL));
     return COCO_OK;
 }
 
-/* Tables 0 and 1 are components of their own, with rows from items; 2 and 3 belong to the root, with every fifth row. */
+/* Tables 0 and 1 are components of their own, with rows from items; 2 and 3 belong to the root, with every fifth
+ * row. */
 static coco_status declare_table(coco_ctx *cx, int t)
 {
-    coco_target *root = coco_target_new(cx, "random", coco_bool(world.takes_content[t]), world.takes_content[t] ? "taking" : "keeping");
+    coco_target *root =
+        coco_target_new(cx, "random", coco_bool(world.takes_content[t]), world.takes_content[t] ? "taking" : "keeping");
     coco_container_opts opts = { .title = coco_format(cx, "t%d", t).p };
     coco_value key = coco_int(t), schema = coco_int(world.schema[t]);
 
@@ -234,7 +242,8 @@ static coco_status declare_table(coco_ctx *cx, int t)
     if (!world.table[t]) return COCO_OK;
     if (t < 2) return coco_mount_target(cx, root, key, schema, &opts, &target[t]);
     COCO_TRY(coco_declare_container(cx, root, key, schema, &opts, &target[t]));
-    for (int r = 0; r < ROWS; r += 5) COCO_TRY(coco_declare(cx, target[t], coco_int(r), coco_int(world.schema[t] * 1000 + r)));
+    for (int r = 0; r < ROWS; r += 5)
+        COCO_TRY(coco_declare(cx, target[t], coco_int(r), coco_int(world.schema[t] * 1000 + r)));
     return COCO_OK;
 }
 
@@ -286,7 +295,8 @@ static void add_row(struct item *item)
 {
     struct want w = { below(2), below(ROWS), below(5) };
 
-    if (item->there && item->n < WANTS && !wanted_elsewhere(item, w) && !wanted_here(item, w)) item->want[item->n++] = w;
+    if (item->there && item->n < WANTS && !wanted_elsewhere(item, w) && !wanted_here(item, w))
+        item->want[item->n++] = w;
 }
 
 static void edit(void)
@@ -337,8 +347,8 @@ static void expect_converged(void)
         for (int r = 0; r < ROWS; r++) {
             bool there = expected(t, r, &value);
             if (real->row[t][r].there != there || (there && real->row[t][r].value != value))
-                fail_msg("row %d of table %d: wanted %d with %ld, found %d with %ld", r, t, there, (long)value, real->row[t][r].there,
-                         (long)real->row[t][r].value);
+                fail_msg("row %d of table %d: wanted %d with %ld, found %d with %ld", r, t, there, (long)value,
+                         real->row[t][r].there, (long)real->row[t][r].value);
         }
     }
 }
@@ -426,7 +436,8 @@ static void step(void)
     default: break;
     }
     if (below(2)) edit();
-    if (update(&(coco_update_opts){ .full_reprocess = below(15) == 0 }, &result, &err) != COCO_OK) fail_msg("%s", err.msg);
+    if (update(&(coco_update_opts){ .full_reprocess = below(15) == 0 }, &result, &err) != COCO_OK)
+        fail_msg("%s", err.msg);
     coco_result_free(&result);
     expect_converged();
     if (update(NULL, &result, &err) != COCO_OK) fail_msg("%s", err.msg);
@@ -476,7 +487,8 @@ static void random_edits_kills_and_failures_end_where_a_run_from_nothing_would(v
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(random_edits_kills_and_failures_end_where_a_run_from_nothing_would) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(
+        random_edits_kills_and_failures_end_where_a_run_from_nothing_would) };
 
     real = mmap(NULL, sizeof *real, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     return real == MAP_FAILED ? 1 : cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,16 +2,17 @@
  *
  *     md2html update --source docs --out site
  *
- * One memoized component a page (convert), so a page is read and rendered again only when its file changed; the index is declared
- * by the root from the titles of all pages, each found by a memoized function (page_title), so the index is written again only
- * when a title, or the list of pages, changed. */
+ * One memoized component a page (convert), so a page is read and rendered again only when its file changed; the
+ * index is declared by the root from the titles of all pages, each found by a memoized function (page_title), so
+ * the index is written again only when a title, or the list of pages, changed. */
 #include "cocoindex.h"
 #include "connectors/localfs.h"
 
 #include <limits.h>
 #include <md4c-html.h>
 
-/* HTML in the making. The memory is cx's, so nothing is freed; after a failed growth the rest is dropped and cx has the error. */
+/* HTML in the making. The memory is cx's, so nothing is freed; after a failed growth the rest is dropped and cx
+ * has the error. */
 struct html {
     coco_ctx *cx;
     char *p;       /* what was written so far */
@@ -174,7 +175,8 @@ COCO_FN(app_main, ())
     coco_dir *site;
 
     COCO_TRY(coco_mount_dir(cx, coco_param(cx, "out"), &site));
-    COCO_TRY(coco_mount_each(cx, COCO_AUTO, &convert, coco_walk_dir(cx, source, &markdown), COCO_ARGS(coco_dir_value(site))));
+    COCO_TRY(coco_mount_each(cx, COCO_AUTO, &convert, coco_walk_dir(cx, source, &markdown),
+                             COCO_ARGS(coco_dir_value(site))));
     return declare_index(cx, coco_walk_dir(cx, source, &markdown), site);
 }
 

@@ -1,16 +1,17 @@
-/* tour - a lesson: one small program runs itself again and again, each time with one thing changed, and the engine's events say
- * what was run, what was not, and why.
+/* tour - a lesson: one small program runs itself again and again, each time with one thing changed, and the
+ * engine's events say what was run, what was not, and why.
  *
  *     tour [STATE-DIRECTORY]
  *
- * The program turns notes into cards on a shelf. Its source is an array, its target (the shelf) a few strings in memory: so all
- * that there is to see is what the engine decides. A real program is edited between two runs; here main() edits the
- * descriptors (version, deps), the notes and the context instead. */
+ * The program turns notes into cards on a shelf. Its source is an array, its target (the shelf) a few strings in
+ * memory: so all that there is to see is what the engine decides. A real program is edited between two runs; here
+ * main() edits the descriptors (version, deps), the notes and the context instead. */
 #include "cocoindex.h"
 
 #include <stdlib.h>
 
-/* ---- The shelf: a target of our own -------------------------------------------------------------------------------------- */
+/* ---- The shelf: a target of our own
+ *  -------------------------------------------------------------------------------------- */
 
 #define MAX_CARDS 8
 
@@ -31,7 +32,8 @@ static struct card *card_at(coco_str key)
     return vacant;
 }
 
-/* Does what reconcile chose. Whatever is there already, it comes out right: after a crash an action may come a second time. */
+/* Does what reconcile chose. Whatever is there already, it comes out right: after a crash an action may come a
+ * second time. */
 static coco_status shelf_apply(void *self, coco_action **actions, size_t n, coco_err *err)
 {
     (void)self;
@@ -82,7 +84,8 @@ static coco_status shelf_make(coco_ctx *cx, coco_value key, coco_target_handler 
 static coco_target_type shelf_type = { .name = "shelf", .make = shelf_make };
 COCO_AT_START(shelf) { coco_target_register(&shelf_type); }
 
-/* ---- The program --------------------------------------------------------------------------------------------------------- */
+/* ---- The program
+ *  --------------------------------------------------------------------------------------------------------- */
 
 struct note {
     const char *name, *text;
@@ -116,7 +119,8 @@ COCO_FN(emphasis, (coco_str, text), .memo = true, .version = 1, .deps = COCO_TEX
     return coco_return(cx, coco_text_n(coco_format(cx, "%.*s%s", (int)text.n - 1, text.p, loud)));
 }
 
-/* Only a card that is to be signed calls it. Not memoized, so it has no result to keep; what it reads is noted all the same. */
+/* Only a card that is to be signed calls it. Not memoized, so it has no result to keep; what it reads is noted all
+ * the same. */
 COCO_FN(signature, (coco_str, text))
 {
     coco_str by = coco_text_of(coco_context(cx, &SIGNATURE));
@@ -149,10 +153,12 @@ COCO_FN(app_main, ())
         keys[i] = fields[i][0].value;
         items[i] = coco_map_value(fields[i], 3);
     }
-    return coco_mount_each(cx, COCO_AUTO, &card, coco_source_of(cx, keys, items, nnotes), COCO_ARGS(coco_target_value(place)));
+    return coco_mount_each(cx, COCO_AUTO, &card, coco_source_of(cx, keys, items, nnotes),
+                           COCO_ARGS(coco_target_value(place)));
 }
 
-/* ---- What the engine decides, as it decides it ----------------------------------------------------------------------------- */
+/* ---- What the engine decides, as it decides it
+ *  ----------------------------------------------------------------------------- */
 
 static void tell(void *quiet, const coco_event *e)
 {
@@ -214,7 +220,8 @@ static coco_status tour(coco_env *env, coco_err *err)
     notes[0].text = "the engine weaves patterns";
     COCO_TRY(run(env, first, err));
 
-    puts("\n2. A version: card's goes from 1 to 2. Every card runs, but what it calls still stands, and nothing new comes out.");
+    puts("\n2. A version: card's goes from 1 to 2. Every card runs, but what it calls still stands, and nothing new "
+         "comes out.");
     card.version = 2;
     COCO_TRY(run(env, first, err));
 
@@ -226,7 +233,8 @@ static coco_status tour(coco_env *env, coco_err *err)
     puts("\n4. A context value: the signature. Only eve's card had read it.");
     COCO_TRY(run(env, second, err));
 
-    puts("\n5. A callee: tidy's version. Every card had called it; all come out as they were, so the shelf is left alone.");
+    puts("\n5. A callee: tidy's version. Every card had called it; all come out as they were, so the shelf is left "
+         "alone.");
     tidy.version = 2;
     COCO_TRY(run(env, second, err));
 
@@ -235,7 +243,8 @@ static coco_status tour(coco_env *env, coco_err *err)
     nnotes = 2;
     COCO_TRY(run(env, second, err));
 
-    puts("\n7. A renamed item: eve is now eva. A new name is a new card, but tidy's result for the same text is found again.");
+    puts("\n7. A renamed item: eve is now eva. A new name is a new card, but tidy's result for the same text is found "
+         "again.");
     notes[1].name = "eva";
     return run(env, second, err);
 }
