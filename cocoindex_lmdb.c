@@ -37,7 +37,7 @@
 #include "engine/value.c"
 #include "engine/key.c"
 
-/* Where state lives: LMDB, its transactions, and the codecs of the records (nothing above this floor calls LMDB);
+/* Where state lives: LMDB, its transactions, and the codecs of the records;
  * then the pages that let a component own a million things and rewrite one. */
 #include "engine/store.c"
 #include "engine/states.c"

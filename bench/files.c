@@ -3,7 +3,7 @@
  *
  * build/bench/files make DIR N     makes DIR/in
  * build/bench/files bare DIR       the floor: open, fstat, read, write a temporary file, rename, into DIR/bare
- * build/bench/files update DIR     an update from DIR/in to DIR/out, with the state in DIR/db: cold at first, then warm */
+ * build/bench/files update DIR     an update from DIR/in to DIR/out, state in DIR/db: cold at first, then warm */
 #define _POSIX_C_SOURCE 200809L
 #define _DEFAULT_SOURCE
 #include "../connectors/localfs.h"
