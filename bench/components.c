@@ -86,27 +86,21 @@ COCO_FN(rows_main, ())
     return COCO_OK;
 }
 
-static long anonymous_kib(void)
+/* The number behind a name in a file of /proc. */
+static long proc_number(const char *path, const char *name)
 {
     char line[200];
-    long kib = 0;
-    FILE *f = fopen("/proc/self/status", "r");
+    long number = 0;
+    FILE *f = fopen(path, "r");
 
-    while (f && fgets(line, sizeof line, f)) sscanf(line, "RssAnon: %ld", &kib);
+    while (f && fgets(line, sizeof line, f))
+        if (strncmp(line, name, strlen(name)) == 0) number = strtol(line + strlen(name), NULL, 10);
     if (f) fclose(f);
-    return kib;
+    return number;
 }
 
-static long written_bytes(void)
-{
-    char line[200];
-    long bytes = 0;
-    FILE *f = fopen("/proc/self/io", "r");
-
-    while (f && fgets(line, sizeof line, f)) sscanf(line, "wchar: %ld", &bytes);
-    if (f) fclose(f);
-    return bytes;
-}
+static long anonymous_kib(void) { return proc_number("/proc/self/status", "RssAnon:"); }
+static long written_bytes(void) { return proc_number("/proc/self/io", "wchar:"); }
 
 static int run(coco_app *app, const char *what)
 {

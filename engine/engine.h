@@ -849,6 +849,8 @@ COCO__IN coco_status coco__remove_all(coco__run *run); /* drop: every target sta
 COCO__IN coco_status coco__forget_target(coco__run *run, const char *title, coco_err *err);
 COCO__IN coco_status coco__stored(coco__run *run, const coco__txn *t, const coco__place *at, coco__buf *copy,
                                   coco__rec *rec);
+/* Where the node with an id stands, copied into run->lookup; COCO_ENOTFOUND where there is none. */
+COCO__IN coco_status coco__place_of_id(coco__run *run, const coco__txn *t, uint64_t id, coco__place *at);
 COCO__IN coco_status coco__store_rec(coco__run *run, const coco__txn *t, const coco__place *at, coco__rec *rec);
 COCO__IN coco_status coco__commit_change(struct coco__comp *c, coco__change *ch, const coco__txn *t, coco__rec *rec);
 COCO__IN coco_status coco__commit_set(struct coco__comp *c, const coco__rec *old, bool has_new);
@@ -938,7 +940,6 @@ typedef struct coco__comp {
     bool restamp;            /* a hit whose memo states are rewritten */
     bool no_write;           /* failed before it ran: nothing is recorded */
     coco__table ordinals;    /* next_id: calls so far by dep */
-    bool use_applied;        /* use_mount: failure is the caller's */
     coco__why why;
     coco__tomb *gone;        /* children to be entered as tombstones */
     uint64_t nstates_new, nstates_gone;
@@ -978,7 +979,6 @@ struct coco_ctx {
     coco_env *env;
     coco_app *app;
     coco__provided **providing; /* in a setup */
-    coco__arena *providing_arena;
 };
 
 /* context.c: what every function gets from its cx. A frame is begun for each call, run, and ended into its caller's. */

@@ -180,20 +180,13 @@ COCO__IN coco_status coco__drop_record(coco__run *run, const coco__txn *t, const
 /* Inner nodes go with their last child. */
 static coco_status coco__drop_empty(coco__run *run, const coco__txn *t, uint64_t id)
 {
-    coco__dbkey k;
-    coco_str p;
     coco__rec rec;
     coco__place at;
 
     while (id) {
-        coco__dbkey_id(&k, COCO__PARENT, id, NULL, 0);
-        coco_status rc = coco__get(t, &k, &p);
+        coco_status rc = coco__place_of_id(run, t, id, &at);
         if (rc == COCO_ENOTFOUND) return COCO_OK;
         COCO_TRY(rc);
-        run->lookup.n = 0;
-        coco__buf_put(&run->lookup, p.p, p.n);
-        if (run->lookup.failed) return COCO_ENOMEM;
-        COCO_TRY(coco__place_get((coco_str){ (char *)run->lookup.p, run->lookup.n }, &at));
         COCO_TRY(coco__stored(run, t, &at, &run->record, &rec));
         if ((rec.flags & COCO__R_COMPONENT) || coco__has_children(t, id)) return COCO_OK;
         COCO_TRY(coco__drop_record(run, t, &at, &rec));

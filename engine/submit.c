@@ -411,25 +411,30 @@ COCO__IN coco_status coco__node_persist(coco__run *run, const coco__txn *t, coco
     return COCO_OK;
 }
 
+COCO__IN coco_status coco__place_of_id(coco__run *run, const coco__txn *t, uint64_t id, coco__place *at)
+{
+    coco__dbkey k;
+    coco_str p;
+    coco__buf *b = &run->lookup; /* the place outlives puts */
+
+    coco__dbkey_id(&k, COCO__PARENT, id, NULL, 0);
+    COCO_TRY(coco__get(t, &k, &p));
+    b->n = 0;
+    coco__buf_put(b, p.p, p.n);
+    return b->failed ? COCO_ENOMEM : coco__place_get((coco_str){ (char *)b->p, b->n }, at);
+}
+
 /* A memo of a component above stands for what is being written: it must not hit until that component is committed
  * itself. With pending false it was, and may. */
 COCO__IN coco_status coco__mark_above(coco__run *run, const coco__txn *t, uint64_t parent, bool pending)
 {
-    coco__dbkey k;
     coco__place at;
     coco__rec rec;
-    coco_str p;
 
     while (parent) {
-        coco__dbkey_id(&k, COCO__PARENT, parent, NULL, 0);
-        coco_status rc = coco__get(t, &k, &p);
+        coco_status rc = coco__place_of_id(run, t, parent, &at);
         if (rc == COCO_ENOTFOUND) return COCO_OK;
         COCO_TRY(rc);
-        coco__buf *b = &run->lookup; /* the place outlives puts */
-        b->n = 0;
-        coco__buf_put(b, p.p, p.n);
-        if (b->failed) return COCO_ENOMEM;
-        COCO_TRY(coco__place_get((coco_str){ (char *)b->p, b->n }, &at));
         COCO_TRY(coco__stored(run, t, &at, &run->pages, &rec));
         if (!(rec.flags & COCO__R_PENDING) == pending &&
             (pending ? (rec.flags & COCO__R_MEMO) != 0 : rec.run == run->number)) {
