@@ -137,8 +137,12 @@ typedef struct coco_ctx coco_ctx;       /* one call of a function: what it may d
 typedef struct coco_env coco_env;       /* one state directory */
 typedef struct coco_app coco_app;       /* one pipeline in it */
 typedef struct coco_fn coco_fn;         /* a tracked function */
+typedef struct coco_args coco_args;     /* what it is called with */
+typedef struct coco_runner coco_runner; /* where functions run that share something scarce */
 typedef struct coco_class coco_class;   /* what the engine must know of an opaque object */
 typedef struct coco_source coco_source; /* an iterator over keyed items */
+typedef struct coco_feed coco_feed;     /* through which a watched source tells of changes */
+typedef struct coco_operator coco_operator; /* what the long-running part of a live component acts with */
 /* a provider: the place of a container's children; lives until the update ends */
 typedef struct coco_target coco_target;
 typedef struct coco_pair coco_pair;
@@ -148,6 +152,7 @@ typedef struct coco_str {
     size_t n;
 } coco_str;
 
+/* of a literal; C: in C++ coco_str_of */
 #define COCO_STR(literal) ((coco_str){ "" literal, sizeof(literal) - 1 })
 
 typedef enum coco_kind {
@@ -285,6 +290,12 @@ struct coco_fn {
     /* 0: a failure is tried again in every run. Else a failed component waits this long before its next try, doubling
      * each time up to a day, unless its input changed. */
     unsigned remember_failure_ms;
+    /* Batching (COCO_BATCH_FN): computes results[i] for each of n calls, into cx's memory. An error fails the whole
+     * batch, which is then halved until the calls that can't be done fail alone. call checks the arguments of one. */
+    coco_status (*batch)(coco_ctx *cx, const coco_args *calls, size_t n, coco_value *results);
+    size_t max_batch;    /* calls in a batch; 0: 64 */
+    coco_runner *runner; /* it runs there; NULL: where it is called */
+    double share;        /* what a call takes of the runner's capacity; 0: 1 */
     /* Filled in by COCO_FN, coco_register and the app's start: */
     const char *file, *ident; /* where it is defined, and its C name */
     coco_fn *next;
@@ -309,10 +320,10 @@ typedef struct coco_logic_table {
 void coco_logic_register(coco_logic_table *table);
 
 /* Arguments: COCO_ARGS(coco_text("a"), coco_int(1)), or COCO_NOARGS. */
-typedef struct coco_args {
+struct coco_args {
     const coco_value *v;
     size_t n;
-} coco_args;
+};
 
 /* A component path, relative to the calling component and its scopes: COCO_PATH(coco_text("user"), coco_int(7)),
  * or COCO_AUTO for the symbol of the function's name. */
@@ -340,6 +351,9 @@ coco_status coco_return(coco_ctx *cx, coco_value v);
 
 /* Fails the function: sets the message and returns code. */
 coco_status coco_fail(coco_ctx *cx, coco_status code, const char *fmt, ...) COCO__PRINTF(3, 4);
+/* In the body of a batch: fails call i alone and returns code. The body returns 0 all the same, and the others
+ * stand. */
+coco_status coco_batch_fail(coco_ctx *cx, size_t i, coco_status code, const char *fmt, ...) COCO__PRINTF(4, 5);
 coco_status coco_error(coco_ctx *cx);            /* the error kept in cx, or 0 */
 const char *coco_error_message(coco_ctx *cx);    /* of the last failure in cx; "" when there was none */
 
@@ -349,7 +363,7 @@ const char *coco_error_message(coco_ctx *cx);    /* of the last failure in cx; "
 coco_status coco_call(coco_ctx *cx, const coco_fn *fn, coco_args args, coco_value *value);
 
 /* Calls fn(items[i], args …) for each item; results[i] (may be NULL) in input order. Every started item finishes;
- * the first failure in input order is returned. */
+ * the first failure in input order is returned. Of a batched fn, what no memo answers goes in batches of max_batch. */
 coco_status coco_map(coco_ctx *cx, const coco_fn *fn, const coco_value *items, size_t n, coco_args args,
                      coco_value *results);
 
@@ -382,6 +396,46 @@ coco_status coco_use_mount(coco_ctx *cx, coco_path path, const coco_fn *fn, coco
  * COCO_ENOMEM, and what src returns. */
 coco_status coco_mount_each(coco_ctx *cx, coco_path path, const coco_fn *fn, coco_source *src, coco_args args);
 
+/* A live component: full runs as an ordinary component at path (its full pass, args as given); then, in live mode, live
+ * runs on a thread of its own until the update ends, and acts through op. In catch-up mode live runs too, until it
+ * calls coco_operator_ready or returns; NULL: there is no long-running part. live begins before the full pass, so that
+ * no change falls between; what it asks for waits for that pass. Both get the same args, which must live until the
+ * update ends (values are copied, objects aren't). A live component can't stand below a memoized one (COCO_EMEMO). */
+typedef struct coco_live_fn {
+    const coco_fn *full;
+    coco_status (*live)(coco_operator *op, const coco_value *args);
+} coco_live_fn;
+coco_status coco_mount_live(coco_ctx *cx, coco_path path, const coco_live_fn *live, coco_args args,
+                            coco_handle **handle);
+
+/* Full pass, ready, then again and again with a fixed delay between; once in catch-up mode. */
+coco_status coco_auto_refresh(coco_ctx *cx, coco_path path, const coco_fn *fn, unsigned interval_ms, coco_args args);
+
+/* What live may do; from any thread while it runs. update_full and wait return when all that was asked for before is in
+ * the targets, or failed; update and delete of a child at path (one element or more, below the component) return at
+ * once; of one child the newest wins. The state of an operator (a feed's offset, a change token) is stored with the
+ * transaction that commits what was asked for before it, and doesn't pass a failed operation; it is found again after a
+ * restart. Errors: COCO_ESTOP once the update ends. */
+coco_status coco_operator_update_full(coco_operator *op);
+coco_status coco_operator_update(coco_operator *op, coco_path path, const coco_fn *fn, coco_args args);
+coco_status coco_operator_delete(coco_operator *op, coco_path path);
+coco_status coco_operator_wait(coco_operator *op);
+void coco_operator_ready(coco_operator *op);
+void coco_operator_report(coco_operator *op, const coco_err *err); /* an exception: to the failure handlers */
+coco_status coco_operator_set_state(coco_operator *op, coco_value state);
+coco_value coco_operator_state(const coco_operator *op); /* as found at the start; null: none */
+bool coco_operator_stopping(const coco_operator *op);
+int coco_operator_stop_fd(const coco_operator *op);
+bool coco_operator_is_live(const coco_operator *op); /* else catch-up: get ready and return */
+
+/* A keyed collection in memory, between what declares entries (owned by the declaring component, gone with it) and one
+ * mount_each that consumes them: coco_live_map_source. Lives in a coco_run_memory: nothing of it is kept. The same
+ * name is the same map in an update. */
+typedef struct coco_live_map coco_live_map;
+coco_live_map *coco_live_map_get(coco_ctx *cx, const char *name);
+coco_status coco_live_map_declare(coco_ctx *cx, coco_live_map *map, coco_value key, coco_value value);
+coco_source *coco_live_map_source(coco_ctx *cx, coco_live_map *map);
+
 /* Paths given between begin and end stand below key. Scopes nest, and end with the function at the latest. */
 coco_status coco_scope_begin(coco_ctx *cx, coco_value key);
 void coco_scope_end(coco_ctx *cx);
@@ -405,7 +459,48 @@ void coco_cost(coco_ctx *cx, double units);
 
 bool coco_is_live(const coco_ctx *cx);
 bool coco_is_preview(const coco_ctx *cx);
-coco_status coco_checkpoint(coco_ctx *cx); /* COCO_ESTOP after a stop request; call it in long loops */
+/* COCO_ESTOP after a stop request, COCO_EDEADLINE after a deadline: call it in long loops. */
+coco_status coco_checkpoint(coco_ctx *cx);
+
+/* ---- Deadlines, rates, runners, threads of one's own ------------------------------------------------------------- */
+
+/* A deadline for what is called and used (coco_use_mount) between begin and end, ms from now; nested ones take the
+ * earlier. Mounted children, sinks and batches have none of it. Once it has passed, calls, mounts, iterations and
+ * coco_checkpoint return COCO_EDEADLINE, and the component fails with it, whatever it returns; calls that finished
+ * before keep their memos. Ends with the function at the latest. */
+coco_status coco_deadline_begin(coco_ctx *cx, unsigned ms);
+void coco_deadline_end(coco_ctx *cx);
+
+/* A token bucket: static coco_rate API = { .per_second = 10, .burst = 20 }; gives 10 a second on the long run, up to
+ * 20 at once (less than 1 is 1); shared by reference, first come first served. coco_rate_wait takes units (at most the
+ * burst) or waits for them; a wait that would pass cx's deadline, or is stopped, takes none. Thread-safe: yes.
+ * Errors: COCO_EINVAL (no rate, or more than the burst), COCO_EDEADLINE, COCO_ESTOP. */
+typedef struct coco_rate {
+    double per_second, burst;
+    uint64_t due; /* the engine's */
+} coco_rate;
+coco_status coco_rate_wait(coco_ctx *cx, coco_rate *rate, double units);
+
+/* A named place of execution: static coco_runner GPU = COCO_RUNNER("gpu") (C). The functions bound to it run there,
+ * first come first served, as many at a time as their shares, in (0, 1], fit into one unit. With own_thread all of
+ * them run on one thread of the runner's, the same one as long as the program lives: for a library that wants that. */
+struct coco_runner {
+    const char *name;
+    bool own_thread;
+    /* the engine's: turns given and taken, shares in use, calls that wait for the thread */
+    bool started;
+    uint64_t tail, head;
+    double used;
+    struct coco__job *jobs;
+};
+#define COCO_RUNNER(...) { .name = __VA_ARGS__ }
+
+/* A cx for one more thread, of the user's making, that works for the function of cx: call it for each before the thread
+ * starts, and coco_cx_join when it has ended, both on cx's thread, before the function returns. What the thread called,
+ * declared and depended on counts as cx's, and its memory lives as long. Errors: COCO_ENOMEM; join: the error kept in
+ * the fork. */
+coco_status coco_cx_fork(coco_ctx *cx, coco_ctx **fork);
+coco_status coco_cx_join(coco_ctx *cx, coco_ctx *fork);
 
 /* ---- Failure handlers -------------------------------------------------------------------------------------------- */
 
@@ -424,19 +519,24 @@ typedef struct coco_failure {
     coco_mount_kind kind;
     coco_status code;
     const char *message;
+    /* where code and message are those of an inner handler that failed: the failure that it was told of; else NULL */
+    const struct coco_failure *first;
+    coco_err *handler;      /* for the handler's own error: COCO_OK at first */
 } coco_failure;
 
 /* Told of the failure of a mounted component. Returns true to swallow it, false to pass it to the next outer
- * handler. The failure counts in the statistics and in the exit status either way. */
+ * handler. A handler that fails itself says so by coco_err_set(failure->handler, …): the next outer one is told of that
+ * error, with the failure in `first`. The failure counts in the statistics and in the exit status either way. */
 typedef bool (*coco_failure_fn)(void *user, const coco_failure *failure);
 
-/* Handlers for the children mounted between begin and end, innermost first, before the environment's. */
+/* Handlers for the children mounted between begin and end, innermost first, before the environment's. In live mode they
+ * are told of later failures too: user must then live until the update ends. */
 coco_status coco_catch_begin(coco_ctx *cx, coco_failure_fn fn, void *user);
 void coco_catch_end(coco_ctx *cx);
 
 /* ---- Context, parameters, memory --------------------------------------------------------------------------------- */
 
-/* static coco_key EMBEDDER = COCO_KEY("embedder", .detect_change = true); The name is the identity across runs.
+/* static coco_key EMBEDDER = COCO_KEY("embedder", .detect_change = true); (C) The name is the identity across runs.
  * With detect_change the value's fingerprint is a dependency of every function that reads it, and of its callers. */
 typedef struct coco_key {
     const char *name;
@@ -516,7 +616,8 @@ coco_value coco_target_value(coco_target *target);
 /* An iterator over keyed items. Its maker allocates it (coco_source_new) and fills in the fields. */
 struct coco_source {
     const char *title; /* how its items print: TITLE:"key" */
-    bool ordered;      /* keys come in ascending order: faster, and a key out of order is an error */
+    /* Keys come in ascending order: faster, and a key out of order is an error. Set before next gives the first. */
+    bool ordered;
     void *self;
     /* Gives the next item, allocated in cx's memory, which lasts for the item: returns 1, 0 at the end, or an
      * error, which ends the iteration. COCO_EUNREAD is not the end: the item at *key (or, if *value is true,
@@ -524,6 +625,26 @@ struct coco_source {
      * counts as an error (message by coco_fail), and the iteration goes on. */
     int (*next)(coco_source *src, coco_ctx *cx, coco_value *key, coco_value *value);
     void (*close)(coco_source *src); /* may be NULL; the source itself is freed by the engine */
+    /* Live mode. A view has next and watch, a feed watch alone; NULL: the source is listed once. watch runs on a thread
+     * of its own, from before the listing on, until coco_feed_stopping; it tells of changes through feed and returns
+     * 0, or why it can't go on (a failure that is reported; the rest of the update goes on). In catch-up mode a view
+     * isn't watched, and a feed is until it has called coco_feed_ready. */
+    coco_status (*watch)(coco_source *src, coco_feed *feed);
+    bool watch_first; /* a view is listed when its watch has called coco_feed_ready; else beside it */
+    /* A view's item for a key that was touched, as next would give it, allocated in cx's memory: 1, 0 where it is
+     * gone, COCO_EUNREAD (what is recorded stays), or an error, which is the item's alone. */
+    int (*get)(coco_source *src, coco_ctx *cx, coco_value key, coco_value *value);
+    /* A view begins its listing anew, after coco_feed_rescan or an interval: what it no longer gives is gone. cx lasts
+     * until the listing has ended; that in which the source was made may be gone. */
+    coco_status (*rewind)(coco_source *src, coco_ctx *cx);
+    /* For coco_sync: sees to it that watch calls coco_feed_synced with this ticket once it has told of every change
+     * made before now (by a cookie in the watched place, say). Called on the thread of the update. NULL, or an error:
+     * a view is listed anew, and of a feed what was put before now is waited for. */
+    coco_status (*sync)(coco_source *src, coco_feed *feed, uint64_t ticket);
+    unsigned rescan_ms; /* live: listed anew this often; 0: never by itself */
+    /* A feed's token is durable: all that was put before it, and it, is in the targets and recorded. On the thread
+     * that called for the update. */
+    void (*done)(coco_source *src, coco_value token);
     coco_ctx *made_by;               /* filled in by coco_source_new */
 };
 
@@ -539,6 +660,31 @@ coco_source *coco_source_new(coco_ctx *cx);
          coco__once && coco_each_next(cx, &key, &value);)
 coco_value *coco_each_begin(coco_ctx *cx, coco_source *src, coco_value *key, coco_value *value);
 bool coco_each_next(coco_ctx *cx, coco_value *key, coco_value *value); /* the same key as at the beginning */
+
+/* What watch tells of changes with. They may be called from any thread while watch runs; keys and values are copied
+ * (an object by pointer: it must live until the update ends). Of one key the newest counts, and at most one change of a
+ * key is worked on at a time. They wait while too many changes are waiting, and return COCO_ESTOP once the update ends.
+ *   touch    a view: something happened to the key; get is asked what
+ *   rescan   a view: changes may have been missed; everything is listed anew
+ *   put, delete   a feed: the item has this value now, or is gone; token (null: none) is given to done
+ *   ready    the initial state has been told
+ *   fail     reports a failure, and goes on */
+coco_status coco_feed_touch(coco_feed *feed, coco_value key);
+coco_status coco_feed_rescan(coco_feed *feed);
+coco_status coco_feed_put(coco_feed *feed, coco_value key, coco_value value, coco_value token);
+coco_status coco_feed_delete(coco_feed *feed, coco_value key, coco_value token);
+void coco_feed_ready(coco_feed *feed);
+void coco_feed_synced(coco_feed *feed, uint64_t ticket); /* see coco_source.sync */
+void coco_feed_fail(coco_feed *feed, const coco_err *err);
+bool coco_feed_stopping(const coco_feed *feed);
+/* A file descriptor that becomes readable when the update ends: for poll beside one's own. */
+int coco_feed_stop_fd(const coco_feed *feed);
+/* Memory by the environment's allocator for what a watch keeps: like realloc; n 0 frees and returns NULL. What is left
+ * when the watch returns is lost. Thread-safe: yes. */
+void *coco_feed_realloc(coco_feed *feed, void *p, size_t n);
+/* The last token that was durable when the update began, null if there is none: where to go on. Lives as long as
+ * feed. */
+coco_value coco_feed_token(const coco_feed *feed);
 
 /* A source over values in memory: items[i] is the value with keys[i]. Borrows both. */
 coco_source *coco_source_of(coco_ctx *cx, const coco_value *keys, const coco_value *items, size_t n);
@@ -578,6 +724,7 @@ void *coco_target_self(coco_target *target); /* the handler's self: for connecto
 /* ---- Writing a target -------------------------------------------------------------------------------------------- */
 
 typedef enum coco_action_kind { COCO_INSERT, COCO_UPDATE, COCO_DELETE } coco_action_kind;
+/* What an action on a container does to its content: nothing; it is there but must be written again; it is gone. */
 typedef enum coco_children { COCO_CHILDREN_KEPT, COCO_CHILDREN_LOSSY, COCO_CHILDREN_DESTROYED } coco_children;
 
 /* One thing for a sink to do. The handler fills in the first part, the engine the second. */
@@ -610,12 +757,18 @@ typedef struct coco_sink {
     size_t max_bytes;        /* 0: 16 MiB */
     unsigned retry_ms;       /* budget for retries of transient failures; 0: 10,000 */
     const char *name;        /* for messages and statistics */
+    /* Called once at the end of every update or drop that used a handler with this sink, on the thread of the update;
+     * may be NULL. whole: all was done and nothing failed, so that what was held back for readers (a table being
+     * rebuilt) may be shown. An error fails an update that went well till then; what stays undone comes again with the
+     * next one. */
+    coco_status (*finish)(void *self, bool whole, coco_err *err);
 } coco_sink;
 
 typedef struct coco_change {
     coco_value key;
     const coco_value *desired;  /* NULL: the state should not exist */
-    const coco_str *possible;   /* tracking records of the states that may be there; p NULL: it may be absent */
+    /* tracking records of the states that may be there; p NULL: it may be absent. What exists found comes first */
+    const coco_str *possible;
     size_t npossible;           /* 0: never tracked. More than one after a crash or failure: never answer "keep" then */
     bool may_be_missing;        /* not known to be there: never answer "keep" for a desired state */
 } coco_change;
@@ -628,6 +781,15 @@ typedef struct coco_decision {
     coco_children children; /* for containers: what the action does to their content */
 } coco_decision;
 
+/* One state that verify looks at. */
+typedef enum coco_verdict { COCO_STATE_OK, COCO_STATE_MISSING, COCO_STATE_DIFFERENT, COCO_STATE_UNKNOWN } coco_verdict;
+typedef struct coco_finding {
+    coco_value key;       /* which … */
+    coco_str record;      /* … and its tracking record; a state with several possibilities isn't asked for */
+    coco_verdict verdict; /* the answer; COCO_STATE_UNKNOWN before */
+    coco_str detail;      /* of a difference: what differs, as text in cx's memory; may stay empty */
+} coco_finding;
+
 /* Reconciles the states of one provider. self and everything it points to must live until the update ends (the cx
  * given to make, child and attachment lasts so long). Hooks fail through coco_fail. A record that reconcile can't
  * read counts as "may be anything". */
@@ -635,16 +797,26 @@ typedef struct coco_target_handler {
     const char *name;
     void *self;
     coco_sink *sink; /* identity groups batches: handlers that share a connection share the pointer */
-    /* No I/O and no memory: a pure function of its input. Required. */
+    /* No I/O, and nothing remembered: a pure function of its input (it may allocate in cx). Required. */
     coco_status (*reconcile)(coco_ctx *cx, void *self, const coco_change *in, coco_decision *out);
     /* The handler of a container's content, from the desired value, or (desired NULL) from its record alone. */
     coco_status (*child)(coco_ctx *cx, void *self, coco_value key, const coco_value *desired, coco_str record,
                          struct coco_target_handler *out);
     coco_status (*attachment)(coco_ctx *cx, void *self, const char *name, struct coco_target_handler *out);
-    /* Does the container exist? */
-    coco_status (*exists)(coco_ctx *cx, void *self, coco_value key, coco_str record, bool *exists);
-    /* Is the state as recorded? 0 yes, 1 missing, 2 different, 3 can't tell. */
-    coco_status (*verify)(coco_ctx *cx, void *self, coco_value key, coco_str record, int *answer);
+    /* Does the container exist? Asked at most once an update for each container that the system manages, outside any
+     * transaction, before it is declared or a memo that depends on it is used; a container in one that is missing is
+     * missing too, and not asked for. Missing: it is made anew, with all its content. An error fails who asks, it is
+     * never taken for missing. record is what was declared last. *shape may be given (in cx's memory): the record
+     * that reconcile would give for what is there, byte for byte `record` where nothing that matters differs. A
+     * different one counts as another possibility, the first; then reconcile acts, and says what becomes of the
+     * content. NULL: no container is ever missed. */
+    coco_status (*exists)(coco_ctx *cx, void *self, coco_value key, coco_str record, bool *exists, coco_str *shape);
+    /* Compares states of this provider with their records, and answers each; for the verify command. An error is for
+     * all of them. NULL: can't tell. */
+    coco_status (*verify)(coco_ctx *cx, void *self, coco_finding *states, size_t n);
+    /* Gives the keys of what is there, recorded or not (their values are ignored), so that what nobody declared can be
+     * reported; it is never deleted. NULL: can't tell. */
+    coco_status (*list)(coco_ctx *cx, void *self, coco_source **keys);
     bool drop_removes_content; /* deleting a container of this provider removes what is in it */
     coco_str title;            /* of this provider, where the program gives none; may be empty */
 } coco_target_handler;
@@ -657,6 +829,10 @@ typedef struct coco_target_type {
     struct coco_target_type *next;
 } coco_target_type;
 void coco_target_register(coco_target_type *type);
+
+/* The handler that a registered maker gives for key, as coco_target_new uses it: for handlers that stand on others, and
+ * for tests of handlers (connectors/conformance.h). Errors: COCO_ENOPROVIDER, and the maker's. */
+coco_status coco_target_make(coco_ctx *cx, const char *name, coco_value key, coco_target_handler *out);
 
 /* ---- Environments, apps, updates --------------------------------------------------------------------------------- */
 
@@ -681,7 +857,8 @@ typedef enum coco_event_kind {
     COCO_EV_FAILED,     /* component failed; detail is the message */
     COCO_EV_GONE,       /* component no longer mounted: tombstone */
     COCO_EV_MOVED,      /* target state moved here from the component in detail */
-    COCO_EV_NOTICE      /* something to tell: detail */
+    COCO_EV_NOTICE,     /* something to tell: detail */
+    COCO_EV_READY       /* live: the initial state of everything is in the targets */
 } coco_event_kind;
 
 /* Every decision of the engine. Pointers are valid during the callback. */
@@ -745,11 +922,13 @@ typedef struct coco_app_config {
     coco_status (*setup)(coco_ctx *cx, void *user);
     void (*teardown)(void *user);
     void *user;
-    unsigned threads;              /* 0, the default: everything on the calling thread */
+    /* The pool: 0, the default: everything on the calling thread, in an order that the input alone decides. T: the
+     * app's functions are thread-safe, and up to T of them run at a time beside main; 0 here: COCOINDEX_THREADS. */
+    unsigned threads;
     /* components started and not committed; 0: COCOINDEX_MAX_INFLIGHT_COMPONENTS, else 1,024 */
     size_t max_inflight;
     size_t max_inflight_bytes;     /* of their memory; 0: 256 MiB */
-    size_t guard_states;           /* S3.10: more deletes than this … 0: 1,000 */
+    size_t guard_states;           /* the guard: more deletes than this … 0: 1,000 */
     unsigned guard_percent;        /* … and more than this share of a root target; 0: 50 */
     const char *build_id;          /* of the program, kept with each run; NULL: fingerprint of the registered logic */
     const char *env;               /* NULL: the one environment; else coco_main keeps this app's state in DB/ENV */
@@ -767,6 +946,7 @@ coco_status coco_app_set_param(coco_app *app, const char *name, const char *valu
 const char *coco_app_param(coco_app *app, const char *name);
 
 typedef struct coco_update_opts {
+    bool live;           /* stay and follow changes, until coco_app_stop */
     bool full_reprocess; /* ignore memos, apply every declared state again */
     bool preview;        /* change nothing; EV_APPLIED events say what would be done */
     bool allow_delete;   /* let the guard pass once */
@@ -787,12 +967,26 @@ typedef struct coco_result {
     void *memory;                      /* of the above */
 } coco_result;
 
-/* Runs an update in catch-up mode and returns when the targets are in sync. opts and result may be NULL.
+/* Runs an update and returns when the targets are in sync, or with opts->live when it is stopped. opts and result may
+ * be NULL.
  * Errors: COCO_EFAIL when any component failed (the message counts them; the rest is done), main's own failure,
  * COCO_EGUARD, COCO_EBUSY (names the process), COCO_ESTOP, COCO_ENOTFOUND (only: nobody mounted it),
  * COCO_ERECHECK, COCO_EFORK, and errors of the store. Thread-safe: one update of an app at a time (COCO_EBUSY). */
 coco_status coco_update(coco_app *app, const coco_update_opts *opts, coco_result *result, coco_err *err);
 void coco_result_free(coco_result *result);
+
+/* Starts an update on a thread of its own: coco_stats_get and coco_app_stop work meanwhile. coco_update_wait waits for
+ * its end, gives what coco_update would have, and frees the handle; result may be NULL. On failure *update is NULL.
+ * Thread-safe: yes; one thread waits. Errors: COCO_ENOMEM, COCO_EFAIL (no thread to be had). */
+typedef struct coco_running coco_running;
+coco_status coco_update_start(coco_app *app, const coco_update_opts *opts, coco_running **update, coco_err *err);
+bool coco_update_done(coco_running *update);
+coco_status coco_update_wait(coco_running *update, coco_result *result, coco_err *err);
+
+/* Waits until every change made to the watched sources before the call is in the targets, in a live update of the app;
+ * timeout_ms 0: a minute. From any thread but the update's own. Errors: COCO_EDEADLINE, COCO_EINVAL (no live update),
+ * COCO_ESTOP (it ended). */
+coco_status coco_sync(coco_app *app, unsigned timeout_ms, coco_err *err);
 
 /* Deletes every target state of the app, then its state. Fails if anything failed; what remains can be dropped
  * again. */
@@ -800,7 +994,8 @@ coco_status coco_drop(coco_app *app, coco_result *result, coco_err *err);
 /* Forgets one target (its title, as in TITLE:key) and what is below it without touching it. */
 coco_status coco_forget(coco_app *app, const char *target, coco_err *err);
 
-/* Asks a running update to finish what is in flight and end with COCO_ESTOP. Async-signal-safe. */
+/* Asks a running update to finish what is in flight and end with COCO_ESTOP; a live one that was ready (COCO_EV_READY)
+ * ends as any other update does: with 0, or COCO_EFAIL where something failed. Async-signal-safe. */
 void coco_app_stop(coco_app *app);
 
 /* ---- Statistics and inspection ----------------------------------------------------------------------------------- */
@@ -863,6 +1058,54 @@ coco_status coco_inspect(coco_env *env, const char *app, const char *path, int d
 /* Calls fn with the name of each app recorded in the environment, and whether an update of it has written anything. */
 coco_status coco_inspect_apps(coco_env *env, coco_status (*fn)(void *user, const char *app, bool has_run), void *user,
                               coco_err *err);
+
+/* ---- Checking, compacting, copying ------------------------------------------------------------------------------- */
+
+/* Something that is wrong with what is recorded. Pointers are valid during the callback. */
+typedef struct coco_problem {
+    const char *app;
+    const char *path; /* printed component path; "" where it is about none */
+    const char *what; /* in plain words */
+    bool repaired;
+} coco_problem;
+
+typedef struct coco_check_visitor {
+    void *user;
+    coco_status (*problem)(void *user, const coco_problem *p); /* the first 10,000 are told; another status ends it */
+} coco_check_visitor;
+
+typedef struct coco_check_opts {
+    /* put right what is wrong, in one transaction: what can't be read is dropped, and the next update makes it anew.
+     * No target state is lost by it: one of which nothing is known but its key is declared or deleted again */
+    bool repair;
+    /* walk in this process; else in a child, whose death by a damaged page is told as an error. For processes that may
+     * not fork, and for tests */
+    bool same_process;
+} coco_check_opts;
+
+/* Walks every record of app (NULL: of all apps), from one snapshot: checksums, indexes in both directions, counts,
+ * counters. Works beside a running update, here or in another process; what the update frees meanwhile isn't used
+ * again before the walk has ended, so the file may grow by what is written. With repair no update may run. opts and v
+ * may be NULL. Returns 0 when nothing is wrong, or all was repaired. Thread-safe: yes.
+ * Errors: COCO_ECORRUPT (something is wrong: the message counts and names the first; or pages are damaged, which only a
+ * backup puts right), COCO_ENOTFOUND (no such app), COCO_EBUSY (repair: names the updating process), COCO_EACCESS
+ * (repair: open for reading only), COCO_EIO (no child process), and the visitor's. */
+coco_status coco_check(coco_env *env, const char *app, const coco_check_opts *opts, const coco_check_visitor *v,
+                       coco_err *err);
+
+/* Copies the state as it is at one moment into a new file, without what is free in it; works beside a running update,
+ * here or in another process (the file that is copied may grow meanwhile, as with coco_check). An existing file is
+ * never touched, and a crash leaves nothing under the name (but maybe a NAME.XXXXXX beside it). To go back to a
+ * backup: take data.mdb and lock.mdb out of the state directory, or make a new one, and copy the file there as
+ * data.mdb; the next update brings the targets in step from there. Thread-safe: yes. Errors: COCO_EREFUSED (the file
+ * exists), COCO_ECORRUPT (pages damaged), COCO_EFULL, COCO_EACCESS, COCO_ENOTFOUND, COCO_EIO. */
+coco_status coco_backup(coco_env *env, const char *file, coco_err *err);
+
+/* Puts a copy without what is free in the place of a database that nobody has open (config's db says which): a file
+ * that has grown once is as small as it can be. A crash at any point leaves the one or the other, whole; at most a
+ * data.mdb.compact stays beside it, which the next one overwrites. Needs room for the copy. Thread-safe: yes.
+ * Errors: COCO_EBUSY (open here, or in a process that the message names), COCO_ENOTFOUND, and those of coco_backup. */
+coco_status coco_compact(const coco_env_config *config, coco_err *err);
 
 /* ---- Command line ------------------------------------------------------------------------------------------------ */
 
@@ -942,6 +1185,30 @@ coco_status coco__unpack(coco_ctx *cx, const coco_fn *fn, const coco_value *args
                      COCO__TAIL(__VA_ARGS__, .nparams = COCO__COUNT PARAMS / 2) }; \
     COCO_AT_START(NAME) { coco_register(&NAME); } \
     static coco_status NAME##__body(coco_ctx *cx COCO__UNUSED COCO__MAP(COCO__PROTO, PARAMS))
+
+/* COCO_BATCH_FN(embed, (coco_str, text), .max_batch = 64, .memo = true) { body }: a function whose calls are gathered.
+ * The body sees cx, calls (calls[i].v[0] is the first argument of call i, its type checked), n and results. */
+#define COCO_BATCH_FN(NAME, ...) COCO__BATCH_FN(NAME, COCO__HEAD(__VA_ARGS__, ~), __VA_ARGS__)
+#define COCO__VOID(i, T, a) (void)a;
+#define COCO__BATCH_FN(NAME, PARAMS, ...) \
+    static coco_status NAME##__batch(coco_ctx *cx, const coco_args *calls, size_t n, coco_value *results); \
+    static coco_status NAME##__call(coco_ctx *cx, const coco_value *coco__args) \
+    { \
+        extern coco_fn NAME; \
+        const coco_fn *coco__fn = &NAME; \
+        COCO__MAP(COCO__LOCAL, PARAMS) \
+        (void)coco__args, (void)coco__fn; \
+        COCO__MAP(COCO__UNPACK, PARAMS) \
+        COCO__MAP(COCO__VOID, PARAMS) \
+        return COCO_OK; \
+    } \
+    extern coco_fn NAME; \
+    coco_fn NAME = { .ident = #NAME, .file = __FILE__, .call = NAME##__call, .batch = NAME##__batch, \
+                     .params = { COCO__MAP(COCO__TYPE, PARAMS) { NULL, NULL } }, \
+                     COCO__TAIL(__VA_ARGS__, .nparams = COCO__COUNT PARAMS / 2) }; \
+    COCO_AT_START(NAME) { coco_register(&NAME); } \
+    static coco_status NAME##__batch(coco_ctx *cx COCO__UNUSED, const coco_args *calls COCO__UNUSED, size_t n, \
+                                     coco_value *results)
 
 #endif /* !__cplusplus */
 

@@ -37,6 +37,9 @@
 #include "engine/value.c"
 #include "engine/key.c"
 
+/* Who runs when: the engine's lock, the pool, and what makes a call wait. */
+#include "engine/schedule.c"
+
 /* Where state lives: LMDB, its transactions, and the codecs of the records;
  * then the pages that let a component own a million things and rewrite one. */
 #include "engine/store.c"
@@ -44,24 +47,46 @@
 
 /* What makes a stored result valid: logic, context and parameters; then the memos that depend on them. */
 #include "engine/logic.c"
+#include "engine/inputs.c"
 #include "engine/memo.c"
 
 /* What should exist outside: providers, handlers, declarations. */
+#include "engine/provider.c"
 #include "engine/target.c"
 
 /* What a function sees as cx; how its component gets out and survives a crash on the way; how what is gone is
  * removed. */
 #include "engine/context.c"
+#include "engine/batch.c"
+#include "engine/map.c"
+#include "engine/record.c"
+#include "engine/sink.c"
 #include "engine/submit.c"
 #include "engine/remove.c"
 
 /* What runs and what doesn't: mounts, sources, states and ids; and the app and environment in which they do. */
 #include "engine/component.c"
 #include "engine/each.c"
+
+/* Live mode: what threads outside hand in, what is done with it, and collections that one part fills and another
+ * follows. */
+#include "engine/feed.c"
+#include "engine/part.c"
+#include "engine/live.c"
+#include "engine/livemap.c"
+
+/* The environment and the app in which all of it happens. */
 #include "engine/app.c"
 
 /* Looking at what is recorded, from a running program or from the database alone. */
 #include "engine/inspect.c"
+
+/* Walking all of it, putting right what is wrong, and copies of it. */
+#include "engine/check.c"
+#include "engine/recount.c"
+#include "engine/repair.c"
+#include "engine/audit.c"
+#include "engine/backup.c"
 
 /* The command line. */
 #ifndef COCO_NO_CLI

@@ -6,6 +6,7 @@
 #include "engine.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 const char *coco_version(void);
 
@@ -53,6 +54,7 @@ static void coco__env_free(coco_env *env)
     coco__mem mem = env->mem;
 
     pthread_mutex_destroy(&env->mutex);
+    pthread_mutex_destroy(&env->setup_mutex);
     pthread_rwlock_destroy(&env->map_lock);
     coco__arena_free(&env->arena);
     coco__free(&mem, env);
@@ -72,6 +74,7 @@ coco_status coco_env_open(const coco_env_config *config, coco_env **out, coco_er
     env->mem = mem;
     coco__arena_init(&env->arena, &env->mem);
     pthread_mutex_init(&env->mutex, NULL);
+    pthread_mutex_init(&env->setup_mutex, NULL);
     pthread_rwlock_init(&env->map_lock, NULL);
     env->lock_fd = -1;
     env->fork_gen = coco__fork_generation();
@@ -118,11 +121,13 @@ coco_status coco_env_setup(coco_env *env, coco_err *err)
     coco_status rc;
 
     COCO_TRY(coco__fork_check(env, err));
+    pthread_mutex_lock(&env->setup_mutex); /* its apps may start at once */
     rc = coco__setup(&cx, env->config.setup, env->config.user, &env->setup_state, err);
     if (rc != COCO_OK && env->config.teardown) {
         env->config.teardown(env->config.user);
         env->setup_state = 0;
     }
+    pthread_mutex_unlock(&env->setup_mutex);
     return rc;
 }
 
@@ -169,6 +174,8 @@ static void coco__app_free(coco_app *app)
         coco__free(m, c);
     }
     coco__arena_free(&app->arena);
+    for (int i = 0; i < 2; i++)
+        if (app->wake[i] >= 0) close(app->wake[i]);
     coco__free(m, app);
 }
 
@@ -185,8 +192,10 @@ coco_status coco_app_open(coco_env *env, const coco_app_config *config, coco_app
     if (!(app = coco__zalloc(&env->mem, sizeof *app))) return coco_err_set(err, COCO_ENOMEM, "out of memory");
     app->env = env;
     app->config = *config;
+    app->wake[0] = app->wake[1] = -1;
     if (!app->config.max_inflight) app->config.max_inflight = coco__env_number("COCOINDEX_MAX_INFLIGHT_COMPONENTS");
     if (!app->config.max_inflight) app->config.max_inflight = COCO__ROUND;
+    if (!app->config.threads) app->config.threads = (unsigned)coco__env_number("COCOINDEX_THREADS");
     coco__arena_init(&app->arena, &env->mem);
     app->nfns = coco__fn_count();
     app->name = coco__arena_copy(&app->arena, config->name, strlen(config->name));
@@ -220,7 +229,6 @@ void coco_app_close(coco_app *app)
 }
 
 coco_env *coco_app_env(coco_app *app) { return app->env; }
-void coco_app_stop(coco_app *app) { atomic_store(&app->stop, 1); }
 
 coco_status coco_app_setup(coco_app *app, coco_err *err)
 {
@@ -242,6 +250,7 @@ coco_status coco_app_set_param(coco_app *app, const char *name, const char *valu
 {
     const coco_param_def *def = app->config.params;
 
+    COCO_TRY(coco__fork_check(app->env, err));
     for (size_t i = 0; def && def[i].name; i++) {
         if (strcmp(def[i].name, name) != 0) continue;
         char *copy = coco__strdup(&app->env->mem, value);
@@ -313,6 +322,7 @@ static coco_status coco__run_init(coco__run *run, coco_app *app, const coco_upda
     run->applied_last = &run->applied;
     run->failed_last = &run->failed;
     coco__arena_init(&run->arena, run->mem);
+    run->passing = &run->arena;
     coco__run_tables(run, tables);
     for (coco__table **t = tables; *t; t++) coco__table_init(*t, run->mem);
     coco__buf_init(&run->scratch, run->mem);
@@ -322,6 +332,9 @@ static coco_status coco__run_init(coco__run *run, coco_app *app, const coco_upda
     if (!(run->cx = coco__arena_zalloc(&run->arena, sizeof *run->cx)))
         return coco_err_set(err, COCO_ENOMEM, "out of memory");
     *run->cx = (coco_ctx){ .run = run, .env = app->env, .app = app, .arena = &run->arena, .home = &run->arena };
+    if (run->opts.only && run->opts.live)
+        return coco_err_set(err, COCO_EINVAL, "live mode follows everything: it can't be limited to %s",
+                            run->opts.only);
     if (run->opts.only) {
         coco__buf b;
         coco__buf_init(&b, run->mem);
@@ -338,10 +351,12 @@ static void coco__run_free(coco__run *run)
     coco__table *tables[15];
 
     coco__memos_written(run);
+    coco__maps_free(run);
     run->ending = true;
     for (coco__comp *c = run->spare, *next; c; c = next) {
         next = c->next;
         coco__arena_free(&c->arena);
+        coco__arena_free(&c->pooled);
         coco__free(run->mem, c);
     }
     if (run->reader) mdb_txn_abort(run->reader);
@@ -360,7 +375,7 @@ static bool coco__sweeps(const coco__run *run)
 {
     bool failed = run->nfailed || run->root_status != COCO_OK || run->guard;
 
-    return !failed && !run->only.p && coco__stopped(run) == COCO_OK;
+    return !failed && !run->only.p && (run->ready || coco__stopped(run) == COCO_OK);
 }
 
 static coco_status coco__end_body(void *self, coco__txn *t)
@@ -463,17 +478,20 @@ void coco_result_free(coco_result *result)
 }
 
 /* What the update returns: the gravest of what happened. */
-static coco_status coco__verdict(coco__run *run, coco_status root, const char *root_message, coco_err *err)
+static coco_status coco__verdict(coco__run *run, coco_err *err)
 {
+    coco_status root = run->root_status;
+
     if (run->fatal.code) {
         if (err) *err = run->fatal;
         return run->fatal.code;
     }
     if (run->guard && run->guard_err.code) return coco_err_set(err, COCO_EGUARD, "%s", run->guard_err.msg);
-    if (coco__stopped(run) != COCO_OK && (root == COCO_ESTOP || root == COCO_OK))
+    if (coco__stopped(run) != COCO_OK && !run->ready && (root == COCO_ESTOP || root == COCO_OK))
         return coco_err_set(err, COCO_ESTOP, "stopped");
     if (run->guard) return coco_err_set(err, COCO_EGUARD, "%s", run->first.msg);
-    if (root != COCO_OK) return coco_err_set(err, root, "%s", root_message ? root_message : coco_status_text(root));
+    if (root != COCO_OK)
+        return coco_err_set(err, root, "%s", run->root_message ? run->root_message : coco_status_text(root));
     if (run->recheck_failed) return coco_err_set(err, COCO_ERECHECK, "%s", run->first.msg);
     if (run->only.p && !run->reached)
         return coco_err_set(err, COCO_ENOTFOUND, "%s: not reached: nobody mounts it", run->opts.only);
@@ -491,23 +509,69 @@ static coco_status coco__run_fatal(coco__run *run, coco_status rc)
                                                                       : coco_status_text(rc));
 }
 
+/* Tells each sink that the run is over, or (live) that all initial states are there: `rc` is what came of it, and what
+ * comes of all is returned. */
+static coco_status coco__sinks_finish(coco__run *run, coco_status rc, coco_err *err)
+{
+    bool whole = rc == COCO_OK && !run->preview && !run->only.p;
+    unsigned *told, times = run->live ? 1 : 2;
+    coco__slot *slot;
+
+    for (size_t i = 0; coco__table_next(&run->targets, &i, &slot);) {
+        const coco_sink *sink = ((const coco_target *)slot->value)->handler.sink;
+        coco_err e = { 0 };
+        if (!sink || !sink->finish || !(told = coco_run_memory(run->cx, &sink->finish, sizeof *told)) ||
+            *told >= times)
+            continue;
+        *told = times;
+        coco_status one = sink->finish(sink->self, whole, &e);
+        if (one != COCO_OK && rc == COCO_OK) rc = coco_err_set(err, one, "%s", e.msg);
+    }
+    return rc;
+}
+
+/* Live: what was found at the start is in the targets. */
+static coco_status coco__at_ready(coco__run *run)
+{
+    coco_err err = { 0 };
+    coco_failure f = { .path = "/", .function = "", .kind = COCO_MOUNT_ROOT, .message = err.msg };
+    bool failed = run->nfailed || run->guard;
+
+    f.code = coco__sinks_finish(run, failed ? COCO_EFAIL : COCO_OK, &err);
+    if (f.code != COCO_OK && !failed) coco__fail_path(run, &f, NULL);
+    if (run->unsynced && mdb_env_sync(run->env->mdb, 1) == 0) run->unsynced = false;
+    run->ready = true;
+    coco__emit(run, COCO_EV_READY, NULL, NULL);
+    return coco__live_follow(run, false);
+}
+
+/* What is followed: until it is ready, or in live mode until a stop. */
+static coco_status coco__follow(coco__run *run)
+{
+    COCO_TRY(coco__live_follow(run, true));
+    return run->opts.live && run->live->ready && !run->fatal.code ? coco__at_ready(run) : COCO_OK;
+}
+
 static coco_status coco__update_run(coco__run *run, coco_result *result, coco_err *err)
 {
     coco_value value = coco_null();
     coco_status rc, verdict;
 
-    rc = coco__run_root(run, &value);
-    coco_status root = run->root_status;
+    rc = run->opts.live && !run->preview ? coco__live_new(run) : COCO_OK;
+    if (rc == COCO_OK) rc = coco__run_root(run, &value);
     if (rc == COCO_OK) rc = coco__drain(run);
     if (rc == COCO_OK && run->preview) rc = coco__apply_deferred(run);
-    if (rc == COCO_OK && root == COCO_OK && coco__stopped(run) == COCO_OK && !run->fatal.code)
+    if (rc == COCO_OK && run->root_status == COCO_OK && coco__stopped(run) == COCO_OK && !run->fatal.code)
         rc = coco__tombs_work(run);
     rc = coco__run_fatal(run, rc);
     if (run->deferred || run->fatal.code) rc = coco__apply_deferred(run);
     if (rc == COCO_OK && !run->fatal.code && run->moves) rc = coco__moves_check(run);
+    if (rc == COCO_OK && run->live && !run->fatal.code && run->root_status == COCO_OK) rc = coco__follow(run);
     coco__run_fatal(run, rc);
+    if (run->deferred || run->fatal.code) coco__apply_deferred(run);
+    coco__live_end(run);
     coco__run_end(run);
-    verdict = coco__verdict(run, root, run->root_message, err);
+    verdict = coco__verdict(run, err);
     if (result && coco__result_fill(run, value, result) != COCO_OK && verdict == COCO_OK)
         verdict = coco_err_set(err, COCO_ENOMEM, "out of memory");
     return verdict;
@@ -548,9 +612,79 @@ coco_status coco_update(coco_app *app, const coco_update_opts *opts, coco_result
     COCO_TRY(coco__begin(app, err));
     coco__counts_reset(app);
     rc = coco__run_init(&run, app, opts, err);
-    if (rc == COCO_OK) rc = coco__update_run(&run, result, err);
+    if (rc == COCO_OK && coco__pool_begin(&run, app->config.threads, coco__comp_task) != COCO_OK)
+        rc = coco_err_set(err, COCO_ENOMEM, "out of memory");
+    if (rc == COCO_OK) rc = coco__sinks_finish(&run, coco__update_run(&run, result, err), err);
+    coco__pool_end(&run);
     coco__run_free(&run);
     coco__finish(app);
+    return rc;
+}
+
+/* ---- An update on a thread of its own ---- */
+
+struct coco_running {
+    coco_app *app;
+    coco_update_opts opts;
+    coco_result result;
+    coco_err err;
+    coco_status rc;
+    pthread_t thread;
+    _Atomic int done;
+};
+
+static void *coco__running_thread(void *self)
+{
+    coco_running *u = self;
+
+    u->rc = coco_update(u->app, &u->opts, &u->result, &u->err);
+    atomic_store(&u->done, 1);
+    return NULL;
+}
+
+static void coco__running_free(coco_running *u)
+{
+    const coco__mem *mem = &u->app->env->mem;
+
+    coco__free(mem, (char *)(uintptr_t)u->opts.only);
+    coco__free(mem, u);
+}
+
+coco_status coco_update_start(coco_app *app, const coco_update_opts *opts, coco_running **update, coco_err *err)
+{
+    const coco__mem *mem = &app->env->mem;
+    coco_running *u;
+    int rc;
+
+    *update = NULL;
+    COCO_TRY(coco__fork_check(app->env, err));
+    if (!(u = coco__zalloc(mem, sizeof *u))) return coco_err_set(err, COCO_ENOMEM, "out of memory");
+    u->app = app;
+    if (opts) u->opts = *opts;
+    if (opts && opts->only && !(u->opts.only = coco__strdup(mem, opts->only))) {
+        coco__running_free(u);
+        return coco_err_set(err, COCO_ENOMEM, "out of memory");
+    }
+    if ((rc = pthread_create(&u->thread, NULL, coco__running_thread, u)) != 0) {
+        coco__running_free(u);
+        return coco_err_set(err, COCO_EFAIL, "no thread for the update: %s", strerror(rc));
+    }
+    *update = u;
+    return COCO_OK;
+}
+
+bool coco_update_done(coco_running *update) { return atomic_load(&update->done) != 0; }
+
+coco_status coco_update_wait(coco_running *update, coco_result *result, coco_err *err)
+{
+    coco_status rc;
+
+    pthread_join(update->thread, NULL);
+    rc = update->rc;
+    if (err && rc != COCO_OK) *err = update->err;
+    if (result) *result = update->result;
+    else coco_result_free(&update->result);
+    coco__running_free(update);
     return rc;
 }
 
@@ -591,7 +725,8 @@ coco_status coco_drop(coco_app *app, coco_result *result, coco_err *err)
         rc = coco__run_fatal(&run, rc);
         if (run.deferred || run.fatal.code) rc = coco__apply_deferred(&run);
         coco__run_fatal(&run, rc);
-        rc = coco__verdict(&run, COCO_OK, NULL, err);
+        rc = coco__verdict(&run, err);
+        rc = coco__sinks_finish(&run, rc, err);
         if (rc == COCO_OK) rc = coco__drop_state(app, &run, err);
         else if (!run.fatal.code) coco__run_end(&run);
         if (result && coco__result_fill(&run, coco_null(), result) != COCO_OK && rc == COCO_OK)
@@ -612,7 +747,7 @@ coco_status coco_forget(coco_app *app, const char *target, coco_err *err)
     run.dropping = true;
     if (rc == COCO_OK && !app->has_dbi) rc = coco_err_set(err, COCO_ENOTFOUND, "app %s has no state", app->name);
     else if (rc == COCO_OK && (rc = coco__forget_target(&run, target, err)) == COCO_OK) rc = coco__run_end(&run);
-    if (rc == COCO_OK) rc = coco__verdict(&run, COCO_OK, NULL, err);
+    if (rc == COCO_OK) rc = coco__verdict(&run, err);
     coco__run_free(&run);
     coco__finish(app);
     return rc;

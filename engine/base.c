@@ -125,6 +125,24 @@ static void coco__arena_drop(coco__arena *a, coco__chunk *until, size_t most)
 
 COCO__IN void coco__arena_reset(coco__arena *a) { coco__arena_drop(a, NULL, COCO__CHUNK_MAX); }
 COCO__IN void coco__arena_free(coco__arena *a) { coco__arena_drop(a, NULL, 0); }
+COCO__IN void coco__arena_splice(coco__arena *a, coco__arena *from)
+{
+    coco__chunk *last = from->chunks;
+
+    if (!last) return;
+    while (last->next) last = last->next;
+    if (a->chunks) { /* behind the chunk that is being filled */
+        last->next = a->chunks->next;
+        a->chunks->next = from->chunks;
+    } else {
+        a->chunks = from->chunks;
+        a->cur = from->cur;
+        a->end = from->end;
+    }
+    a->total += from->total;
+    coco__arena_init(from, from->mem);
+}
+
 COCO__IN coco__mark coco__arena_mark(const coco__arena *a) { return (coco__mark){ a->chunks, a->cur }; }
 
 /* A mark of the empty arena keeps a chunk, so that a loop of mark and release doesn't allocate in every turn. */

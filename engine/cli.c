@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -26,7 +27,8 @@
 
 /* Which commands an option belongs to; all own commands of apps share a bit. */
 enum { COCO__CLI_UPDATE = 1, COCO__CLI_DROP = 2, COCO__CLI_LS = 4, COCO__CLI_SHOW = 8, COCO__CLI_OWN = 16,
-       COCO__CLI_LOGIC = 32, COCO__CLI_INIT = 64 };
+       COCO__CLI_LOGIC = 32, COCO__CLI_INIT = 64, COCO__CLI_CHECK = 128, COCO__CLI_COMPACT = 256,
+       COCO__CLI_BACKUP = 512 };
 enum { COCO__EXIT_FAILED = 1, COCO__EXIT_USAGE, COCO__EXIT_OPEN, COCO__EXIT_GUARD, COCO__EXIT_STOPPED = 130 };
 
 struct coco__cli;
@@ -46,7 +48,7 @@ typedef struct coco__cli {
     int owners;                /* how many apps have a command of that name */
     char **next, **end;        /* words not yet read */
     bool live, full_reprocess, reset, preview, explain, allow_delete, quiet, json, force; /* options, by name */
-    bool tree, longer, recursive, target_states, no_env, help;
+    bool tree, longer, recursive, target_states, no_env, help, repair;
     const char *db, *env_file, *only, *forget, *output;
     unsigned threads, max_inflight, recheck;
     char **words; /* what is neither option nor value: gathered at the front of argv, which has been read there */
@@ -79,7 +81,8 @@ typedef struct coco__cli_option {
 
 #define COCO__CLI_RUN (COCO__CLI_UPDATE | COCO__CLI_DROP)
 #define COCO__CLI_LIST (COCO__CLI_LS | COCO__CLI_SHOW)
-#define COCO__CLI_ENV (COCO__CLI_RUN | COCO__CLI_LIST | COCO__CLI_OWN)
+#define COCO__CLI_STORE (COCO__CLI_CHECK | COCO__CLI_COMPACT | COCO__CLI_BACKUP)
+#define COCO__CLI_ENV (COCO__CLI_RUN | COCO__CLI_LIST | COCO__CLI_STORE | COCO__CLI_OWN)
 #define COCO__CLI_ALL (COCO__CLI_ENV | COCO__CLI_LOGIC | COCO__CLI_INIT)
 
 #define COCO__CLI_F(name, letter, field, commands, help) \
@@ -105,7 +108,8 @@ static const coco__cli_option COCO__CLI_OPTIONS[] = {
     COCO__CLI_F("long", 'l', longer, COCO__CLI_SHOW, "with function, version, memo, states, bytes, times"),
     COCO__CLI_F("recursive", 'r', recursive, COCO__CLI_SHOW, "all levels"),
     COCO__CLI_F("target-states", 0, target_states, COCO__CLI_SHOW, "with what each one declared"),
-    COCO__CLI_F("json", 0, json, COCO__CLI_UPDATE | COCO__CLI_LIST, "one JSON object a line"),
+    COCO__CLI_F("repair", 0, repair, COCO__CLI_CHECK, "put right what is wrong"),
+    COCO__CLI_F("json", 0, json, COCO__CLI_UPDATE | COCO__CLI_LIST | COCO__CLI_CHECK, "one JSON object a line"),
     COCO__CLI_V("output", 'o', TEXT, output, COCO__CLI_LOGIC, "FILE", "write there, if all went well"),
     COCO__CLI_V("db", 0, TEXT, db, COCO__CLI_ENV, "DIR", "state directory (COCOINDEX_DB, else ./.cocoindex)"),
     COCO__CLI_V("env-file", 'e', TEXT, env_file, COCO__CLI_ENV, "FILE", "variables, not from the nearest .env upward"),
@@ -623,8 +627,27 @@ static int coco__cli_show_app(const coco__cli *c, const coco__cli_look *l, const
     return coco__cli_error(c, rc == COCO_EPARSE || rc == COCO_ENOTFOUND ? COCO__EXIT_USAGE : COCO__EXIT_FAILED, &err);
 }
 
-/* show [APP] [PATH]. Nothing recorded is no failure, unless a path was asked for. */
-static int coco__cli_show(coco__cli *c)
+/* Runs a command that reads a database in a child process: LMDB may die of a damaged page. */
+static int coco__cli_apart(coco__cli *c, int (*run)(coco__cli *c))
+{
+    int status = 0;
+    pid_t pid;
+
+    fflush(stdout);
+    fflush(stderr);
+    if ((pid = fork()) < 0) return coco__cli_usage(c, "fork: %s", strerror(errno)) - 1;
+    if (pid == 0) {
+        status = run(c);
+        _exit(fflush(stdout) != 0 && status == 0 ? COCO__EXIT_FAILED : status);
+    }
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
+    if (WIFEXITED(status)) return WEXITSTATUS(status);
+    coco__cli_usage(c, "the database's pages are damaged (%s): restore a backup", strsignal(WTERMSIG(status)));
+    return COCO__EXIT_FAILED;
+}
+
+/* Nothing recorded is no failure, unless a path was asked for. */
+static int coco__cli_show_here(coco__cli *c)
 {
     const char *app = NULL, *path = NULL;
     const coco_app_config *config;
@@ -649,6 +672,122 @@ static int coco__cli_show(coco__cli *c)
     coco__cli_usage(c, "%s%snothing has run yet", l.wanted ? l.wanted : "", l.wanted ? ": " : "");
     return path ? COCO__EXIT_USAGE : 0;
 }
+
+/* show [APP] [PATH]. */
+static int coco__cli_show(coco__cli *c) { return coco__cli_apart(c, coco__cli_show_here); }
+
+/* ---- check, compact, backup -------------------------------------------------------------------------------------- */
+
+/* What may be tried again, or asks for another word, and what went wrong. */
+static int coco__cli_store_error(const coco__cli *c, coco_status rc, const coco_err *err)
+{
+    bool open = rc == COCO_EBUSY || rc == COCO_EVERSION || rc == COCO_EACCESS || rc == COCO_ENOTFOUND;
+
+    return coco__cli_error(c, rc == COCO_EREFUSED ? COCO__EXIT_USAGE : open ? COCO__EXIT_OPEN : COCO__EXIT_FAILED, err);
+}
+
+/* The environment that a word means, the app's; without a word the only one. */
+static int coco__cli_which_env(const coco__cli *c, const char *word, const char **env)
+{
+    const coco_app_config *app;
+
+    *env = c->napps > 0 ? c->apps[0].env : NULL;
+    if (word && c->napps == 0) return coco__cli_usage(c, "%s takes no %s", c->command.name, word);
+    for (int i = 1; i < c->napps && !word; i++)
+        if (!coco__cli_same_env(c->apps[i].env, *env)) return coco__cli_usage(c, "which app's database?");
+    if (!word) return 0;
+    COCO_TRY(coco__cli_select(c, word, &app));
+    *env = app->env;
+    return 0;
+}
+
+static coco_status coco__cli_problem(void *user, const coco_problem *p)
+{
+    const coco__cli *c = user;
+
+    if (c->json)
+        coco__cli_json("{'type':'problem','app':%,'path':%,'problem':%,'repaired':%}\n", coco_text(p->app),
+                       coco_text(p->path), coco_text(p->what), coco_bool(p->repaired));
+    else printf("%s: %s%s%s%s\n", p->app, p->path, *p->path ? ": " : "", p->what, p->repaired ? " (repaired)" : "");
+    return COCO_OK;
+}
+
+static int coco__cli_check_env(coco__cli *c, const char *env_name, const char *app)
+{
+    coco_check_visitor v = { c, coco__cli_problem };
+    coco_check_opts opts = { .repair = c->repair };
+    coco_env_config config = { .read_only = !c->repair };
+    coco_err err = { 0 };
+    coco_env *env;
+    coco_status rc = coco__cli_open(c, env_name, &config, &env, &err);
+
+    if (rc != 0) return coco__cli_error(c, COCO__EXIT_OPEN, &err);
+    rc = coco_check(env, app, &opts, &v, &err);
+    coco_env_close(env);
+    if (rc != 0) return coco__cli_store_error(c, rc, &err);
+    if (!c->json) printf("%s%s%s\n", env_name ? env_name : app ? app : "", env_name || app ? ": " : "", "in order");
+    return 0;
+}
+
+/* check [APP]: without it, every app of every database of the program's. */
+static int coco__cli_check_here(coco__cli *c)
+{
+    const char *word = c->nwords > 0 ? c->words[0] : NULL;
+    const coco_app_config *app;
+    int status = 0, one;
+
+    if (c->nwords > 1) return coco__cli_usage(c, "check takes one app, not also %s", c->words[1]);
+    if (c->napps == 0) return coco__cli_check_env(c, NULL, word);
+    if (word) {
+        COCO_TRY(coco__cli_select(c, word, &app));
+        return coco__cli_check_env(c, app->env, app->name);
+    }
+    for (int i = 0; i < c->napps; i++) {
+        bool again = false;
+
+        for (int k = 0; k < i; k++) again |= coco__cli_same_env(c->apps[k].env, c->apps[i].env);
+        if (!again && (one = coco__cli_check_env(c, c->apps[i].env, NULL)) > status) status = one;
+    }
+    return status;
+}
+
+/* compact [APP]. */
+static int coco__cli_compact_here(coco__cli *c)
+{
+    const char *env_name, *db = c->db ? c->db : getenv("COCOINDEX_DB");
+    coco_env_config config = { .db = NULL };
+    coco_err err = { 0 };
+    char dir[PATH_MAX];
+    coco_status rc;
+
+    if (c->nwords > 1) return coco__cli_usage(c, "compact takes one app, not also %s", c->words[1]);
+    COCO_TRY(coco__cli_which_env(c, c->nwords > 0 ? c->words[0] : NULL, &env_name));
+    snprintf(dir, sizeof dir, "%s%s%s", db && *db ? db : ".cocoindex", env_name ? "/" : "", env_name ? env_name : "");
+    config.db = dir;
+    rc = coco_compact(&config, &err);
+    return rc == 0 ? 0 : coco__cli_store_error(c, rc, &err);
+}
+
+/* backup [APP] FILE. */
+static int coco__cli_backup_here(coco__cli *c)
+{
+    coco_env_config config = { .read_only = true };
+    const char *env_name;
+    coco_err err = { 0 };
+    coco_env *env;
+    coco_status rc;
+
+    if (c->nwords < 1 || c->nwords > 2) return coco__cli_usage(c, "backup wants the name of a file");
+    COCO_TRY(coco__cli_which_env(c, c->nwords > 1 ? c->words[0] : NULL, &env_name));
+    if (coco__cli_open(c, env_name, &config, &env, &err) != 0) return coco__cli_error(c, COCO__EXIT_OPEN, &err);
+    rc = coco_backup(env, c->words[c->nwords - 1], &err);
+    coco_env_close(env);
+    return rc == 0 ? 0 : coco__cli_store_error(c, rc, &err);
+}
+
+static int coco__cli_check(coco__cli *c) { return coco__cli_apart(c, coco__cli_check_here); }
+static int coco__cli_compact(coco__cli *c) { return coco__cli_apart(c, coco__cli_compact_here); }
+static int coco__cli_backup(coco__cli *c) { return coco__cli_apart(c, coco__cli_backup_here); }
 
 /* ---- Signals ----------------------------------------------------------------------------------------------------- */
 
@@ -700,6 +839,7 @@ typedef struct coco__cli_run {
     bool root_told, guard;   /* a failure was told: of main itself; of the guard */
     pthread_mutex_t lock;    /* of all that is printed, and of what follows */
     bool progress, terminal; /* displayed; redrawn in place */
+    bool following;          /* live, and ready */
     unsigned lines;          /* on the screen, just above the cursor */
     uint64_t begun, drawn;   /* monotonic ns: start, last drawing */
     coco_stats last;         /* what was drawn */
@@ -744,7 +884,7 @@ static void coco__cli_put_line(const coco__cli_run *run, coco__buf *b, const coc
         if (n > 0) coco__buf_printf(b, "%s %llu %s", gap, (unsigned long long)n, names[0]);
         if (n > 0) gap = ",";
     }
-    if (seconds >= 1) coco__buf_printf(b, ", %.0f/s", (double)coco__cli_through(f) / seconds);
+    if (seconds >= 1 && !run->following) coco__buf_printf(b, ", %.0f/s", (double)coco__cli_through(f) / seconds);
     for (size_t i = from, columns = 0; i < b->n; i++)
         if ((b->p[i] & 0xC0) != 0x80 && columns++ == width) b->n = i;
     coco__buf_str(b, run->terminal ? "\033[K\n" : "\n");
@@ -847,6 +987,19 @@ static void coco__cli_tell_event(const coco__cli *c, const coco_event *e)
                e->container ? "  (container)" : "");
 }
 
+/* Live: what was there at the start is done. A rate means nothing from then on. */
+static void coco__cli_tell_ready(coco__cli_run *run)
+{
+    double seconds = (double)(coco__monotonic_ns() - run->begun) / 1e9;
+
+    coco__cli_say(run);
+    if (run->c->json)
+        coco__cli_json("{'type':'ready','app':%,'seconds':%}\n", coco_text(run->name), coco_float(seconds));
+    else if (!run->c->quiet) printf("%s: in step after %.2f s, following changes\n", run->name, seconds);
+    run->following = true;
+    coco__cli_said(run);
+}
+
 /* Each event is an opportunity to draw the progress, and the clock says whether it is taken: ten times a second on a
  * terminal, else once. One that comes while another thread prints draws nothing. */
 static void coco__cli_on_event(void *user, const coco_event *e)
@@ -859,6 +1012,7 @@ static void coco__cli_on_event(void *user, const coco_event *e)
         coco__cli_tell_event(run->c, e);
         coco__cli_said(run);
     }
+    if (e->kind == COCO_EV_READY && run->c->live) coco__cli_tell_ready(run);
     if (!run->progress || coco__cli_stopping == 1 || pthread_mutex_trylock(&run->lock) != 0) return;
     if (now - run->drawn >= (run->terminal ? 100000000u : 1000000000u)) {
         run->drawn = now;
@@ -927,7 +1081,7 @@ static int coco__cli_report(const coco__cli_run *run, coco_status rc, const coco
         if (r->nfailed > shown) fprintf(stderr, "  and %llu more\n", (unsigned long long)(r->nfailed - shown));
     }
     if (rc == COCO_EGUARD || run->guard) return COCO__EXIT_GUARD;
-    if (rc == COCO_ESTOP) return COCO__EXIT_STOPPED;
+    if (rc == COCO_ESTOP) return c->live ? 0 : COCO__EXIT_STOPPED; /* live, it is the ordinary end */
     if ((c->only && rc == COCO_EPARSE) || (c->forget && rc == COCO_ENOTFOUND)) return COCO__EXIT_USAGE;
     if ((rc == COCO_EBUSY || rc == COCO_EVERSION || rc == COCO_EACCESS) && r->nfailed == 0) return COCO__EXIT_OPEN;
     return rc != 0 ? COCO__EXIT_FAILED : 0;
@@ -955,7 +1109,7 @@ static int coco__cli_open_run(const coco__cli *c, const coco_app_config *config,
     *run = (coco__cli_run){ .c = c, .name = app.name };
     run->terminal = isatty(1) && getenv("TERM") && strcmp(getenv("TERM"), "dumb") != 0;
     pthread_mutex_init(&run->lock, NULL);
-    if (c->explain || c->preview || (!c->quiet && !c->json)) env.on_event = coco__cli_on_event;
+    if (c->explain || c->preview || c->live || (!c->quiet && !c->json)) env.on_event = coco__cli_on_event;
     if (!c->quiet && !getenv("COCOINDEX_LOG_LEVEL")) env.log_level = COCO_LOG_WARN;
     if (c->threads > 0) app.threads = c->threads;
     if (c->max_inflight > 0) app.max_inflight = c->max_inflight;
@@ -973,14 +1127,47 @@ static int coco__cli_open_run(const coco__cli *c, const coco_app_config *config,
 
 /* ---- update and drop --------------------------------------------------------------------------------------------- */
 
+/* Has anything come through since the last drawing? */
+static bool coco__cli_changed(coco__cli_run *run)
+{
+    coco_stats now;
+    bool changed = false;
+
+    if (coco_stats_get(run->app, &now) != 0) return false;
+    for (size_t i = 0; i < now.nfns && !changed; i++) changed = !coco__cli_holds(run, &now.fns[i]);
+    coco_stats_free(&now);
+    return changed;
+}
+
+/* A live update: on a thread of its own, since what comes of the last event for a while must be drawn behind it. */
+static coco_status coco__cli_follow(coco__cli_run *run, const coco_update_opts *opts, coco_result *r, coco_err *err)
+{
+    const struct timespec wait = { .tv_nsec = 100 * 1000 * 1000 };
+    const uint64_t gap = run->terminal ? 100000000u : 1000000000u;
+    coco_running *update;
+
+    COCO_TRY(coco_update_start(run->app, opts, &update, err));
+    while (!coco_update_done(update)) {
+        nanosleep(&wait, NULL); /* a signal ends it */
+        pthread_mutex_lock(&run->lock);
+        if (run->progress && !coco__cli_stopping && coco__monotonic_ns() - run->drawn >= gap &&
+            coco__cli_changed(run)) {
+            run->drawn = coco__monotonic_ns();
+            coco__cli_draw(run);
+        }
+        pthread_mutex_unlock(&run->lock);
+    }
+    return coco_update_wait(update, r, err);
+}
+
 /* Does what a command of that bit does, and reports. Between the two stores a signal stops it; outside it ends the
  * process. With --json a drop is the first half of `update --reset`, whose last line is the summary: it prints
  * nothing. */
 static int coco__cli_go(coco__cli_run *run, unsigned bit)
 {
     const coco__cli *c = run->c;
-    coco_update_opts opts = { .full_reprocess = c->full_reprocess, .preview = c->preview, .only = c->only,
-                              .allow_delete = c->allow_delete, .recheck = c->recheck };
+    coco_update_opts opts = { .live = c->live, .full_reprocess = c->full_reprocess, .preview = c->preview,
+                              .only = c->only, .allow_delete = c->allow_delete, .recheck = c->recheck };
     coco_result r = { .run = 0 };
     coco_err err = { 0 };
     coco_status rc;
@@ -991,7 +1178,8 @@ static int coco__cli_go(coco__cli_run *run, unsigned bit)
     run->progress = bit == COCO__CLI_UPDATE && !c->quiet && !c->json && !c->preview;
     run->begun = run->drawn = coco__monotonic_ns();
     atomic_store(&coco__cli_running, run->app);
-    if (bit == COCO__CLI_UPDATE) rc = coco_update(run->app, &opts, &r, &err);
+    if (bit == COCO__CLI_UPDATE && c->live) rc = coco__cli_follow(run, &opts, &r, &err);
+    else if (bit == COCO__CLI_UPDATE) rc = coco_update(run->app, &opts, &r, &err);
     else rc = c->forget ? coco_forget(run->app, c->forget, &err) : coco_drop(run->app, &r, &err);
     atomic_store(&coco__cli_running, NULL);
     coco__cli_say(run);
@@ -1030,7 +1218,8 @@ static int coco__cli_run_app(coco__cli *c)
     coco__cli_run run;
     int status = 0;
 
-    if (c->live) return coco__cli_usage(c, "live mode is not part of this build");
+    if (c->live && (c->preview || c->only))
+        return coco__cli_usage(c, "--live and %s exclude each other", c->preview ? "--preview" : "--only");
     if (c->reset && c->preview) return coco__cli_usage(c, "--reset and --preview exclude each other");
     if (c->nwords > 1) return coco__cli_usage(c, "%s takes one app, not also %s", c->command.name, c->words[1]);
     COCO_TRY(coco__cli_select(c, c->nwords > 0 ? c->words[0] : NULL, &app));
@@ -1088,6 +1277,9 @@ static const coco__cli_command COCO__CLI_COMMANDS[] = {
     { "drop", "[APP] [options]", "delete all that the app made, and its state", COCO__CLI_DROP, coco__cli_run_app },
     { "ls", "[options]", "list the apps of this program and of the database", COCO__CLI_LS, coco__cli_ls },
     { "show", "[APP] [PATH] [options]", "list the components at PATH and below", COCO__CLI_SHOW, coco__cli_show },
+    { "check", "[APP] [options]", "look whether all that is recorded is in order", COCO__CLI_CHECK, coco__cli_check },
+    { "compact", "[APP] [options]", "make the database as small as it can be", COCO__CLI_COMPACT, coco__cli_compact },
+    { "backup", "[APP] FILE [options]", "copy the database into a new file", COCO__CLI_BACKUP, coco__cli_backup },
     { NULL, NULL, NULL, 0, NULL },
 };
 

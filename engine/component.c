@@ -29,7 +29,7 @@ COCO__IN void coco__place_of(const coco__node *node, coco__place *at)
     at->segment = node->segment;
 }
 
-static void coco__node_path(const coco__node *node, coco__buf *path)
+COCO__IN void coco__node_path(const coco__node *node, coco__buf *path)
 {
     if (node == &node->comp->node && node->comp->path.p) {
         coco__buf_put(path, node->comp->path.p, node->comp->path.n);
@@ -94,11 +94,11 @@ static coco_status coco__node_child(coco_ctx *cx, coco__node *up, coco_str segme
     if (node == &coco__mounted || (node && node->each) || up->each)
         return coco_fail(cx, COCO_EDUP, "a component or a mount_each stands on this path already");
     if (node) return COCO_OK;
-    node = coco__arena_zalloc(&comp->arena, sizeof *node);
+    node = coco__arena_zalloc(comp->shared, sizeof *node);
     if (!node) return coco__oom(cx);
     node->up = up;
     node->comp = comp;
-    node->segment = (coco_str){ coco__arena_copy(&comp->arena, segment.p, segment.n), segment.n };
+    node->segment = (coco_str){ coco__arena_copy(comp->shared, segment.p, segment.n), segment.n };
     coco__table_init(&node->kids, comp->run->mem);
     if (!node->segment.p || !coco__table_put(&up->kids, node->segment.p, segment.n, node)) return coco__oom(cx);
     node->next = comp->inner;
@@ -134,8 +134,8 @@ static coco_status coco__scope_nodes(coco_ctx *cx, const coco__scope *scope, coc
     return coco__node_child(cx, *node, (coco_str){ (char *)b->p, b->n }, node);
 }
 
-/* Walks scopes and all but the last element of path; the last one is left in segment. */
-static coco_status coco__resolve(coco_ctx *cx, coco_path path, const coco_fn *fn, coco__node **up, coco__buf *segment)
+COCO__IN coco_status coco__resolve(coco_ctx *cx, coco_path path, const coco_fn *fn, coco__node **up,
+                                   coco__buf *segment)
 {
     coco_value name = coco_symbol(fn->name);
 
@@ -165,20 +165,21 @@ COCO__IN coco_status coco__each_node(coco_ctx *cx, coco_path path, const coco_fn
 }
 
 /* Counts and reports a source item that can't be read; what is recorded for it stays. */
-COCO__IN void coco__unread(coco_ctx *cx, const coco_source *src, coco_value key)
+COCO__IN bool coco__unread(coco_ctx *cx, const coco_source *src, coco_value key, coco_status code)
 {
     coco__run *run = cx->run;
     coco__buf path;
-    coco_failure f = { .function = "", .kind = COCO_MOUNT_EACH, .code = COCO_EUNREAD };
+    coco_failure f = { .function = "", .kind = COCO_MOUNT_EACH, .code = code };
 
     coco__buf_init(&path, run->mem);
     coco__buf_printf(&path, "%s:", src->title ? src->title : "");
     coco__value_print(&path, key);
     f.path = coco__buf_cstr(&path);
-    f.message = cx->message ? cx->message : coco_status_text(COCO_EUNREAD);
-    coco__fail_path(run, &f, cx->catches);
+    f.message = cx->message ? cx->message : coco_status_text(code);
+    bool swallowed = coco__fail_path(run, &f, cx->catches);
     cx->comp->failed_below = true;
     coco__buf_free(&path);
+    return swallowed;
 }
 
 /* ---- Making and freeing ---- */
@@ -186,47 +187,79 @@ COCO__IN void coco__unread(coco_ctx *cx, const coco_source *src, coco_value key)
 COCO__IN coco__comp *coco__comp_new(coco__run *run)
 {
     coco__comp *c = run->spare;
-    coco__arena arena;
+    coco__arena arena, pooled;
 
+    coco__arena_init(&pooled, run->mem);
     if (c) {
         run->spare = c->next;
         run->nspare--;
         arena = c->arena;
+        pooled = c->pooled;
     } else {
         if (!(c = coco__alloc(run->mem, sizeof *c))) return NULL;
         coco__arena_init(&arena, run->mem);
     }
     memset(c, 0, sizeof *c);
     c->arena = arena;
+    c->pooled = pooled;
+    c->shared = run->pool ? &c->pooled : &c->arena;
     c->run = run;
     c->node.comp = c;
     coco__table_init(&c->node.kids, run->mem);
     return c;
 }
 
+static void coco__flight_end(coco__comp *c)
+{
+    if (c->flight.p) coco__table_remove(&c->run->in_flight, c->flight.p, c->flight.n);
+    c->flight.p = NULL;
+}
+
+COCO__IN void coco__comp_rest(coco__comp *c)
+{
+    coco__flight_end(c);
+    coco__owned_free(&c->owned);
+    if (c->ordinals.mem) coco__table_free(&c->ordinals);
+    coco__maps_unstage(c);
+}
+
+COCO__IN void coco__hold(coco__comp *c)
+{
+    while (c && c->holds++ == 0) c = c->parent;
+}
+
+COCO__IN void coco__unhold(coco__comp *c)
+{
+    while (c && --c->holds == 0) {
+        coco__comp *up = c->parent;
+        if (c->state == COCO__DONE) coco__comp_free(c);
+        c = up;
+    }
+}
+
 COCO__IN void coco__comp_free(coco__comp *c)
 {
     coco__run *run = c->run;
 
-    if (c->flight.p) coco__table_remove(&run->in_flight, c->flight.p, c->flight.n);
-    coco__owned_free(&c->owned);
+    coco__comp_rest(c);
     coco__table_free(&c->node.kids);
-    if (c->ordinals.mem) coco__table_free(&c->ordinals);
     for (coco__node *n = c->inner; n; n = n->next) coco__table_free(&n->kids);
     if (run->nspare < 64 && !run->ending) {
         coco__arena_reset(&c->arena);
+        coco__arena_reset(&c->pooled);
         c->next = run->spare;
         run->spare = c;
         run->nspare++;
         return;
     }
     coco__arena_free(&c->arena);
+    coco__arena_free(&c->pooled);
     coco__free(run->mem, c);
 }
 
 COCO__IN coco_status coco__comp_load(coco__comp *c, coco_str payload)
 {
-    coco_str copy = { coco__arena_copy(&c->arena, payload.p, payload.n), payload.n };
+    coco_str copy = { coco__arena_copy(c->shared, payload.p, payload.n), payload.n };
 
     if (!copy.p) return COCO_ENOMEM;
     COCO_TRY(coco__rec_get(copy, &c->rec, &c->run->cx_err));
@@ -243,15 +276,6 @@ COCO__IN bool coco__recheck_due(coco__run *run, const uint8_t *fp)
     return run->opts.recheck && (coco__get_be64(fp) ^ run->number * 0x9e3779b97f4a7c15u) % 100 < run->opts.recheck;
 }
 
-static coco__why coco__set_why(const coco__depset *set)
-{
-    static const coco__reason reasons[] = { [COCO__D_LOGIC] = COCO__WHY_LOGIC, [COCO__D_CONTEXT] = COCO__WHY_CONTEXT,
-                                            [COCO__D_PARAM] = COCO__WHY_PARAM, [COCO__D_PROVIDER] = COCO__WHY_SCHEMA };
-
-    if (!set || !set->differs) return (coco__why){ COCO__WHY_LOGIC, { 0 } };
-    return (coco__why){ reasons[set->differs->kind], set->differs->name };
-}
-
 /* What can be told without the arguments. */
 static coco__reason coco__miss_early(coco__comp *c)
 {
@@ -264,8 +288,10 @@ static coco__reason coco__miss_early(coco__comp *c)
     if (coco__moved_away(run, &c->at)) return COCO__WHY_MOVED;
     if (c->rec.flags & COCO__R_PENDING) return COCO__WHY_PENDING;
     if (!c->fn->memo) return COCO__WHY_NOMEMO;
-    if (!(c->rec.flags & COCO__R_MEMO)) return COCO__WHY_RETRY;
-    return (coco__reason)0;
+    if (c->rec.flags & COCO__R_MEMO) return (coco__reason)0;
+    return c->rec.flags & COCO__R_FAILED ? COCO__WHY_RETRY
+         : c->rec.flags & COCO__R_BELOW  ? COCO__WHY_BELOW
+                                         : COCO__WHY_UNKEPT;
 }
 
 /* Compares the memo (or a remembered failure) with now: why.reason 0 if all of it holds. */
@@ -275,10 +301,11 @@ static coco_status coco__memo_holds(coco_ctx *cx, coco__comp *c, coco_args args,
 
     if (coco__bytes_cmp(c->rec.argkey.p, c->rec.argkey.n, c->fresh.argkey.p, c->fresh.argkey.n) != 0) {
         c->why.reason = COCO__WHY_INPUT;
-        return COCO_OK;
+        return coco__arg_changed(cx, c->fn, args, c->rec.argkey, &c->why.detail);
     }
     COCO_TRY(coco__depset_load(c->run, c->rec.depset, set));
-    if (!*set || !coco__depset_valid(c->run, *set)) {
+    if (*set) COCO_TRY(coco__depset_judge(cx, *set));
+    if (!*set || !(*set)->valid) {
         c->why = coco__set_why(*set);
         return COCO_OK;
     }
@@ -366,9 +393,9 @@ static void coco__count_hit(coco__comp *c)
 
 static coco_status coco__gone_add(coco__comp *c, coco__node *node, coco_str segment, bool self_only)
 {
-    coco__tomb *g = coco__arena_zalloc(&c->arena, sizeof *g);
+    coco__tomb *g = coco__arena_zalloc(c->shared, sizeof *g);
 
-    if (!g || !(g->at.segment.p = coco__arena_copy(&c->arena, segment.p, segment.n))) return COCO_ENOMEM;
+    if (!g || !(g->at.segment.p = coco__arena_copy(c->shared, segment.p, segment.n))) return COCO_ENOMEM;
     g->at.segment.n = segment.n;
     g->at.parent = coco__node_id(node);
     g->self_only = self_only;
@@ -448,7 +475,7 @@ static coco_status coco__memo_keep(coco__comp *c, coco_ctx *frame, coco_args arg
     rc = frame->result.kind == COCO_NULL ? COCO_OK : coco__value_put(&b, frame->result, COCO__STORED);
     if (rc != COCO_OK)
         rc = coco_fail(frame, rc, "%s: the result of a memoized function can't hold an object", c->fn->name);
-    c->fresh.result = (coco_str){ coco__arena_copy(&c->arena, b.p, b.n), b.n };
+    c->fresh.result = (coco_str){ coco__arena_copy(c->shared, b.p, b.n), b.n };
     if (rc == COCO_OK && (b.failed || !c->fresh.result.p)) rc = COCO_ENOMEM;
     coco__buf_free(&b);
     if (rc == COCO_OK) rc = coco__states_take(frame, c->fn, args, frame->tracked, &c->fresh.states);
@@ -496,6 +523,7 @@ static void coco__comp_frame(coco_ctx *frame, coco__comp *c, coco_ctx *caller)
     coco__frame_init(frame, caller, c->fn);
     frame->comp = c;
     frame->arena = frame->home = &c->arena;
+    if (c->kind != COCO_MOUNT_USE) frame->deadline = 0;
     frame->scope = NULL;
     frame->memo_depth = 0;
     frame->memo = NULL;
@@ -513,29 +541,42 @@ static void coco__started(coco__comp *c)
     coco__buf_free(&why);
 }
 
-/* From now on others may claim what the component has recorded. */
-static bool coco__flight_begin(coco__comp *c)
+/* From now on others may claim what the component has recorded: it is in flight. */
+static coco_status coco__flight_begin(coco__comp *c)
 {
     coco__dbkey k;
 
+    coco__owned_init(&c->owned, c->run, c->shared, &c->rec);
+    if (!c->rec.nstates) return COCO_OK;
     coco__place_key(&k, COCO__COMPONENT, &c->at);
-    c->flight = (coco_str){ coco__arena_copy(&c->arena, k.b, k.n), k.n };
-    return c->flight.p && coco__table_put(&c->run->in_flight, c->flight.p, k.n, c);
+    c->flight = (coco_str){ coco__arena_copy(c->shared, k.b, k.n), k.n };
+    return c->flight.p && coco__table_put(&c->run->in_flight, c->flight.p, k.n, c) ? COCO_OK : COCO_ENOMEM;
+}
+
+/* What a run takes, without the time that its thread has waited for locks. */
+static void coco__brisk_learn(const coco__comp *c, uint64_t ns)
+{
+    coco__fn_counts *counts = &c->run->app->counts[c->fn->index];
+    uint32_t now = ns < 1000000 ? (uint32_t)ns : 1000000;
+
+    if (c->fn->index >= c->run->app->nfns) return;
+    counts->ns = counts->nruns++ ? counts->ns - counts->ns / 16 + now / 16 : now;
+    if (!counts->nruns) counts->nruns = 32;
 }
 
 /* Runs the function, and prepares what is to be recorded. */
 static coco_status coco__run_function(coco__comp *c, coco_ctx *frame, coco_args args)
 {
-    uint64_t begun = coco__monotonic_ns();
+    uint64_t begun = coco__monotonic_ns(), waited = coco__waited();
     coco_status rc;
 
-    coco__owned_init(&c->owned, c->run, &c->arena, &c->rec);
-    if (c->rec.nstates && !coco__flight_begin(c)) return coco__oom(frame);
+    if (!c->run->pool && coco__flight_begin(c) != COCO_OK) return coco__oom(frame);
     coco__started(c);
-    rc = coco__call_frame(frame, frame->up, c->fn, args);
+    rc = coco__call_frame(frame, c->fn, args);
     c->fresh.ns = coco__monotonic_ns() - begun;
+    if (c->run->pool) coco__brisk_learn(c, c->fresh.ns - (coco__waited() - waited));
     c->fresh.units = frame->units;
-    if (rc == COCO_OK && c->stopped) rc = coco_fail(frame, COCO_ESTOP, "stopped");
+    if (rc == COCO_OK && c->stopped) rc = coco_fail(frame, c->stopped, "%s", coco_status_text(c->stopped));
     if (rc == COCO_OK && !c->above) rc = coco__settle(c, frame, args);
     if (rc != COCO_OK && (!frame->message || frame->said != rc))
         coco_fail(frame, rc, "%s", c->run->cx_err.code == rc ? c->run->cx_err.msg : coco_status_text(rc));
@@ -547,6 +588,7 @@ static coco_status coco__run_function(coco__comp *c, coco_ctx *frame, coco_args 
 static void coco__comp_end(coco__comp *c, coco_status rc, const char *message)
 {
     if (rc != COCO_OK) coco__fail(c, rc, message);
+    else if (!c->hit) coco__maps_settle(c);
     c->state = COCO__WAITING;
     if (c->pending == 0) coco__submit(c);
 }
@@ -589,13 +631,43 @@ static coco_status coco__comp_find(coco_ctx *cx, coco__comp *c, const coco__moun
     return rc;
 }
 
-/* Waits until a used child is applied, or has failed. */
+/* Is there something for the store, and is it the time? The awaited component itself, or nothing else goes on. */
+static bool coco__round_due(const coco__run *run, const coco__comp *awaited)
+{
+    if (run->pool->flushing || !(run->open || run->applied)) return false;
+    return awaited->state == COCO__OPEN || awaited->state == COCO__APPLIED || coco__quiet(run);
+}
+
+/* One step of waiting with a pool: runs what the component waits for, writes a round, or sleeps. */
+static coco_status coco__await_step(coco_ctx *cx, const coco__comp *awaited, bool applied)
+{
+    coco__run *run = cx->run;
+    coco__comp *c = awaited->kind == COCO_MOUNT_ROOT ? NULL : coco__queue_take(run, awaited);
+    coco_status rc = COCO_OK;
+
+    if (!c && !coco__round_due(run, awaited)) {
+        coco__wait_change(run, applied ? 0 : cx->deadline);
+        return COCO_OK;
+    }
+    run->pool->nactive++;
+    if (c) coco__comp_task(c);
+    else rc = coco__flush(run, true);
+    run->pool->nactive--;
+    return rc;
+}
+
+/* Waits until a child is applied, or (not beyond the deadline) all of it is committed, or it has failed. */
 static coco_status coco__await(coco_ctx *cx, coco_handle *h, bool applied)
 {
     coco_status rc = COCO_OK;
+    bool late = false;
 
+    if (cx->run->pool) coco__wait_begin(cx->run);
     /* a store that failed fails what waits */
-    while (h->comp && !(applied && h->applied)) rc = coco__flush(cx->run, true);
+    while (h->comp && !(applied && h->applied) && !(late = !applied && coco__late(cx)))
+        rc = cx->run->pool ? coco__await_step(cx, h->comp, applied) : coco__flush(cx->run, true);
+    if (cx->run->pool) coco__wait_end(cx->run);
+    if (late) return coco_checkpoint(cx);
     return rc == COCO_OK ? rc : coco_fail(cx, rc, "%s", cx->run->fatal.msg);
 }
 
@@ -612,6 +684,80 @@ static coco_status coco__waiting_failure(coco__comp *c)
     return COCO_OK;
 }
 
+static size_t coco__bytes_limit(const coco__run *run)
+{
+    size_t bytes = run->app->config.max_inflight_bytes;
+
+    return bytes ? bytes : (size_t)256 << 20;
+}
+
+/* Too many in flight, too much memory, or too long ago that something was written? */
+static bool coco__crowded(const coco__run *run)
+{
+    const coco_app_config *config = &run->app->config;
+    size_t bytes = coco__bytes_limit(run);
+    size_t n = run->nopen + run->napplied;
+
+    return n >= config->max_inflight || run->inflight_bytes >= bytes || run->nqueued_memos >= 4096 ||
+           run->queued_bytes >= bytes / 8 ||
+           (n + run->nqueued_memos != 0 && coco__monotonic_ns() - run->round_ns >= 500000000u);
+}
+
+/* Ends a component that has run or was looked at in frame. */
+static void coco__comp_through(coco_ctx *frame, coco__comp *c, coco_status rc, coco_ctx *caller)
+{
+    if (rc != COCO_OK && (!frame->message || frame->said != rc))
+        coco_fail(frame, rc, "%s", c->run->cx_err.code == rc ? c->run->cx_err.msg : coco_status_text(rc));
+    const char *text = rc != COCO_OK ? coco_error_message(frame) : NULL;
+    coco_status ended = coco__frame_end(frame, c->memo_above && rc == COCO_OK ? caller : NULL);
+    coco__comp_end(c, rc == COCO_OK ? ended : rc, text);
+}
+
+COCO__IN void coco__comp_task(coco__comp *c)
+{
+    coco__run *run = c->run;
+    coco_ctx outer = { .run = run, .env = run->env, .app = run->app, .arena = &c->arena, .home = &c->arena,
+                       .catches = c->catches };
+    coco_ctx frame;
+
+    coco__comp_frame(&frame, c, &outer);
+    /* what had not begun when the update was stopped doesn't */
+    coco_status rc = coco__stopped(run) == COCO_OK ? coco__run_function(c, &frame, c->args)
+                                                   : coco_fail(&frame, COCO_ESTOP, "stopped");
+    coco__comp_through(&frame, c, rc, NULL);
+    if (!run->pool->flushing && coco__crowded(run)) coco__flush(run, true);
+}
+
+/* Its calls last less than another thread's attention costs, and meet nobody in a batch. */
+static bool coco__brisk(const coco__comp *c)
+{
+    const coco__fn_counts *counts = &c->run->app->counts[c->fn->index];
+
+    return c->fn->index < c->run->app->nfns && counts->nruns >= 32 && counts->ns < 10000 && !counts->gathers;
+}
+
+/* A component that has to run goes to the pool where nobody needs its value or its dependencies at once, and where
+ * there is room: else it runs in the place of who mounts it. So it does where a runner has the caller, which may wait
+ * for it while it waits for the runner. */
+static bool coco__goes_to_pool(const coco_ctx *cx, coco__comp *c, const coco__mount_call *m)
+{
+    coco__run *run = c->run;
+    const coco__pool *p = run->pool;
+    coco_value *v;
+
+    if (!p || c->memo_above || (c->kind != COCO_MOUNT && c->kind != COCO_MOUNT_EACH) || coco__brisk(c)) return false;
+    for (; cx; cx = cx->up)
+        if (cx->fn && cx->fn->runner) return false;
+    if (p->nqueued + (p->nthreads - p->nidle) + run->nopen + run->napplied + 1 >= run->app->config.max_inflight)
+        return false;
+    if (p->queued_bytes + run->inflight_bytes >= coco__bytes_limit(run)) return false;
+    if (!(v = coco__arena_alloc(c->shared, (m->args.n + 1) * sizeof *v))) return false;
+    for (size_t i = 0; i < m->args.n; i++)
+        if (coco__value_copy(c->shared, m->args.v[i], &v[i]) != COCO_OK) return false;
+    c->args = (coco_args){ v, m->args.n };
+    return coco__queue_put(run, c);
+}
+
 /* Runs, hits or fails a child that is set up; takes it over. Its failure goes to coco__fail alone. */
 static void coco__comp_go(coco_ctx *cx, coco__comp *c, const coco__mount_call *m)
 {
@@ -621,27 +767,29 @@ static void coco__comp_go(coco_ctx *cx, coco__comp *c, const coco__mount_call *m
     bool waits = false;
 
     coco__comp_frame(&frame, c, cx);
-    rc = coco__decide(&frame, c, m->args, &waits);
+    if (c->run->pool) rc = coco__flight_begin(c);
+    if (rc == COCO_OK) rc = coco__decide(&frame, c, m->args, &waits);
     if (rc == COCO_OK && waits) {
         coco__frame_end(&frame, NULL);
         coco__waiting_failure(c);
         return;
     }
+    if (rc == COCO_OK && !c->why.reason && c->owned.nchanges) c->why.reason = COCO__WHY_MOVED;
     if (rc == COCO_OK && c->why.reason == 0) {
+        coco__flight_end(c);
         c->hit = true;
         c->run->reached |= coco__only_side(c->run, c) == 1; /* it answers for --only's PATH */
         coco__count_hit(c);
         if (m->value) rc = coco__stored_result(cx, c, m->value);
+    } else if (rc == COCO_OK && coco__goes_to_pool(cx, c, m)) {
+        coco__frame_end(&frame, NULL);
+        return;
     } else if (rc == COCO_OK) {
         rc = coco__run_function(c, &frame, m->args);
         if (rc == COCO_OK && m->value) rc = coco__result_to(cx, frame.result, m->value);
     }
-    if (rc != COCO_OK && (!frame.message || frame.said != rc))
-        coco_fail(&frame, rc, "%s", c->run->cx_err.code == rc ? c->run->cx_err.msg : coco_status_text(rc));
-    const char *text = rc != COCO_OK ? coco_error_message(&frame) : NULL;
-    coco_status ended = coco__frame_end(&frame, c->memo_above && rc == COCO_OK ? cx : NULL);
+    coco__comp_through(&frame, c, rc, cx);
     cx->said = said, cx->message = message;
-    coco__comp_end(c, rc == COCO_OK ? ended : rc, text);
 }
 
 /* Sets a child up under its node and runs it. c comes with its memory (arguments may live there). Returns an error
@@ -657,8 +805,9 @@ COCO__IN coco_status coco__mount_child(coco_ctx *cx, coco__comp *c, const coco__
     c->kind = m->kind;
     c->catches = cx->catches;
     c->memo_above = coco__records(cx);
+    c->op = m->op ? m->op : parent->op;
     c->node.up = m->up;
-    c->node.segment = (coco_str){ coco__arena_copy(&c->arena, m->segment.p, m->segment.n), m->segment.n };
+    c->node.segment = (coco_str){ coco__arena_copy(c->shared, m->segment.p, m->segment.n), m->segment.n };
     if (!c->node.segment.p) {
         coco__comp_free(c);
         return coco__oom(cx);
@@ -672,16 +821,18 @@ COCO__IN coco_status coco__mount_child(coco_ctx *cx, coco__comp *c, const coco__
         coco__comp_free(c);
         return COCO_OK;
     }
+    coco__part_ends_at(c->run, &c->at, m->part);
     rc = coco__comp_find(cx, c, m);
     c->handle = m->handle;
     if (c->handle) *c->handle = (coco_handle){ .comp = c, .run = c->run };
     parent->pending++;
+    if (c->op && (parent->stand || m->op)) c->op->open++, c->anchor = true;
     if (rc == COCO_OK) {
         coco__comp_go(cx, c, m);
         return COCO_OK;
     }
     c->no_write = true; /* its record is damaged: it fails by itself, named */
-    coco__comp_end(c, rc, coco__arena_copy(&c->arena, coco_error_message(cx), strlen(coco_error_message(cx))));
+    coco__comp_end(c, rc, coco__arena_copy(c->shared, coco_error_message(cx), strlen(coco_error_message(cx))));
     return COCO_OK;
 }
 
@@ -699,23 +850,17 @@ static coco_status coco__mount_check(coco_ctx *cx, const coco_fn *fn, coco_args 
     return coco_checkpoint(cx);
 }
 
-/* Room for one more: with too many in flight, or too much memory, a round is written first. */
+/* Room for one more: where it is crowded, a round is written first. */
 COCO__IN coco_status coco__make_room(coco_ctx *cx)
 {
-    coco__run *run = cx->run;
-    size_t max = run->app->config.max_inflight;
+    coco_status rc;
 
-    size_t bytes = run->app->config.max_inflight_bytes ? run->app->config.max_inflight_bytes : (size_t)256 << 20;
-
-    if (run->nopen + run->napplied < max && run->inflight_bytes < bytes && run->nqueued_memos < 4096 &&
-        run->queued_bytes < bytes / 8 &&
-        (run->nopen + run->napplied + run->nqueued_memos == 0 || coco__monotonic_ns() - run->round_ns < 500000000u))
-        return COCO_OK;
-    coco_status rc = coco__flush(run, true);
-    return rc == COCO_OK ? rc : coco_fail(cx, rc, "%s", run->fatal.msg);
+    if (!coco__crowded(cx->run)) return COCO_OK;
+    rc = coco__flush(cx->run, true);
+    return rc == COCO_OK ? rc : coco_fail(cx, rc, "%s", cx->run->fatal.msg);
 }
 
-static coco_status coco__mount_at(coco_ctx *cx, coco_path path, coco__mount_call *m)
+COCO__IN coco_status coco__mount_at(coco_ctx *cx, coco_path path, coco__mount_call *m)
 {
     coco__buf segment;
     coco__comp *c = NULL;
@@ -734,7 +879,7 @@ static coco_status coco__mount_at(coco_ctx *cx, coco_path path, coco__mount_call
         coco__buf_free(&text);
     }
     if (rc == COCO_OK) {
-        char *copy = coco__arena_copy(&cx->comp->arena, m->segment.p, m->segment.n);
+        char *copy = coco__arena_copy(cx->comp->shared, m->segment.p, m->segment.n);
         if (!copy || !coco__table_put(&m->up->kids, copy, m->segment.n, &coco__mounted) ||
             !(c = coco__comp_new(cx->run)))
             rc = coco__oom(cx);
@@ -744,23 +889,45 @@ static coco_status coco__mount_at(coco_ctx *cx, coco_path path, coco__mount_call
     return rc;
 }
 
-coco_status coco_mount(coco_ctx *cx, coco_path path, const coco_fn *fn, coco_args args, coco_handle **handle)
+COCO__IN coco_status coco__mount(coco_ctx *cx, coco_path path, coco__mount_call m, coco_handle **handle)
 {
-    coco__mount_call m = { .fn = fn, .args = args, .kind = COCO_MOUNT };
 
     if (handle) {
         *handle = NULL;
-        if (cx->comp && !(m.handle = coco__arena_zalloc(&cx->comp->arena, sizeof *m.handle))) return coco__oom(cx);
+        if (cx->comp && !(m.handle = coco__arena_zalloc(cx->comp->shared, sizeof *m.handle))) return coco__oom(cx);
     }
     COCO_TRY(coco__mount_at(cx, path, &m));
     if (handle) *handle = m.handle;
     return COCO_OK;
 }
 
-coco_status coco_ready(coco_ctx *cx, coco_handle *handle) { return handle ? coco__await(cx, handle, false) : COCO_OK; }
-coco_status coco_handle_status(const coco_handle *handle) { return handle ? handle->status : COCO_OK; }
+coco_status coco_mount(coco_ctx *cx, coco_path path, const coco_fn *fn, coco_args args, coco_handle **handle)
+{
+    coco__enter(cx->run);
+    coco_status rc = coco__mount(cx, path, (coco__mount_call){ .fn = fn, .args = args, .kind = COCO_MOUNT }, handle);
+    coco__leave(cx->run);
+    return rc;
+}
 
-coco_status coco_use_mount(coco_ctx *cx, coco_path path, const coco_fn *fn, coco_args args, coco_value *value)
+coco_status coco_ready(coco_ctx *cx, coco_handle *handle)
+{
+    if (!handle) return COCO_OK;
+    coco__enter(cx->run);
+    coco_status rc = coco__await(cx, handle, false);
+    coco__leave(cx->run);
+    return rc;
+}
+
+coco_status coco_handle_status(const coco_handle *handle)
+{
+    if (!handle) return COCO_OK;
+    coco__enter(handle->run);
+    coco_status rc = handle->status;
+    coco__leave(handle->run);
+    return rc;
+}
+
+static coco_status coco__use_mount(coco_ctx *cx, coco_path path, const coco_fn *fn, coco_args args, coco_value *value)
 {
     coco_value v = coco_null();
     coco_handle h = { 0 };
@@ -773,6 +940,14 @@ coco_status coco_use_mount(coco_ctx *cx, coco_path path, const coco_fn *fn, coco
     if (h.status != COCO_OK) return coco_fail(cx, h.status, "%s", h.message ? h.message : coco_status_text(h.status));
     if (value) *value = v;
     return COCO_OK;
+}
+
+coco_status coco_use_mount(coco_ctx *cx, coco_path path, const coco_fn *fn, coco_args args, coco_value *value)
+{
+    coco__enter(cx->run);
+    coco_status rc = coco__use_mount(cx, path, fn, args, value);
+    coco__leave(cx->run);
+    return rc;
 }
 
 /* ---- mount_target: use_mount of a container declaration ---- */
@@ -866,8 +1041,7 @@ COCO__IN coco_status coco__run_root(coco__run *run, coco_value *value)
         coco__comp_end(c, rc, coco_error_message(&outer));
     }
     rc = COCO_OK;
+    if (run->pool) rc = coco__await(&outer, &h, false);
     while (h.comp) rc = coco__flush(run, false);
-    run->root_status = h.status;
-    run->root_message = h.message;
     return rc;
 }

@@ -45,18 +45,6 @@ coco_status coco_error(coco_ctx *cx) { return cx->kept; }
 const char *coco_error_message(coco_ctx *cx)
 { return cx->message ? cx->message : cx->said ? coco_status_text(cx->said) : ""; }
 
-COCO__IN coco_status coco__stopped(const coco__run *run)
-{
-    return atomic_load_explicit(&run->app->stop, memory_order_relaxed) ? COCO_ESTOP : COCO_OK;
-}
-
-coco_status coco_checkpoint(coco_ctx *cx)
-{
-    if (cx->kept || coco__stopped(cx->run) == COCO_OK) return cx->kept;
-    if (cx->comp) cx->comp->stopped = true;
-    return coco_fail(cx, COCO_ESTOP, "stopped");
-}
-
 /* ---- Memory ---- */
 
 void *coco_alloc(coco_ctx *cx, size_t n)
@@ -140,7 +128,7 @@ static void *coco__home_alloc(coco_ctx *cx, size_t n)
     return p;
 }
 
-void *coco_run_memory(coco_ctx *cx, const void *tag, size_t n)
+static void *coco__run_memory(coco_ctx *cx, const void *tag, size_t n)
 {
     coco__run *run = cx->run;
     void *p = run ? coco__table_get(&run->memory, &tag, sizeof tag) : NULL;
@@ -155,6 +143,14 @@ void *coco_run_memory(coco_ctx *cx, const void *tag, size_t n)
     return NULL;
 }
 
+void *coco_run_memory(coco_ctx *cx, const void *tag, size_t n)
+{
+    coco__enter(cx->run);
+    void *p = coco__run_memory(cx, tag, n);
+    coco__leave(cx->run);
+    return p;
+}
+
 void coco_notice(coco_ctx *cx, const char *fmt, ...)
 {
     char text[COCO_ERR_MAX];
@@ -164,8 +160,10 @@ void coco_notice(coco_ctx *cx, const char *fmt, ...)
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     if (!cx->run) return;
+    coco__enter(cx->run);
     coco__emit(cx->run, COCO_EV_NOTICE, cx->comp, text);
     coco__log(cx->run->env, COCO_LOG_WARN, "%s", text);
+    coco__leave(cx->run);
 }
 
 static coco_status coco__printed(coco_ctx *cx, coco__buf *b, coco_str *out)
@@ -256,7 +254,10 @@ static coco_status coco__result_copy(coco_ctx *cx, coco_value v, coco_value *out
         const coco_class *cls = v.as.s.p.cls;
         void *copy;
         if (!cls->copy) return coco_fail(cx, COCO_ETYPE, "a %s can't be returned", cls->type);
-        COCO_TRY(cls->copy(cx, v.as.s.u.object, &copy));
+        unsigned user = coco__user_begin(cx->run);
+        rc = cls->copy(cx, v.as.s.u.object, &copy);
+        coco__user_end(cx->run, user);
+        COCO_TRY(rc);
         *out = coco_object(cls, copy);
         return COCO_OK;
     }
@@ -312,24 +313,45 @@ COCO__IN coco_status coco__frame_init(coco_ctx *frame, coco_ctx *caller, const c
     frame->memo = caller->memo;
     frame->scope = caller->scope;
     frame->catches = caller->catches;
+    frame->deadline = caller->deadline;
+    frame->batch = caller->batch;
     coco__buf_init(&frame->uses, caller->run->mem);
     coco__buf_init(&frame->declared, caller->run->mem);
     return COCO_OK;
 }
 
-COCO__IN coco_status coco__call_frame(coco_ctx *frame, coco_ctx *caller, const coco_fn *fn, coco_args args)
+struct coco__invocation {
+    coco_ctx *frame;
+    const coco_fn *fn;
+    const coco_value *args;
+};
+
+static coco_status coco__invoke(void *self)
 {
+    struct coco__invocation *i = self;
+
+    return i->fn->call(i->frame, i->args);
+}
+
+COCO__IN coco_status coco__call_frame(coco_ctx *frame, const coco_fn *fn, coco_args args)
+{
+    struct coco__invocation invocation = { frame, fn, args.v };
     coco_status rc;
     uint64_t begun = coco__monotonic_ns();
 
-    (void)caller;
     if ((size_t)fn->nparams != args.n)
         return coco_fail(frame, COCO_ETYPE, "%s: takes %d argument%s, got %zu", fn->name, fn->nparams,
                          fn->nparams == 1 ? "" : "s", args.n);
     if (fn->logic_tracking != COCO_LOGIC_NONE && (coco__records(frame)))
         COCO_TRY(coco__deps_add(frame->run, &frame->deps, COCO__D_LOGIC, coco_str_of(fn->name), fn->logic));
-    rc = fn->call(frame, args.v);
-    coco__count_fn(frame->run->app, fn, COCO__NS, coco__monotonic_ns() - begun);
+    if (fn->batch) {
+        rc = coco__batch_call(frame, fn, args);
+    } else {
+        unsigned user = coco__user_begin(frame->run);
+        rc = coco__runner_run(frame, fn, coco__invoke, &invocation);
+        coco__user_end(frame->run, user);
+        coco__count_fn(frame->run->app, fn, COCO__NS, coco__monotonic_ns() - begun);
+    }
     if (rc == COCO_OK) rc = frame->kept;
     if (rc > 0) rc = coco_fail(frame, COCO_EINVAL, "%s: returned %d, which is no status", fn->name, rc);
     if (rc != COCO_OK && (!frame->message || frame->said != rc)) coco_fail(frame, rc, "%s", coco_status_text(rc));
@@ -342,10 +364,13 @@ struct coco__open_source {
     const coco_value *key; /* of the loop that reads it */
 };
 
-static void coco__source_end(coco_source *src)
+COCO__IN void coco__source_close(coco__run *run, coco_source *src)
 {
+    unsigned user = coco__user_begin(run);
+
     if (src && src->close) src->close(src);
     if (src) src->close = NULL;
+    coco__user_end(run, user);
 }
 
 static coco_status coco__frame_merge(coco_ctx *frame, coco_ctx *caller)
@@ -371,7 +396,7 @@ COCO__IN coco_status coco__frame_end(coco_ctx *frame, coco_ctx *caller)
 {
     coco_status rc = COCO_OK;
 
-    for (struct coco__open_source *o = frame->sources; o; o = o->next) coco__source_end(o->src);
+    for (struct coco__open_source *o = frame->sources; o; o = o->next) coco__source_close(frame->run, o->src);
     while (frame->marks) coco_scratch_end(frame);
     if (caller) {
         rc = coco__frame_merge(frame, caller);
@@ -387,43 +412,34 @@ COCO__IN coco_status coco__frame_end(coco_ctx *frame, coco_ctx *caller)
     return rc;
 }
 
-coco_status coco_call(coco_ctx *cx, const coco_fn *fn, coco_args args, coco_value *value)
+COCO__IN coco_status coco__call(coco_ctx *cx, const coco_fn *fn, coco_args args, coco_value *value)
 {
     coco_ctx frame;
     coco_status rc, ended;
 
     if (value) *value = coco_null();
     if (cx->kept) return cx->kept;
-    if (!cx->comp) return coco_fail(cx, COCO_EINVAL, "%s can be called only inside a component", fn->name);
+    if (!cx->comp && !cx->batch)
+        return coco_fail(cx, COCO_EINVAL, "%s can be called only inside a component", fn->name);
     COCO_TRY(coco_checkpoint(cx));
-    if (fn->memo && (size_t)fn->nparams == args.n) return coco__call_memoized(cx, fn, args, value);
+    if (fn->memo && cx->comp && (size_t)fn->nparams == args.n) return coco__call_memoized(cx, fn, args, value);
     coco__frame_init(&frame, cx, fn);
-    rc = coco__call_frame(&frame, cx, fn, args);
+    rc = coco__call_frame(&frame, fn, args);
     if (rc == COCO_OK && value) *value = frame.result;
     ended = coco__frame_end(&frame, cx);
     return rc == COCO_OK ? ended : rc;
 }
 
-coco_status coco_map(coco_ctx *cx, const coco_fn *fn, const coco_value *items, size_t n, coco_args args,
-                     coco_value *results)
+coco_status coco_call(coco_ctx *cx, const coco_fn *fn, coco_args args, coco_value *value)
 {
-    coco_value all[COCO_MAX_PARAMS];
-
-    if (args.n >= COCO_MAX_PARAMS) return coco_fail(cx, COCO_ETYPE, "%s: too many arguments", fn->name);
-    for (size_t i = 0; i < args.n; i++) all[i + 1] = args.v[i];
-    for (size_t i = 0; i < n; i++) {
-        all[0] = items[i];
-        COCO_TRY(coco_call(cx, fn, (coco_args){ all, args.n + 1 }, results ? &results[i] : NULL));
-    }
-    return COCO_OK;
+    coco__enter(cx->run);
+    coco_status rc = coco__call(cx, fn, args, value);
+    coco__leave(cx->run);
+    return rc;
 }
 
 void coco_cost(coco_ctx *cx, double units) { cx->units += units; }
-bool coco_is_live(const coco_ctx *cx)
-{
-    (void)cx;
-    return false;
-}
+bool coco_is_live(const coco_ctx *cx) { return cx->run && cx->run->opts.live && !cx->run->preview; }
 bool coco_is_preview(const coco_ctx *cx) { return cx->run && cx->run->preview; }
 
 coco_status coco_scope_begin(coco_ctx *cx, coco_value key)
@@ -450,7 +466,7 @@ void coco_scope_end(coco_ctx *cx)
 
 coco_status coco_catch_begin(coco_ctx *cx, coco_failure_fn fn, void *user)
 {
-    coco__catch *c = cx->comp ? coco__arena_alloc(&cx->comp->arena, sizeof *c) : NULL;
+    coco__catch *c = cx->comp ? coco__arena_alloc(cx->home, sizeof *c) : NULL;
 
     if (!c) return coco__oom(cx);
     *c = (coco__catch){ cx->catches, fn, user };
@@ -461,6 +477,41 @@ coco_status coco_catch_begin(coco_ctx *cx, coco_failure_fn fn, void *user)
 void coco_catch_end(coco_ctx *cx)
 {
     if (cx->catches && (!cx->up || cx->catches != cx->up->catches)) cx->catches = cx->catches->up;
+}
+
+/* ---- More threads for one function ---- */
+
+COCO__IN void coco__fork_init(coco_ctx *fork, coco_ctx *cx, coco__arena *home)
+{
+    coco__arena_init(home, cx->home->mem);
+    coco__frame_init(fork, cx, cx->fn);
+    fork->arena = fork->home = home;
+}
+
+coco_status coco_cx_fork(coco_ctx *cx, coco_ctx **fork)
+{
+    coco__arena *home = coco__home_alloc(cx, sizeof *home);
+    coco_ctx *f = coco__home_alloc(cx, sizeof *f);
+
+    *fork = NULL;
+    if (!home || !f) return cx->kept;
+    if (cx->run) COCO_TRY(coco__fork_begin(cx));
+    coco__fork_init(f, cx, home);
+    *fork = f;
+    return COCO_OK;
+}
+
+coco_status coco_cx_join(coco_ctx *cx, coco_ctx *fork)
+{
+    coco__arena *home = fork->home;
+    coco_status rc = fork->kept, ended;
+
+    coco__enter(cx->run);
+    ended = coco__frame_end(fork, cx);
+    coco__leave(cx->run);
+    coco__arena_splice(cx->home, home);
+    if (cx->run) coco__fork_end(cx);
+    return rc == COCO_OK ? ended : rc;
 }
 
 /* ---- Context values and parameters ---- */
@@ -528,7 +579,7 @@ coco_value coco_context_named(coco_ctx *cx, const char *name)
     return coco_null();
 }
 
-coco_value coco_context(coco_ctx *cx, const coco_key *key)
+static coco_value coco__context(coco_ctx *cx, const coco_key *key)
 {
     const coco__provided *p = coco__provided_for(cx, key->name);
     coco__tracked *t;
@@ -545,6 +596,14 @@ coco_value coco_context(coco_ctx *cx, const coco_key *key)
         cx->tracked = t;
     }
     return p->value;
+}
+
+coco_value coco_context(coco_ctx *cx, const coco_key *key)
+{
+    coco__enter(cx->run);
+    coco_value v = coco__context(cx, key);
+    coco__leave(cx->run);
+    return v;
 }
 
 coco_value coco_env_context(coco_env *env, const coco_key *key)
@@ -576,9 +635,11 @@ coco_value coco_param(coco_ctx *cx, const char *name)
         if (strcmp(def[i].name, name) != 0) continue;
         const char *value = cx->app->params[i];
         coco_fingerprint_bytes(value, strlen(value), fp);
+        coco__enter(cx->run);
         if (cx->run && coco__records(cx) &&
             coco__deps_add(cx->run, &cx->deps, COCO__D_PARAM, coco_str_of(name), fp) != COCO_OK)
             coco__keep(cx, coco__oom(cx), NULL);
+        coco__leave(cx->run);
         return coco_text(value);
     }
     coco_fail(cx, COCO_ENOTFOUND, "the app has no parameter %s", name);
@@ -621,8 +682,6 @@ coco_source *coco_source_new(coco_ctx *cx)
     if (s) s->made_by = cx;
     return s;
 }
-
-COCO__IN void coco__source_close(coco_source *src) { coco__source_end(src); }
 
 struct coco__list_source {
     const coco_value *keys, *items;
@@ -677,7 +736,7 @@ coco_value *coco_each_begin(coco_ctx *cx, coco_source *src, coco_value *key, coc
         cx->sources = o;
         return key;
     }
-    coco__source_end(src);
+    coco__source_close(cx->run, src);
     if (rc != COCO_OK) coco__keep(cx, rc, NULL);
     return NULL;
 }
@@ -692,10 +751,12 @@ bool coco_each_next(coco_ctx *cx, coco_value *key, coco_value *value)
         if (rc == COCO_OK) rc = src->next(src, cx, key, value);
         if (rc == 1) return true;
         if (rc == COCO_EUNREAD) {
-            coco__unread(cx, src, *key);
+            coco__enter(cx->run);
+            coco__unread(cx, src, *key, COCO_EUNREAD);
+            coco__leave(cx->run);
             continue;
         }
-        coco__source_end(src);
+        coco__source_close(cx->run, src);
         if (rc < 0) coco__keep(cx, rc, NULL);
         break;
     }

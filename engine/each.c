@@ -110,6 +110,7 @@ typedef struct coco__each {
     coco_args args;
     coco__stream stream;
     bool reading;             /* there are recorded children */
+    bool walked;              /* the walk beside them has begun: a source may know its order from its first item on */
     int got;                  /* stream's current child: 1, 0 at the end */
     bool matched;             /* and it was mounted */
     coco_str recorded, payload;
@@ -119,6 +120,7 @@ typedef struct coco__each {
     coco__set16 came;         /* keys of an unordered source, cut keys of an ordered one */
     coco__unread_range *unread;
     coco__tomb *cuts;         /* recorded children with cut keys that haven't come yet */
+    bool nothing_gone;
 } coco__each;
 
 static bool coco__each_keeps(const coco__each *e, coco_str segment)
@@ -132,19 +134,20 @@ static bool coco__each_keeps(const coco__each *e, coco_str segment)
 
 static coco_status coco__each_gone(coco__each *e, coco_str segment)
 {
-    if (e->cx->comp->above || coco__each_keeps(e, segment)) return COCO_OK;
+    if (e->nothing_gone || e->cx->comp->above || coco__each_keeps(e, segment)) return COCO_OK;
     return coco__gone_child(e->cx->comp, e->node, segment);
 }
 
 static coco_status coco__each_advance(coco__each *e)
 {
+    e->walked = true;
     for (;;) {
         int got = coco__stream_next(&e->stream, &e->recorded, &e->payload, &e->cut);
         if (got < 0) return got;
         e->got = got;
         if (!got || !e->cut) return COCO_OK;
-        coco__tomb *c = coco__arena_zalloc(&e->cx->comp->arena, sizeof *c);
-        if (!c || !(c->at.segment.p = coco__arena_copy(&e->cx->comp->arena, e->recorded.p, e->recorded.n)))
+        coco__tomb *c = coco__arena_zalloc(e->cx->comp->shared, sizeof *c);
+        if (!c || !(c->at.segment.p = coco__arena_copy(e->cx->comp->shared, e->recorded.p, e->recorded.n)))
             return COCO_ENOMEM;
         c->at.segment.n = e->recorded.n;
         c->next = e->cuts;
@@ -159,7 +162,7 @@ static coco_status coco__each_seek(coco__each *e, coco_str segment, const coco_s
 
     *payload = NULL;
     if (!e->reading) return COCO_OK;
-    if (e->matched) COCO_TRY(coco__each_advance(e));
+    if (e->matched || !e->walked) COCO_TRY(coco__each_advance(e));
     while (e->got && (order = coco__bytes_cmp(e->recorded.p, e->recorded.n, segment.p, segment.n)) < 0) {
         COCO_TRY(coco__each_gone(e, e->recorded));
         COCO_TRY(coco__each_advance(e));
@@ -215,18 +218,19 @@ static coco_status coco__each_check_key(coco__each *e)
 
 static coco_status coco__each_unread(coco__each *e, coco_ctx *item, coco_value key, coco_value value)
 {
-    coco__unread_range *u = coco__arena_zalloc(&e->cx->comp->arena, sizeof *u);
+    coco__unread_range *u = coco__arena_zalloc(e->cx->comp->shared, sizeof *u);
 
     e->segment.n = 0;
     if (coco_bool_of(value)) coco__key_text_prefix(&e->segment, coco_text_of(key));
     else COCO_TRY(coco__key_put(&e->segment, key));
-    if (!u || e->segment.failed || !(u->bytes.p = coco__arena_copy(&e->cx->comp->arena, e->segment.p, e->segment.n)))
+    if (!u || e->segment.failed || !(u->bytes.p = coco__arena_copy(e->cx->comp->shared, e->segment.p, e->segment.n)))
         return coco__oom(e->cx);
     u->bytes.n = e->segment.n;
     u->prefix = coco_bool_of(value);
     u->next = e->unread;
     e->unread = u;
-    coco__unread(item, e->src, key);
+    bool swallowed = coco__unread(item, e->src, key, COCO_EUNREAD);
+    if (e->cx->comp->op && !swallowed) e->cx->comp->op->failed = true;
     return COCO_OK;
 }
 
@@ -262,7 +266,11 @@ static int coco__each_item(coco__each *e)
     if (!c) return coco__oom(e->cx);
     coco__frame_init(&item, e->cx, e->cx->fn);
     item.arena = item.home = &c->arena;
-    if (rc == COCO_OK) rc = e->src->next(e->src, &item, &key, &value);
+    if (rc == COCO_OK) {
+        unsigned user = coco__user_begin(item.run);
+        rc = e->src->next(e->src, &item, &key, &value);
+        coco__user_end(item.run, user);
+    }
     if (rc == 1 && item.kept) rc = item.kept;
     if (rc == COCO_EUNREAD && (rc = coco__each_unread(e, &item, key, value)) == COCO_OK) rc = 2;
     else if (rc < 0 && rc != COCO_ESTOP) coco_fail(e->cx, rc, "%s", item.message ? item.message : coco_status_text(rc));
@@ -303,97 +311,87 @@ static coco_status coco__each_rest(coco__each *e)
     return COCO_OK;
 }
 
-static coco_status coco__each_begin(coco__each *e, coco_path path)
+static void coco__each_free(coco__each *e)
 {
-    coco__buf segment;
-    coco_ctx *cx = e->cx;
-    coco_status rc;
-
-    COCO_TRY(coco__iterate_check(cx, e->src));
-    if ((size_t)e->fn->nparams != e->args.n + 1)
-        return coco_fail(cx, COCO_ETYPE, "%s: takes %d arguments; mount_each gives the item and %zu more", e->fn->name,
-                         e->fn->nparams, e->args.n);
-    coco__buf_init(&segment, cx->run->mem);
-    rc = coco__each_node(cx, path, e->fn, &segment, &e->node);
-    coco__buf_free(&segment);
-    COCO_TRY(rc);
-    e->node->each = true;
-    e->node->source =
-        (coco_str){ e->src->title ? coco__arena_copy(&cx->comp->arena, e->src->title, strlen(e->src->title)) : "",
-                    e->src->title ? strlen(e->src->title) : 0 };
-    if (!e->node->source.p) return coco__oom(cx);
-    e->reading = e->node->recorded;
-    if (!e->reading) return COCO_OK;
-    coco__stream_open(&e->stream, cx->run, e->node->id);
-    return e->src->ordered ? coco__each_advance(e) : COCO_OK;
+    if (e->stream.run) coco__stream_close(&e->stream);
+    coco__buf_free(&e->segment);
+    coco__buf_free(&e->before);
+    coco__set16_free(&e->came);
 }
 
-coco_status coco_mount_each(coco_ctx *cx, coco_path path, const coco_fn *fn, coco_source *src, coco_args args)
+COCO__IN coco_status coco__each_pass(coco_ctx *cx, const coco__pass *pass)
 {
-    coco__each e = { .cx = cx, .src = src, .fn = fn, .args = args, .first = true };
-    coco__tomb *gone = cx->comp ? cx->comp->gone : NULL;
-    coco_status rc;
+    coco__each e = { .cx = cx, .node = pass->node, .src = pass->src, .fn = pass->fn, .args = pass->args, .first = true,
+                     .nothing_gone = pass->nothing_gone };
+    coco__tomb *gone = cx->comp->gone;
+    coco_status rc = COCO_OK;
     int got = 1;
 
-    if (cx->comp) {
-        coco__buf_init(&e.segment, cx->run->mem);
-        coco__buf_init(&e.before, cx->run->mem);
-        coco__set16_init(&e.came, cx->run->mem);
-    }
-    rc = coco__each_begin(&e, path);
+    coco__buf_init(&e.segment, cx->run->mem);
+    coco__buf_init(&e.before, cx->run->mem);
+    coco__set16_init(&e.came, cx->run->mem);
+    e.reading = e.node->recorded;
+    if (e.reading) coco__stream_open(&e.stream, cx->run, e.node->id);
+    if (e.reading && e.src->ordered) rc = coco__each_advance(&e);
     while (rc == COCO_OK && got == 1) {
         got = coco__each_item(&e);
         if (got < 0) rc = got;
     }
-    if (e.node && rc != COCO_OK) e.node->incomplete = true;
-    if (rc == COCO_OK && e.reading && !src->ordered) rc = coco__each_advance(&e);
+    if (rc == COCO_OK && e.reading && !e.src->ordered) rc = coco__each_advance(&e);
     if (rc == COCO_OK) rc = coco__each_rest(&e);
-    if (cx->comp && rc != COCO_OK) cx->comp->gone = gone; /* what the walk has passed over isn't gone either */
-    coco__source_close(src);
-    if (e.stream.run) coco__stream_close(&e.stream);
-    if (cx->comp) {
-        coco__buf_free(&e.segment);
-        coco__buf_free(&e.before);
-        coco__set16_free(&e.came);
-    }
+    if (rc != COCO_OK) cx->comp->gone = gone; /* what the walk has passed over isn't gone either */
+    coco__each_free(&e);
+    return rc;
+}
+
+/* Checks the call and takes the node that it has to itself. */
+static coco_status coco__each_begin(coco_ctx *cx, coco_path path, coco__pass *pass)
+{
+    const coco_source *src = pass->src;
+    coco__buf segment;
+    coco_status rc;
+
+    COCO_TRY(coco__iterate_check(cx, src));
+    if ((size_t)pass->fn->nparams != pass->args.n + 1)
+        return coco_fail(cx, COCO_ETYPE, "%s: takes %d arguments; mount_each gives the item and %zu more",
+                         pass->fn->name, pass->fn->nparams, pass->args.n);
+    coco__buf_init(&segment, cx->run->mem);
+    rc = coco__each_node(cx, path, pass->fn, &segment, &pass->node);
+    coco__buf_free(&segment);
+    COCO_TRY(rc);
+    pass->node->each = true;
+    pass->node->source =
+        (coco_str){ src->title ? coco__arena_copy(cx->comp->shared, src->title, strlen(src->title)) : "",
+                    src->title ? strlen(src->title) : 0 };
+    return pass->node->source.p ? COCO_OK : coco__oom(cx);
+}
+
+/* A feed, and a map in memory, tell what there is when this component is done: until then nothing is gone. */
+static coco_status coco__mount_each(coco_ctx *cx, coco_path path, const coco_fn *fn, coco_source *src, coco_args args)
+{
+    coco__pass pass = { .src = src, .fn = fn, .args = args };
+    coco_feed *part = NULL;
+    coco_status rc = coco__each_begin(cx, path, &pass);
+    bool later = src && (!src->next || coco__is_map(src));
+
+    if (rc == COCO_OK && coco__part_wanted(cx->run, src)) rc = coco__part_each(cx, &pass, &part);
+    if (rc == COCO_OK && !later) rc = coco__each_pass(cx, &pass);
+    if (pass.node && (later || rc != COCO_OK)) pass.node->incomplete = true;
+    if (part && rc != COCO_OK) coco__part_end(part);
+    if (!part) coco__source_close(cx->run, src);
     if (rc != COCO_OK && cx->said != rc) coco_fail(cx, rc, "%s", coco_status_text(rc));
     return rc;
 }
 
-/* ---- What a component keeps: states and ids ---- */
-
-COCO__IN coco_status coco__own(coco__comp *c, uint64_t space, coco_str key, coco_str value, coco_str *was)
+coco_status coco_mount_each(coco_ctx *cx, coco_path path, const coco_fn *fn, coco_source *src, coco_args args)
 {
-    coco__ekey k;
-    coco__change *ch;
-    coco__entry *e;
-
-    coco__ekey_make(&k, space, key.p, key.n);
-    coco_str ekey = { (char *)k.b, k.n };
-    ch = coco__owned_changed(&c->owned, ekey);
-    if (!ch) {
-        COCO_TRY(coco__owned_find(&c->owned, ekey, &e));
-        if (e && was && !(space == COCO__S_STATE && c->run->full))
-            *was = (coco_str){ coco__arena_copy(&c->arena, e->value.p, e->value.n), e->value.n };
-        bool same = e && value.p && coco__bytes_cmp(e->value.p, e->value.n, value.p, value.n) == 0;
-        if (e) coco__owned_mark(&c->owned);
-        if (same || (!e && !value.p)) return COCO_OK;
-        if (e && !value.p) return COCO_OK;
-        coco_str old = e && space == COCO__S_MEMO
-                           ? (coco_str){ coco__arena_copy(&c->arena, e->value.p, e->value.n), e->value.n }
-                           : (coco_str){ 0 };
-        bool there = e != NULL;
-        if (!(ch = coco__owned_change(&c->owned, ekey))) return COCO_ENOMEM;
-        ch->was = there;
-        ch->record = old;
-    } else if (was) {
-        *was = ch->after;
-        if (!value.p) return COCO_OK;
-    }
-    ch->after = (coco_str){ coco__arena_copy(&c->arena, value.p, value.n), value.n };
-    if (space == COCO__S_ID) ch->before = ch->after; /* ids are kept from the precommit on */
-    return ch->after.p ? COCO_OK : COCO_ENOMEM;
+    coco__enter(cx->run);
+    coco_status rc = coco__mount_each(cx, path, fn, src, args);
+    coco__leave(cx->run);
+    return rc;
 }
+
+/* ---- What a component keeps: states and ids ---- */
 
 static coco_status coco__state_check(coco_ctx *cx, coco_value key, coco__buf *b)
 {
@@ -415,19 +413,21 @@ static coco_status coco__state_access(coco_ctx *cx, coco_value key, coco_value v
     coco_status rc;
 
     *was = (coco_str){ 0 };
+    coco__enter(cx->run);
     coco__buf_init(&k, cx->run->mem);
     coco__buf_init(&v, cx->run->mem);
     rc = coco__state_check(cx, key, &k);
     coco_str name = { (char *)k.p, k.n };
-    if (rc == COCO_OK && !set) rc = coco__own(cx->comp, COCO__S_STATE, name, (coco_str){ 0 }, was);
+    if (rc == COCO_OK && !set) rc = coco__own(&cx->comp->owned, COCO__S_STATE, name, (coco_str){ 0 }, was);
     if (rc == COCO_OK && !was->p) {
         rc = coco__value_put(&v, value, COCO__STORED);
         if (rc != COCO_OK) coco_fail(cx, rc, "a state can't hold an object");
         else if (k.failed || v.failed) rc = coco__oom(cx);
-        else rc = coco__own(cx->comp, COCO__S_STATE, name, (coco_str){ (char *)v.p, v.n }, NULL);
+        else rc = coco__own(&cx->comp->owned, COCO__S_STATE, name, (coco_str){ (char *)v.p, v.n }, NULL);
     }
     coco__buf_free(&k);
     coco__buf_free(&v);
+    coco__leave(cx->run);
     return rc;
 }
 
@@ -460,8 +460,8 @@ static coco_status coco__ordinal(coco_ctx *cx, coco_str dep, uint64_t *n)
 
     if (!c->ordinals.mem) coco__table_init(&c->ordinals, cx->run->mem);
     if (!(count = coco__table_get(&c->ordinals, dep.p, dep.n))) {
-        char *copy = coco__arena_copy(&c->arena, dep.p, dep.n);
-        if (!copy || !(count = coco__arena_zalloc(&c->arena, sizeof *count)) ||
+        char *copy = coco__arena_copy(c->shared, dep.p, dep.n);
+        if (!copy || !(count = coco__arena_zalloc(c->shared, sizeof *count)) ||
             !coco__table_put(&c->ordinals, copy, dep.n, count))
             return coco__oom(cx);
     }
@@ -500,13 +500,13 @@ static coco_status coco__int_id(coco_ctx *cx, coco_value dep, bool next, int64_t
     coco__buf_init(&k, cx->run->mem);
     rc = coco__id_key(cx, 'i', dep, next, &k);
     coco_str name = { (char *)k.p, k.n };
-    if (rc == COCO_OK) rc = coco__own(cx->comp, COCO__S_ID, name, (coco_str){ 0 }, &was);
+    if (rc == COCO_OK) rc = coco__own(&cx->comp->owned, COCO__S_ID, name, (coco_str){ 0 }, &was);
     if (rc == COCO_OK && was.n == sizeof be) {
         *id = (int64_t)coco__get_be64((const uint8_t *)was.p);
     } else if (rc == COCO_OK) {
         *id = (int64_t)cx->run->meta.next_int_id++;
         coco__put_be64(be, (uint64_t)*id);
-        rc = coco__own(cx->comp, COCO__S_ID, name, (coco_str){ (char *)be, sizeof be }, NULL);
+        rc = coco__own(&cx->comp->owned, COCO__S_ID, name, (coco_str){ (char *)be, sizeof be }, NULL);
     }
     if (rc == COCO_OK && cx->memo_depth) {
         cx->owned = true;
@@ -517,8 +517,17 @@ static coco_status coco__int_id(coco_ctx *cx, coco_value dep, bool next, int64_t
     return rc;
 }
 
-coco_status coco_generate_id(coco_ctx *cx, coco_value dep, int64_t *id) { return coco__int_id(cx, dep, false, id); }
-coco_status coco_next_id(coco_ctx *cx, coco_value dep, int64_t *id) { return coco__int_id(cx, dep, true, id); }
+static coco_status coco__int_id_locked(coco_ctx *cx, coco_value dep, bool next, int64_t *id)
+{
+    coco__enter(cx->run);
+    coco_status rc = coco__int_id(cx, dep, next, id);
+    coco__leave(cx->run);
+    return rc;
+}
+
+coco_status coco_generate_id(coco_ctx *cx, coco_value dep, int64_t *id)
+{ return coco__int_id_locked(cx, dep, false, id); }
+coco_status coco_next_id(coco_ctx *cx, coco_value dep, int64_t *id) { return coco__int_id_locked(cx, dep, true, id); }
 
 /* A uuid of version 8 (RFC 9562) from app, path, dep and ordinal: the same in every run without being stored. */
 static coco_status coco__uuid(coco_ctx *cx, coco_value dep, bool next, uint8_t uuid[16])
@@ -549,6 +558,15 @@ static coco_status coco__uuid(coco_ctx *cx, coco_value dep, bool next, uint8_t u
     return rc;
 }
 
+static coco_status coco__uuid_locked(coco_ctx *cx, coco_value dep, bool next, uint8_t uuid[16])
+{
+    coco__enter(cx->run);
+    coco_status rc = coco__uuid(cx, dep, next, uuid);
+    coco__leave(cx->run);
+    return rc;
+}
+
 coco_status coco_generate_uuid(coco_ctx *cx, coco_value dep, uint8_t uuid[16])
-{ return coco__uuid(cx, dep, false, uuid); }
-coco_status coco_next_uuid(coco_ctx *cx, coco_value dep, uint8_t uuid[16]) { return coco__uuid(cx, dep, true, uuid); }
+{ return coco__uuid_locked(cx, dep, false, uuid); }
+coco_status coco_next_uuid(coco_ctx *cx, coco_value dep, uint8_t uuid[16])
+{ return coco__uuid_locked(cx, dep, true, uuid); }

@@ -56,6 +56,7 @@ COCO__IN void coco__arena_init(coco__arena *a, const coco__mem *m);
 COCO__IN void *coco__arena_alloc(coco__arena *a, size_t n);
 COCO__IN void *coco__arena_zalloc(coco__arena *a, size_t n); /* zeroed */
 COCO__IN void *coco__arena_copy(coco__arena *a, const void *p, size_t n); /* with a NUL behind */
+COCO__IN void coco__arena_splice(coco__arena *a, coco__arena *from); /* takes from's chunks over; from is empty then */
 COCO__IN coco__mark coco__arena_mark(const coco__arena *a);
 COCO__IN void coco__arena_release(coco__arena *a, coco__mark to); /* gives back what was taken since the mark */
 COCO__IN void coco__arena_reset(coco__arena *a); /* empty, keeps one chunk of at most 64 KiB */
@@ -212,6 +213,8 @@ enum {
 };
 typedef struct coco__fn_counts {
     _Atomic uint64_t n[COCO__NCOUNTS];
+    uint32_t nruns, ns;      /* runs as components in this process; what one takes, a moving average */
+    bool gathers;            /* it calls batched functions */
 } coco__fn_counts;
 typedef struct coco__target_counts {
     struct coco__target_counts *next;
@@ -234,6 +237,82 @@ COCO__IN void coco__emit_state(struct coco__run *run, coco_event_kind kind, cons
                                const struct coco__change *c, const char *detail);
 
 COCO__IN bool coco__listening(const struct coco__run *run);
+
+/* ==== schedule.c: the engine's lock, the pool, deadlines, rate limiters, runners
+ * =========================================== */
+
+/* Work that any thread of the run may do in pieces, beside the thread that brings it (on whose stack this stands). */
+typedef struct coco__team {
+    struct coco__team *next, *outer; /* in the pool; that the same thread waits for too */
+    /* takes a piece and does it; false: there is no more to take. Called with the lock held */
+    bool (*step)(struct coco__team *self);
+    struct coco__helper *helpers; /* threads at it, but for its own */
+} coco__team;
+
+/* Threads of a run beside the one that called for the update. Fields are guarded by lock. */
+typedef struct coco__pool {
+    pthread_mutex_t lock;        /* of the whole run */
+    _Atomic(struct coco__thread *) holder; /* who has the lock */
+    unsigned depth;              /* its calls into the engine */
+    pthread_cond_t work;         /* a worker is called, or the pool ends */
+    pthread_cond_t changed;      /* what somebody waits for may have come */
+    struct coco__comp *queue, **queue_last; /* set up, to be run */
+    coco__team *teams;           /* with work that is still to be taken */
+    void (*task)(struct coco__comp *c);
+    size_t nqueued, queued_bytes;
+    unsigned nactive, nwaiting;  /* threads inside functions or the engine; that wait for others */
+    unsigned nidle, ncalled;     /* workers without work; called, but not yet awake */
+    unsigned nforks;             /* threads of the user's */
+    bool flushing;               /* a round is being written or applied */
+    bool ending;
+    const struct coco__pool *outer; /* that the thread counted for before: an update inside an update */
+    unsigned nthreads, max_threads;
+    pthread_t threads[];
+} coco__pool;
+
+/* A public call that touches the run stands between enter and leave (they nest); user code that the engine calls,
+ * between user_begin and user_end. Without a pool all of them do nothing. */
+COCO__IN void coco__enter(struct coco__run *run);
+COCO__IN void coco__leave(struct coco__run *run);
+COCO__IN unsigned coco__user_begin(struct coco__run *run);
+COCO__IN void coco__user_end(struct coco__run *run, unsigned depth);
+COCO__IN uint64_t coco__waited(void); /* ns that this thread has waited for locks */
+#ifdef COCO__SEPARATE
+extern _Atomic unsigned coco__yields; /* tests: not 0: a seed, threads give way at odd moments */
+#endif
+/* Between wait_begin and wait_end the thread isn't active. */
+COCO__IN void coco__wait_begin(struct coco__run *run);
+COCO__IN void coco__wait_change(struct coco__run *run, uint64_t deadline);
+COCO__IN void coco__wait_end(struct coco__run *run);
+COCO__IN void coco__wake(struct coco__run *run, struct coco__thread *t);
+COCO__IN void coco__changed(struct coco__run *run); /* wakes those that wait */
+COCO__IN bool coco__quiet(const struct coco__run *run); /* no thread is active, and none will be by itself */
+/* Waits while another thread computes a memo; false: this thread does, or it would wait for ever. */
+COCO__IN bool coco__await_fresh(coco_ctx *cx, const uint8_t fp[COCO__FP]);
+COCO__IN struct coco__thread *coco__this_thread(void);
+COCO__IN void coco__computed_by(struct coco__thread *t, struct coco__thread *by); /* t waits for it; NULL: no more */
+COCO__IN bool coco__queue_put(struct coco__run *run, struct coco__comp *c); /* false: no thread to be had */
+/* The first that is queued, at or below a component where one is given; NULL: there is none. */
+COCO__IN struct coco__comp *coco__queue_take(struct coco__run *run, const struct coco__comp *below);
+COCO__IN void coco__team_run(struct coco__run *run, coco__team *s, size_t pieces); /* returns when all is done */
+/* The caller holds the lock from begin to end. */
+COCO__IN coco_status coco__pool_begin(struct coco__run *run, unsigned threads, void (*task)(struct coco__comp *c));
+COCO__IN void coco__pool_end(struct coco__run *run);
+/* A thread of the user's will call, or has ended. As long as there is one, neither it nor cx's counts as active: who
+ * joins a thread that waits would hold it up. */
+COCO__IN coco_status coco__fork_begin(coco_ctx *cx);
+COCO__IN void coco__fork_end(coco_ctx *cx);
+COCO__IN coco_status coco__stopped(const struct coco__run *run); /* COCO_ESTOP or 0 */
+COCO__IN bool coco__late(const coco_ctx *cx); /* has its deadline passed? */
+COCO__IN coco_status coco__runner_run(coco_ctx *cx, const coco_fn *fn, coco_status (*body)(void *self), void *self);
+COCO__IN bool coco__on_runner(const coco_ctx *cx, const coco_runner *r); /* does cx, or one around, run there? */
+/* One sink never applies twice at a time, whatever updates share it. The caller doesn't hold the lock. */
+struct coco__busy {
+    struct coco__busy *next;
+    const coco_sink *sink;
+};
+COCO__IN void coco__sink_take(struct coco__busy *b, const coco_sink *sink);
+COCO__IN void coco__sink_give(const struct coco__busy *b);
 
 /* ==== store.c: LMDB: environment, growth, transactions, keys, records and their codecs
  * ===================================== */
@@ -260,7 +339,8 @@ struct coco_env {
     int writers;       /* updates under way, guarded by mutex */
     unsigned fork_gen; /* of the process that opened it */
     uint64_t dev, ino; /* of the directory */
-    pthread_mutex_t mutex;     /* apps, setup, writers */
+    pthread_mutex_t mutex;     /* apps, writers */
+    pthread_mutex_t setup_mutex;
     pthread_rwlock_t map_lock; /* readers share it, the grower of the map has it alone */
     coco__provided *context;
     int setup_state; /* 0 not run, 1 done, -1 failed */
@@ -282,6 +362,8 @@ struct coco_app {
     coco__target_counts *targets;
     size_t nfns;
     _Atomic int stop, running;
+    _Atomic int wake[2];       /* a pipe that wakes a live update, read and write end; -1 until there is one */
+    struct coco__live *live;   /* of the running update; guarded by the environment's mutex */
     _Atomic(struct coco__run *) run;
     coco_app *next;
 };
@@ -331,6 +413,8 @@ enum coco__kind {
     COCO__DEPSET_FP = '7',   /* + fingerprint (no id): id of the set with these dependencies */
     COCO__MEMO_IDLE = '8',   /* + fingerprint: nobody lists it; it goes at the end of a successful update */
     COCO__TOMBSTONE = '9',   /* + parent id + cut segment */
+    /* + id of a feed's or live component's node: its token or state (a value); goes with the node */
+    COCO__LIVE = 'A',
     COCO__COMPONENT = 'C',   /* + parent id + cut segment: a component or inner node */
     COCO__MEMO = 'F',        /* + fingerprint (no id): a function memo of the app */
     COCO__PARENT = 'I',      /* + id: parent id, segment */
@@ -363,7 +447,8 @@ typedef struct coco__txn {
 COCO__IN coco_status coco__get(const coco__txn *t, const coco__dbkey *k, coco_str *payload);
 COCO__IN coco_status coco__put(const coco__txn *t, const coco__dbkey *k, const void *payload, size_t n);
 COCO__IN coco_status coco__del(const coco__txn *t, const coco__dbkey *k); /* missing is fine */
-COCO__IN coco_status coco__del_range(const coco__txn *t, const coco__dbkey *prefix);
+/* *n, if asked for, grows by what went */
+COCO__IN coco_status coco__del_range(const coco__txn *t, const coco__dbkey *prefix, uint64_t *n);
 COCO__IN coco_status coco__check_payload(const coco__txn *t, const MDB_val *key, const MDB_val *data,
                                          coco_str *payload);
 
@@ -396,7 +481,9 @@ enum {
     COCO__R_FAILED = 32,   /* a remembered failure */
     COCO__R_LONG = 64,     /* segment is cut: stored here in full */
     COCO__R_SOURCE = 128,  /* children come from a source: its title */
-    COCO__R_UNITS = 256
+    COCO__R_UNITS = 256,
+    COCO__R_BELOW = 512,   /* no memo, because something below failed or was left out */
+    COCO__R_ALL = 1023
 };
 typedef struct coco__rec {
     uint32_t flags;
@@ -536,6 +623,9 @@ COCO__IN coco_status coco__owned_each(coco__owned *o, bool unseen_only, coco__en
 /* Merges changes into rec's entries (inline, or pages through t), as of the precommit or the commit. out holds inline
  * bytes. */
 COCO__IN coco_status coco__owned_write(coco__owned *o, const coco__txn *t, coco__rec *rec, bool commit, coco__buf *out);
+/* An entry of the engine's own is there with this value from now on; value.p NULL: it is only looked for. *was, if
+ * asked for: the value until now, p NULL where there is none. */
+COCO__IN coco_status coco__own(coco__owned *o, uint64_t space, coco_str key, coco_str value, coco_str *was);
 /* Cuts the changes behind the first n, in entry order; returns what was cut off. */
 COCO__IN coco__change *coco__owned_cut(coco__owned *o, size_t n);
 /* One entry of any recorded component, through t; copied into a. value.p NULL: there is none. */
@@ -575,6 +665,7 @@ typedef struct coco__depset {
     uint64_t judged;     /* epoch of the judgement, 0: none */
     bool valid;
     const coco__dep *differs; /* first dependency that doesn't hold */
+    bool missing;        /* it is a target that is gone */
     int64_t delta;       /* change of its use count in the transaction being written */
     struct coco__depset *next_dirty;
     bool dirty;
@@ -595,7 +686,8 @@ COCO__IN coco_status coco__deps_merge(struct coco__run *run, coco__deps *into, c
 COCO__IN coco_status coco__depset_of(struct coco__run *run, const coco__deps *d, coco__depset **set);
 /* *set NULL if it isn't there */
 COCO__IN coco_status coco__depset_load(struct coco__run *run, uint64_t id, coco__depset **set);
-COCO__IN bool coco__depset_valid(struct coco__run *run, coco__depset *set);
+/* Sets valid, differs and missing where they aren't of the present epoch. May ask whether targets exist. */
+COCO__IN coco_status coco__depset_judge(coco_ctx *cx, coco__depset *set);
 COCO__IN void coco__depset_use(struct coco__run *run, coco__depset *set, int delta); /* inside a transaction's body */
 COCO__IN coco_status coco__depsets_write(struct coco__run *run, const coco__txn *t);
 COCO__IN const coco__provided *coco__provided_find(const struct coco__run *run, coco_str name);
@@ -603,7 +695,7 @@ COCO__IN const coco__provided *coco__provided_find(const struct coco__run *run, 
 COCO__IN coco_status coco__names_load(struct coco__run *run, const coco__txn *t);
 COCO__IN coco_status coco__names_write(struct coco__run *run, const coco__txn *t);
 
-/* ==== memo.c: memo keys, memo states, function memos
+/* ==== inputs.c: keys of calls, memo states, reasons to run
  * ======================================================================= */
 
 /* Why something runs. */
@@ -621,13 +713,17 @@ typedef enum coco__reason {
     COCO__WHY_RECHECK,
     COCO__WHY_FUNCTION,
     COCO__WHY_RETRY,
-    COCO__WHY_MOVED
+    COCO__WHY_MOVED,
+    COCO__WHY_MISSING,
+    COCO__WHY_BELOW,
+    COCO__WHY_UNKEPT
 } coco__reason;
 typedef struct coco__why {
     coco__reason reason;
     coco_str detail; /* argument, function, key, parameter or target */
 } coco__why;
 COCO__IN void coco__why_print(coco__buf *b, coco__why why);
+COCO__IN coco__why coco__set_why(const coco__depset *set); /* of a set that isn't valid, or (NULL) isn't there */
 COCO__IN void coco__emit_call(coco_ctx *cx, const coco_fn *fn, bool hit, coco__why why); /* event.c */
 
 /* An object recorded by coco_track. */
@@ -641,8 +737,10 @@ typedef struct coco__tracked {
     coco_str state;
 } coco__tracked;
 
-/* The key of a call's arguments: their encoding, or its fingerprint where that is shorter. In cx's memory. */
+/* The key of a call's arguments: their encoding or, where that is shorter, its fingerprint and a digest of each. In
+ * cx's memory. */
 COCO__IN coco_status coco__argkey(coco_ctx *cx, const coco_fn *fn, coco_args args, coco_str *key);
+COCO__IN coco_status coco__arg_changed(coco_ctx *cx, const coco_fn *fn, coco_args args, coco_str old, coco_str *name);
 /* Memo states of arguments and tracked objects after a run; and their check: *valid, the states as they are now in
  * *now. */
 COCO__IN coco_status coco__states_take(coco_ctx *cx, const coco_fn *fn, coco_args args, coco__tracked *tracked,
@@ -653,6 +751,9 @@ COCO__IN coco_status coco__states_check(coco_ctx *cx, const coco_fn *fn, coco_ar
 COCO__IN coco_status coco__states_tracked(coco_ctx *cx, coco_str states, coco__tracked **list);
 COCO__IN coco_status coco__tracked_pass(coco_ctx *frame, coco_ctx *caller);
 
+/* ==== memo.c: function memos
+ * ================================================================================ */
+
 /* A function memo of the app that was computed in this run and isn't stored yet. */
 typedef struct coco__fresh {
     struct coco__fresh *next;
@@ -660,9 +761,22 @@ typedef struct coco__fresh {
     coco__buf payload;
     coco__depset *set;
     bool running; /* being computed: a call that reaches it again runs unmemoized */
+    struct coco__thread *by; /* … by this thread */
 } coco__fresh;
 
+/* A memoized call in two halves, so that many can be computed together. memo_begin answers from a memo (1), or says
+ * that the call is to be computed in m->frame (0), or fails; memo_end, with what the computation returned, keeps it. */
+typedef struct coco__memo_call coco__memo_call; /* stands behind coco_ctx */
+COCO__IN int coco__memo_begin(coco_ctx *cx, const coco_fn *fn, coco__memo_call *m, coco_value *value);
+COCO__IN coco_status coco__memo_end(coco_ctx *cx, coco__memo_call *m, coco_status rc, coco_value *value);
 COCO__IN coco_status coco__call_memoized(coco_ctx *cx, const coco_fn *fn, coco_args args, coco_value *value);
+typedef struct coco__memo { /* a function memo decoded; borrows */
+    uint64_t set, ns; /* of its dependencies; what it cost */
+    uint64_t run;     /* that made it */
+    double units;
+    coco_str states, uses, declared, result;
+} coco__memo;
+COCO__IN coco_status coco__memo_get(coco_str payload, coco__memo *m);
 COCO__IN coco_status coco__memo_use(const coco__txn *t, const char *fp, int delta);
 /* of a memo's dependency set */
 COCO__IN coco_status coco__memo_set_use(struct coco__run *run, coco_str value, int delta);
@@ -671,7 +785,7 @@ COCO__IN void coco__memos_written(struct coco__run *run);
 COCO__IN coco_status coco__memos_write(struct coco__run *run, const coco__txn *t);
 COCO__IN coco_status coco__memos_sweep(struct coco__run *run, const coco__txn *t); /* drops those with count 0 */
 
-/* ==== target.c: providers, handlers, declarations, reconciliation
+/* ==== provider.c: providers, handlers, titles, existence
  * ========================================================== */
 
 struct coco_target {
@@ -697,6 +811,21 @@ struct coco_target {
     uint64_t doomed;          /* states that tombstones would delete (guard) */
     bool condemned;           /* to be deleted in this update */
     bool tripped;             /* by the guard */
+    bool blocked;             /* a delete in it, or below it, failed: its container stays */
+    bool of_record;           /* the handler was made from the record, without a desired value */
+    uint8_t found;            /* of a container: COCO__FOUND_… */
+    coco_status trouble;      /* that exists failed with … */
+    const char *trouble_text; /* … and its message; NULL: none */
+    coco_str shape;           /* with FOUND_OTHER: the record of what is there; p NULL: none */
+};
+/* What exists said in this run. A container missed or found in another shape holds no memo until it was declared. */
+enum {
+    COCO__FOUND_UNASKED,
+    COCO__FOUND_ASKING, /* a thread does; others wait */
+    COCO__FOUND_THERE,
+    COCO__FOUND_MISSING,
+    COCO__FOUND_OTHER,
+    COCO__FOUND_ERROR
 };
 
 COCO__IN coco_status coco__target_at(struct coco__run *run, coco_target *parent, coco_str key, coco_str attachment,
@@ -707,8 +836,22 @@ COCO__IN void coco__state_name(coco__buf *b, const coco_target *target, coco_str
 COCO__IN coco_status coco__provider_write(const coco__txn *t, coco_target *target);
 COCO__IN coco_status coco__provider_destroy(const coco__txn *t, coco_target *target); /* with everything below */
 COCO__IN coco_status coco__providers_count(struct coco__run *run, const coco__txn *t); /* writes the deltas */
-COCO__IN void coco__target_count(coco_target *target, int delta);
+COCO__IN void coco__target_count(coco_target *target, int64_t delta);
+COCO__IN void coco__target_block(coco_target *target); /* a delete in it failed */
 COCO__IN coco_status coco__top_states(struct coco__run *run, coco_target *top, uint64_t *n);
+/* Makes the handler; desired NULL: from what is recorded. */
+COCO__IN coco_status coco__target_ready(coco_target *t, const coco_value *desired);
+COCO__IN coco_status coco__target_title(coco_ctx *cx, coco_target *t, const char *title);
+/* Gives the container's provider a new id: what was recorded below is void. */
+COCO__IN coco_status coco__provider_renew(struct coco__run *run, coco_target *old, coco_target **out);
+/* Sees to it that t->found is known; asks at most once in a run. Fails cx where it can't be told. */
+COCO__IN coco_status coco__container_found(coco_ctx *cx, coco_target *t);
+/* Is a memo's dependency on a provider as it was? If not, is it because the container is missing? */
+COCO__IN coco_status coco__provider_holds(coco_ctx *cx, const uint8_t fp[COCO__FP], bool *holds, bool *missing);
+
+/* ==== target.c: declarations, reconciliation
+ * ================================================================================ */
+
 /* Turns a recorded entry into a change that deletes it; *skipped if it is void or waits for its container. */
 typedef enum coco__delete_mode {
     COCO__DEL_CONDEMN,
@@ -717,11 +860,13 @@ typedef enum coco__delete_mode {
     COCO__DEL_VOID
 } coco__delete_mode;
 COCO__IN coco_status coco__declare_gone(struct coco__comp *comp, const coco__entry *e, coco__delete_mode mode);
+/* Adds to the recorded possibilities of a container what exists has found. */
+COCO__IN void coco__found_possible(const coco_target *t, struct coco__state *s);
 /* Reconciles a claim again with what its owner has now (at the precommit). */
 COCO__IN coco_status coco__reclaim(struct coco__comp *comp, coco__change *c, const coco__state *now);
 
-/* ==== submit.c: rounds: precommit, apply, commit; retries
- * ================================================================== */
+/* ==== record.c: records, tombstones, claims, precommit and commit in a round's transaction
+ * ================================================================================ */
 
 struct coco__catch;
 struct coco__node;
@@ -753,8 +898,10 @@ typedef struct coco__tomb {
     coco__place at;
     bool self_only; /* a component that became an inner node: what is below stays */
     bool removed;   /* mounted again, or worked off */
-    bool kept;      /* by the guard, for a later update */
+    bool kept;      /* left alone in this update */
     struct coco__tomb *next_removed;
+    struct coco__tomb *next_added;
+    struct coco__op *op; /* live: that asked for it; NULL: none */
 } coco__tomb;
 
 typedef struct coco__run {
@@ -765,6 +912,11 @@ typedef struct coco__run {
     bool preview, full, dropping;
     coco_str only;           /* encoded path of --only; p NULL: none */
     bool reached;            /* --only: it was mounted */
+    coco__pool *pool;        /* NULL: one thread */
+    struct coco__gather *gathers; /* calls of batched functions that wait */
+    struct coco__live *live; /* NULL: nothing is followed */
+    coco_live_map *maps;     /* collections in memory */
+    bool ready;              /* live: all initial states have been in the targets */
     MDB_txn *reader;         /* cached read transaction */
     coco__meta meta, meta_stored;
     uint64_t number;         /* of this run */
@@ -772,6 +924,7 @@ typedef struct coco__run {
     int64_t start_ms;
     uint64_t start_ns, round_ns;
     coco__arena arena;       /* lives until the update ends */
+    coco__arena *passing;    /* for what the end of the update, or in live mode of a group of operations, settles */
     coco_ctx *cx;            /* for handlers: memory of the run */
     coco__table names, deps, depsets, depsets_by_id, targets, target_places, titles, memos;
     coco__table moved, moved_states; /* old owners by record key; states by entry key */
@@ -788,13 +941,14 @@ typedef struct coco__run {
     size_t nqueued_memos, queued_bytes;
     struct coco__comp *open, **open_last, *applied, **applied_last, *deferred, *spare;
     struct coco__comp *committing, *applying; /* of the transaction being written */
-    size_t nopen, napplied, ndeferred, nspare;
+    size_t nopen, napplied, deferred_bytes, nspare;
     bool unsynced;           /* a commit may be lost in a power cut */
     size_t inflight_bytes;
     coco__buf scratch, record, pages; /* of the transaction's body */
     struct coco__node *persisted;     /* in the transaction being written: to be undone if it fails */
     uint64_t totals[4];               /* as written last with the run */
     coco__tomb *tombs, *tombs_removed; /* removed: to be taken out of the store */
+    coco__tomb *tombs_added; /* to be put into it, before those are taken out */
     coco__tomb *tombs_loaded;          /* in tombs, the first that an earlier update left */
     coco__condemned *condemned;
     coco__table tomb_places;          /* place key to coco__tomb */
@@ -811,6 +965,7 @@ typedef struct coco__run {
     coco_err fatal;          /* of the store: nothing more can be written */
     bool guard;              /* tripped */
     coco_err guard_err;
+    bool blocked;            /* a container stayed because a delete in it failed */
     bool recheck_failed;
     uint64_t inserts, updates, deletes, saved_ns;
     double saved_units;
@@ -818,20 +973,49 @@ typedef struct coco__run {
 
 COCO__IN coco_status coco__run_read(coco__run *run, coco__txn *t);
 COCO__IN void coco__run_read_end(coco__run *run, coco__txn *t);
+COCO__IN coco_status coco__stored(coco__run *run, const coco__txn *t, const coco__place *at, coco__buf *copy,
+                                  coco__rec *rec);
+/* Where the node with an id stands, copied into run->lookup; COCO_ENOTFOUND where there is none. */
+COCO__IN coco_status coco__place_of_id(coco__run *run, const coco__txn *t, uint64_t id, coco__place *at);
+COCO__IN coco_status coco__store_rec(coco__run *run, const coco__txn *t, const coco__place *at, coco__rec *rec);
+COCO__IN coco_status coco__mark_above(coco__run *run, const coco__txn *t, uint64_t parent, bool pending);
+COCO__IN coco_status coco__need_id(struct coco__comp *c, const coco__txn *t, coco__rec *rec);
+COCO__IN coco_status coco__header(struct coco__comp *c, coco__rec *rec);
+COCO__IN coco_status coco__tomb_add(coco__run *run, const coco__place *at, bool self_only);
+COCO__IN void coco__tomb_remove(coco__run *run, const coco__place *at);
+COCO__IN coco_status coco__tombs_load(coco__run *run, const coco__txn *t);
+COCO__IN coco_status coco__tombs_write(coco__run *run, const coco__txn *t); /* those that go */
+COCO__IN coco_status coco__claims(struct coco__comp *c, const coco__txn *t);
+COCO__IN coco_status coco__precommit(struct coco__comp *c, const coco__txn *t);
+COCO__IN coco_status coco__commit(struct coco__comp *c, const coco__txn *t);
+COCO__IN coco_status coco__commit_gone(struct coco__comp *c, const coco__txn *t); /* its gone children's tombstones */
+COCO__IN coco_status coco__commit_change(struct coco__comp *c, coco__change *ch, const coco__txn *t, coco__rec *rec);
+COCO__IN coco_status coco__commit_set(struct coco__comp *c, const coco__rec *old, bool has_new);
+
+/* ==== sink.c: batches of actions, retries
+ * ================================================================================ */
+
+COCO__IN bool coco__apply_sinks(coco__run *run, struct coco__comp *list, bool together);
+
+/* ==== submit.c: rounds: precommit, apply, commit; failures; retries
+ * ================================================================================ */
+
 COCO__IN void coco__submit(struct coco__comp *comp);          /* its function and all below are through */
 COCO__IN coco_status coco__flush(coco__run *run, bool last); /* one round; last: a commit alone must be durable too */
 COCO__IN coco_status coco__drain(coco__run *run);    /* until nothing is left */
 COCO__IN coco_status coco__run_record(coco__run *run, const coco__txn *t); /* writes the run's header and totals */
 COCO__IN bool coco__totals_differ(const coco__run *run);
+COCO__IN void coco__preview_apply(struct coco__comp *c);
+COCO__IN coco_status coco__gone_deferred(coco__run *run);  /* tombstones of what sinks refused */
+COCO__IN coco_status coco__apply_again(coco__run *run);
 COCO__IN coco_status coco__apply_deferred(coco__run *run); /* the last try of what sinks refused */
 COCO__IN void coco__queue(struct coco__comp *comp);  /* a component with changes: for the next round */
 /* something is about to wait for a round: its time starts with the first */
 COCO__IN void coco__round_begin(coco__run *run);
 COCO__IN void coco__fail(struct coco__comp *comp, coco_status code, const char *message);
-COCO__IN void coco__fail_path(coco__run *run, const coco_failure *f, struct coco__catch *catches);
+/* true: a handler of the user's swallowed it */
+COCO__IN bool coco__fail_path(coco__run *run, const coco_failure *f, struct coco__catch *catches);
 COCO__IN void coco__done(struct coco__comp *comp);
-COCO__IN coco_status coco__tomb_add(coco__run *run, const coco__place *at, bool self_only);
-COCO__IN void coco__tomb_remove(coco__run *run, const coco__place *at);
 
 COCO__IN bool coco__moved_away(coco__run *run, const coco__place *at); /* did it lose a state to another in this run? */
 /* at the end: a moved state whose old owner is still there is a duplicate */
@@ -843,19 +1027,9 @@ COCO__IN coco_status coco__moves_check(coco__run *run);
 COCO__IN coco_status coco__commit_removal(struct coco__comp *c, const coco__txn *t, coco__rec *rec);
 COCO__IN void coco__removal_committed(struct coco__comp *c);
 COCO__IN void coco__condemned_add(struct coco__comp *c);
-COCO__IN coco_status coco__tombs_load(coco__run *run, const coco__txn *t);
 COCO__IN coco_status coco__tombs_work(coco__run *run);
 COCO__IN coco_status coco__remove_all(coco__run *run); /* drop: every target state, then every record */
 COCO__IN coco_status coco__forget_target(coco__run *run, const char *title, coco_err *err);
-COCO__IN coco_status coco__stored(coco__run *run, const coco__txn *t, const coco__place *at, coco__buf *copy,
-                                  coco__rec *rec);
-/* Where the node with an id stands, copied into run->lookup; COCO_ENOTFOUND where there is none. */
-COCO__IN coco_status coco__place_of_id(coco__run *run, const coco__txn *t, uint64_t id, coco__place *at);
-COCO__IN coco_status coco__store_rec(coco__run *run, const coco__txn *t, const coco__place *at, coco__rec *rec);
-COCO__IN coco_status coco__commit_change(struct coco__comp *c, coco__change *ch, const coco__txn *t, coco__rec *rec);
-COCO__IN coco_status coco__commit_set(struct coco__comp *c, const coco__rec *old, bool has_new);
-COCO__IN void coco__preview_apply(struct coco__comp *c);
-COCO__IN coco_status coco__mark_above(coco__run *run, const coco__txn *t, uint64_t parent, bool pending);
 COCO__IN coco_status coco__drop_record(coco__run *run, const coco__txn *t, const coco__place *at, const coco__rec *rec);
 
 /* ==== component.c: coco_ctx; call, mount, use_mount, mount_each, map, states, ids
@@ -916,7 +1090,17 @@ typedef struct coco__comp {
     const coco_fn *fn;       /* NULL: a component that is being deleted */
     coco_mount_kind kind;
     coco__comp_state state;
-    coco__arena arena;
+    coco__arena arena;       /* of the thread that runs the function */
+    coco__arena pooled;      /* with a pool: what the engine puts here, under its lock */
+    coco__arena *shared;     /* the engine's memory: pooled, or arena without a pool */
+    coco_args args;          /* while it is queued */
+    bool queued;
+    size_t charged;          /* bytes of its memory when it was queued */
+    size_t holds;            /* live parts in it, and components below that are held: it is kept when it is done */
+    struct coco__op *op;     /* live: the operation that it belongs to */
+    bool anchor;             /* the operation waits for this one by itself */
+    struct coco__map_stage *staged; /* what it has declared into live maps; NULL: nothing */
+    bool stand;              /* stands in for a component whose children operations mount */
     coco__rec rec;           /* as recorded, copied into arena; flags 0: nothing is */
     coco__rec fresh;         /* what the commit records */
     coco__depset *set;       /* of the fresh memo */
@@ -925,7 +1109,8 @@ typedef struct coco__comp {
     coco__used_failure *used_failures; /* of children, in case it ends well in spite of them */
     coco_handle *handle;
     size_t pending;          /* children not done */
-    bool failed, failed_below, uncacheable, stopped;
+    bool failed, failed_below, uncacheable;
+    coco_status stopped;     /* a checkpoint said COCO_ESTOP or COCO_EDEADLINE */
     bool dirty;              /* there is something to write */
     bool above;              /* --only: runs, but isn't submitted */
     bool memo_above;         /* a memoized component stands above: report dependencies to it */
@@ -968,7 +1153,13 @@ struct coco_ctx {
     coco__tracked *tracked;
     coco__scope *scope;
     coco__catch *catches;
+    uint64_t deadline;     /* monotonic ns; 0: none */
+    struct coco__deadline *deadlines; /* begun here */
     unsigned memo_depth;   /* memoized calls around */
+    unsigned batch;        /* inside a batch: of no component */
+    unsigned nforks;       /* threads of the user's that work for it */
+    bool uncounted;        /* its thread doesn't count as active because of them */
+    const coco_runner *held; /* of a batch: where its caller is already */
     const uint8_t *memo;   /* key of the innermost of them */
     bool uncacheable;
     bool owned;            /* declared a state or asked for an id: the memo belongs to the component */
@@ -979,19 +1170,45 @@ struct coco_ctx {
     coco_env *env;
     coco_app *app;
     coco__provided **providing; /* in a setup */
+    struct coco__batch_job *batch_job; /* of a batch's cx: what it computes */
+};
+
+/* A memoized call that is under way. */
+struct coco__memo_call {
+    coco_ctx frame;
+    coco_args args;
+    uint8_t fp[COCO__FP];
+    coco_str argkey;
+    uint64_t begun;
+    coco_str recheck; /* the stored memo that must come out again; p NULL: none */
+    bool owned;       /* the memo is the component's */
+    bool fresh;       /* it was found among those computed in this run */
+    bool plain;       /* a call that reached its own key again: no memo is made */
 };
 
 /* context.c: what every function gets from its cx. A frame is begun for each call, run, and ended into its caller's. */
 COCO__IN coco_status coco__frame_init(coco_ctx *frame, coco_ctx *caller, const coco_fn *fn);
-COCO__IN coco_status coco__call_frame(coco_ctx *frame, coco_ctx *caller, const coco_fn *fn, coco_args args);
+COCO__IN coco_status coco__call_frame(coco_ctx *frame, const coco_fn *fn, coco_args args);
+/* batch.c: computes the result of one call of a batched function, together with others where there are any. */
+COCO__IN coco_status coco__batch_call(coco_ctx *frame, const coco_fn *fn, coco_args args);
+typedef struct coco__map_call {
+    const coco_value *items;
+    size_t n;
+    coco_args args;
+    coco_value *results; /* may be NULL */
+} coco__map_call;
+COCO__IN coco_status coco__map_batched(coco_ctx *cx, const coco_fn *fn, const coco__map_call *call);
 COCO__IN coco_status coco__frame_end(coco_ctx *frame, coco_ctx *caller);
+COCO__IN coco_status coco__call(coco_ctx *cx, const coco_fn *fn, coco_args args, coco_value *value);
+/* A cx with memory of its own, for another thread that works for cx; it ends as a frame does. */
+COCO__IN void coco__fork_init(coco_ctx *fork, coco_ctx *cx, coco__arena *home);
 COCO__IN coco_status coco__keep(coco_ctx *cx, coco_status rc, const char *message); /* message may be NULL */
 COCO__IN void coco__context_close(const coco__mem *mem, coco__provided **list);
-COCO__IN coco_status coco__stopped(const coco__run *run);
 COCO__IN coco_status coco__result_to(coco_ctx *cx, coco_value v, coco_value *out); /* copies, objects by their class */
 COCO__IN coco_status coco__iterate_check(coco_ctx *cx, const coco_source *src);
-COCO__IN void coco__source_close(coco_source *src);
-COCO__IN void coco__unread(coco_ctx *cx, const coco_source *src, coco_value key); /* reports an unreadable item */
+COCO__IN void coco__source_close(coco__run *run, coco_source *src);
+/* Reports an item that can't be read; true: a handler of the user's swallowed it. */
+COCO__IN bool coco__unread(coco_ctx *cx, const coco_source *src, coco_value key, coco_status code);
 typedef struct coco__mount_call {
     const coco_fn *fn;
     coco_args args;
@@ -1001,7 +1218,10 @@ typedef struct coco__mount_call {
     coco__node *up;       /* node the child stands under */
     coco_str segment;
     const coco_str *payload; /* of its record, where it was read ahead; NULL: look it up */
+    const coco_feed *part;   /* the operator that mounts its own component; NULL: any other mount */
+    struct coco__op *op;     /* the operation as which it does; NULL: that of the parent */
 } coco__mount_call;
+COCO__IN void coco__comp_task(struct coco__comp *c); /* runs a component that was queued */
 /* Makes and runs a child; makes room for it first. An error means that there was no mount. */
 COCO__IN coco_status coco__mount_child(coco_ctx *cx, coco__comp *c, const coco__mount_call *m);
 COCO__IN coco_status coco__make_room(coco_ctx *cx);
@@ -1009,6 +1229,7 @@ COCO__IN coco_status coco__each_node(coco_ctx *cx, coco_path path, const coco_fn
                                      coco__node **node);
 COCO__IN coco_status coco__gone_child(coco__comp *c, coco__node *node, coco_str segment);
 COCO__IN coco__comp *coco__comp_new(coco__run *run);
+COCO__IN void coco__comp_rest(coco__comp *comp); /* frees what only a component that isn't done needs */
 COCO__IN void coco__comp_free(coco__comp *comp);
 COCO__IN uint64_t coco__node_id(coco__node *node);
 COCO__IN void coco__comp_path(const coco__comp *comp, coco__buf *path); /* encoded */
@@ -1018,8 +1239,6 @@ COCO__IN coco_status coco__comp_load(coco__comp *comp, coco_str payload); /* dec
 COCO__IN coco_status coco__run_root(coco__run *run, coco_value *value);
 COCO__IN coco_status coco__oom(coco_ctx *cx);
 COCO__IN bool coco__records(const coco_ctx *cx); /* something memoized stands around: dependencies matter */
-/* engine's own entries */
-COCO__IN coco_status coco__own(coco__comp *comp, uint64_t space, coco_str key, coco_str value, coco_str *was);
 COCO__IN bool coco__recheck_due(coco__run *run, const uint8_t *fp);
 
 /* Recorded children of a node in order, read ahead in batches and copied. */
@@ -1037,9 +1256,289 @@ COCO__IN void coco__stream_open(coco__stream *s, coco__run *run, uint64_t id);
 COCO__IN int coco__stream_next(coco__stream *s, coco_str *segment, coco_str *payload, bool *cut);
 COCO__IN void coco__stream_close(coco__stream *s);
 
+/* Live parts keep the components whose memory they need. */
+COCO__IN void coco__hold(coco__comp *c);
+COCO__IN void coco__unhold(coco__comp *c);
+COCO__IN coco_status coco__mount_at(coco_ctx *cx, coco_path path, coco__mount_call *m);
+COCO__IN coco_status coco__mount(coco_ctx *cx, coco_path path, coco__mount_call m, coco_handle **handle);
+/* Walks scopes and all but the last element of path; the last one is left in segment. */
+COCO__IN coco_status coco__resolve(coco_ctx *cx, coco_path path, const coco_fn *fn, coco__node **up,
+                                   coco__buf *segment);
+COCO__IN void coco__node_path(const coco__node *node, coco__buf *path);
+
+/* One pass over a source: what it gives is mounted under node, what it doesn't is gone. */
+typedef struct coco__pass {
+    coco__node *node;
+    coco_source *src;
+    const coco_fn *fn;
+    coco_args args;  /* behind the item */
+    bool nothing_gone; /* what it doesn't give stays */
+} coco__pass;
+COCO__IN coco_status coco__each_pass(coco_ctx *cx, const coco__pass *pass);
+
+/* ==== feed.c: what threads outside the engine hand in
+ * ================================================================================ */
+
+typedef enum coco__op_kind {
+    COCO__OP_TOUCH,
+    COCO__OP_PUT,
+    COCO__OP_DELETE,
+    COCO__OP_FULL,  /* a view is listed anew; a live component runs */
+    COCO__OP_STATE, /* nothing but a token */
+    COCO__OP_REPORT /* a failure to be told */
+} coco__op_kind;
+
+typedef struct coco__op {
+    struct coco__op *next;  /* in the queue, or begun */
+    struct coco__op *later; /* of the same part, in the order of issue */
+    coco_feed *part;
+    coco__op_kind kind;
+    coco__arena arena;      /* of this and what it points to */
+    uint64_t seq, since;    /* its number; that of the oldest for which it stands */
+    coco_str key;           /* encoded; of an operator all of the path; "" of a full pass; p NULL: none */
+    coco_value at, value;   /* the key as it was given; the item */
+    const coco_fn *fn;      /* an operator's: what is mounted, … */
+    coco_path path;         /* … where, … */
+    coco_args args;         /* … with what */
+    coco_str token;         /* stored encoding, by itself; p NULL: none */
+    const coco_err *err;    /* of a report */
+    size_t open, closing;   /* its components that aren't done; of these in the transaction being written */
+    bool done, failed;      /* failed: and no handler of the user's swallowed that */
+    bool gone;              /* it waits for deletes */
+    struct coco__op *outer; /* of the first full pass: the operation that mounts the live component; NULL: none */
+} coco__op;
+
+/* A live part: a watched source under a mount_each, or the long-running part of a live component (a coco_operator is
+ * one, too). */
+struct coco_feed {
+    coco_feed *next, *next_at;  /* of the update; that ends with the same component */
+    struct coco__live *live;
+    coco_source *src;           /* NULL: a live component's */
+    coco_status (*body)(coco_operator *op, const coco_value *args); /* NULL: an auto_refresh, or a source's */
+    const coco_fn *fn;          /* of the children; of a live component the full pass */
+    coco_args args;
+    coco__comp *host;           /* whose memory it needs; operations begin when it is done */
+    coco__node *node;           /* children stand under it; of a live component: it stands under it … */
+    coco_str segment;           /* … here */
+    coco_str at;                /* database key of the component that ends the part when it runs anew */
+    coco__catch *catches;
+    coco__arena arena;
+    coco_value token;           /* as found at the start */
+    unsigned interval_ms;       /* of full passes that come by themselves; 0: none */
+    pthread_t thread;
+    bool started;               /* there is one */
+    /* Guarded by the lock of live: */
+    coco__table waiting;        /* key to operation, not begun */
+    coco__op *ops, **ops_last;  /* in the order of issue, but for the first ones that are done */
+    coco_str reached;           /* last token with nothing unfinished before it … */
+    uint64_t reached_seq;       /* … and its number */
+    uint64_t synced;            /* ticket */
+    bool ready, returned, closing;
+    bool stuck;                 /* an operation failed: tokens no longer count */
+    int stop[2];                /* pipe; -1 until somebody asks for it */
+    coco_status rc;             /* of body or watch */
+    /* The update's own: */
+    coco__comp *stand;          /* of the group */
+    coco__table running;        /* key to operation, begun */
+    size_t nrunning;
+    bool full;                  /* a full pass has begun */
+    bool told;                  /* its end is reported */
+    uint64_t due;               /* next full pass, monotonic ns; 0: none */
+    uint64_t sync_wait;         /* ticket that its watch owes an answer to */
+    uint64_t stored_seq, storing_seq, told_seq; /* of tokens: stored, being stored, given to done */
+};
+
+typedef struct coco__live {
+    coco__run *run;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;     /* there is room; something is finished; the end */
+    coco__op *queue, **queue_last;
+    size_t nqueued;
+    uint64_t seq, news, seen;   /* last operation; counts what may matter to the update's thread; that it has seen */
+    bool sleeping, ending;
+    uint64_t sync_asked, sync_taken, sync_done; /* tickets */
+    size_t nusers;              /* calls of coco_sync inside */
+    /* The update's own: */
+    coco_feed *parts;
+    coco__table places;         /* `at` to the first part */
+    coco__op *begun;
+    size_t nbegun, nuntidy;     /* … in the group; since function memos that nobody lists were dropped */
+    uint64_t group_ns;          /* when the group began; 0: there is none */
+    uint64_t ready_seq, sync_seq; /* barriers: what was asked for until then is awaited; 0: none */
+    bool ready;                 /* all initial states are in the targets */
+    _Atomic bool tokens;        /* some part has given one */
+    coco__arena group;          /* run->passing while operations run */
+} coco__live;
+
+COCO__IN coco_status coco__live_new(coco__run *run);
+COCO__IN void coco__live_free(coco__run *run); /* all parts have ended */
+COCO__IN void coco__live_poke(coco__live *l);  /* something may matter to the update's thread */
+COCO__IN void coco__live_look(coco__live *l);  /* what has happened until now is seen */
+COCO__IN void coco__live_sleep(coco__live *l, unsigned ms); /* until something happens, or the time is over */
+COCO__IN coco__op *coco__op_new(coco_feed *p, coco__op_kind kind, const coco_value *key);
+COCO__IN void coco__op_free(const coco__mem *mem, coco__op *op);
+/* Takes op over; COCO_ESTOP where the part has ended. With waits it waits for room. */
+COCO__IN coco_status coco__op_issue(coco__op *op, bool waits);
+COCO__IN coco_status coco__full_issue(coco_feed *p);
+COCO__IN coco__op *coco__op_next(coco__live *l);  /* takes the first that may begin from the queue */
+/* What has begun is finished where nothing of it is open; all: the group ends. false: nothing was. */
+COCO__IN bool coco__ops_done(coco__live *l, bool all);
+COCO__IN bool coco__ops_until(coco__live *l, uint64_t seq); /* is all that was asked for until then finished? */
+COCO__IN coco_status coco__part_start(coco_feed *p);
+COCO__IN void coco__part_stop(coco_feed *p);  /* its operations are dropped; its thread is told */
+
+/* ==== part.c: live parts and their tokens; live.c: following them; livemap.c: collections in memory
+ * ================================================================================ */
+
+/* Is the source followed in this update? */
+COCO__IN bool coco__part_wanted(const coco__run *run, const coco_source *src);
+COCO__IN coco_status coco__part_each(coco_ctx *cx, const coco__pass *pass, coco_feed **part);
+COCO__IN void coco__part_end(coco_feed *p);
+COCO__IN void coco__parts_gone(coco__live *l);  /* parts in components that are gone end before these are deleted */
+COCO__IN void coco__parts_reap(coco__live *l, bool all); /* frees those that have ended; all: waits for their threads */
+/* true: a handler of the user's swallowed it */
+COCO__IN bool coco__part_fail(coco_feed *p, coco_status code, const char *message);
+COCO__IN void coco__parts_told(coco__live *l);  /* a watch that has ended tells why */
+COCO__IN coco_status coco__tokens_write(coco__live *l); /* of operations that had nothing to write */
+COCO__IN coco_status coco__token_tell(coco_feed *p);    /* gives the source what is stored */
+COCO__IN void coco__host_failed(coco__comp *c); /* its sources aren't followed any more */
+COCO__IN void coco__part_ends_at(coco__run *run, const coco__place *at, const coco_feed *but);
+COCO__IN bool coco__live_holds(const coco__run *run, uint64_t id); /* is it the node of a part? */
+COCO__IN bool coco__live_tokens(const coco__run *run);
+COCO__IN coco_status coco__live_store(coco__run *run, const coco__txn *t);
+COCO__IN void coco__live_stored(coco__run *run);
+/* Until everything followed is ready, or (live mode) until a stop. */
+COCO__IN coco_status coco__live_follow(coco__run *run, bool until_ready);
+COCO__IN void coco__live_end(coco__run *run);
+
+COCO__IN bool coco__is_map(const coco_source *src);
+COCO__IN void coco__map_follow(coco_source *src, coco_feed *part); /* the one that consumes it; NULL: no longer */
+COCO__IN bool coco__map_followed(const coco_source *src);
+COCO__IN void coco__maps_settle(coco__comp *c);  /* its function has ended well: what it didn't declare goes */
+COCO__IN void coco__maps_unstage(coco__comp *c); /* it has failed, or ends */
+COCO__IN void coco__maps_gone(coco__run *run, const coco__place *at);
+COCO__IN void coco__maps_free(coco__run *run);
+
 /* ==== app.c: environment, app, update, drop
  * ================================================================================ */
 
 COCO__IN coco_status coco__fork_check(const coco_env *env, coco_err *err);
+
+/* ==== check.c, recount.c, repair.c, audit.c: every record walked, and what is wrong put right
+ * ================================================================================ */
+
+/* All kinds of records: one that isn't here is a finding of check. */
+#define COCO__KINDS "0123456789ACFIOPU"
+#define COCO__PAGES_DAMAGED "state database %s: pages damaged, restore a backup"
+#define COCO__META_LEAP ((uint64_t)1 << 32) /* what is never given twice goes on so far behind what is seen */
+
+/* How to put right what was found, in the order in which it is done: what follows from records is counted again only
+ * when all records are whole. */
+enum coco__fix_op {
+    COCO__FIX_DAMAGED,  /* delete the record */
+    COCO__FIX_PROVIDER, /* a target, from its number's record; payload: what that leads to */
+    COCO__FIX_REBUILD,  /* a component, from what can be read of it and the owner index; payload: its segment */
+    COCO__FIX_MOVE,     /* a component under a key that can't be its own goes below @lost */
+    COCO__FIX_ATTACH,   /* what stands below a number that hangs nowhere goes there too */
+    COCO__FIX_PENDING,  /* the components above run again */
+    COCO__FIX_PUT,
+    COCO__FIX_DEL
+};
+typedef struct coco__fix {
+    struct coco__fix *next;
+    enum coco__fix_op op;
+    coco__dbkey key;  /* of the record that it is about */
+    coco_str payload; /* to be put */
+} coco__fix;
+
+typedef struct coco__tally { /* of a function memo or a dependency set */
+    uint8_t key[COCO__FP];   /* fingerprint, or number */
+    uint64_t n;              /* uses that were found */
+    bool there, seen, idle;  /* the memo is recorded; its count is; it is listed as idle */
+} coco__tally;
+
+typedef struct coco__seen_place { /* a provider, as recorded */
+    uint64_t id, parent;
+    uint64_t states;             /* found below it, where it is a top */
+    coco_str title;
+    coco__dbkey *key;            /* of its record */
+    bool attachment, container;  /* container: its container's state was found */
+} coco__seen_place;
+
+/* One walk over an app's records. */
+typedef struct coco__audit {
+    coco_status (*tell)(void *self, const char *path, const char *what); /* of a finding */
+    void *self;
+    bool repair;           /* fixes are wanted */
+    coco__fix *fixes;      /* last first */
+    uint64_t nfound;
+    coco__txn t, quiet;    /* quiet: the same, for records whose damage is told elsewhere */
+    coco__arena arena, scratch;
+    coco__table places, sets, uses; /* coco__seen_place by id; coco__tally by number and by fingerprint */
+    coco__buf text, bytes;
+    coco__view view;
+    coco__meta top;        /* one above the highest numbers seen */
+    uint64_t nrows, nparents, nowners, npages; /* records; entries of indexes that are as they should be */
+    uint64_t parent;       /* of the component being looked at, … */
+    bool begun, hangs, sealed; /* … there is one; its way up to the root is whole; a memo above would hit */
+    coco__place at;        /* the component, … */
+    coco__ekey last;       /* … its entry before, … */
+    uint64_t nstates;      /* … its target states so far, … */
+    bool unsettled, sound; /* … one of them may be another than recorded; nothing is wrong yet */
+} coco__audit;
+
+/* One record; payload.p NULL: its checksum is wrong. */
+typedef coco_status (*coco__row_fn)(coco__audit *a, const coco__dbkey *k, coco_str payload);
+COCO__IN coco_status coco__each_row(coco__audit *a, const coco__dbkey *prefix, coco__row_fn fn);
+COCO__IN coco_status coco__each_of(coco__audit *a, enum coco__kind kind, coco__row_fn fn);
+/* a record read beside the walk; damage counts as none: its own row tells it */
+COCO__IN bool coco__peek(coco__audit *a, const coco__dbkey *k, coco_str *payload);
+COCO__IN void coco__raise(uint64_t *top, uint64_t id);
+COCO__IN uint64_t coco__key_number(const coco__dbkey *k); /* behind the kind; 0 if the key is malformed */
+
+/* Tells a finding about the component at `at` (NULL: about none); a damaged record, to be deleted. */
+COCO__IN coco_status coco__found(coco__audit *a, const coco__place *at, const char *fmt, ...) COCO__PRINTF(3, 4);
+COCO__IN coco_status coco__damaged(coco__audit *a, const coco__dbkey *k, const char *what);
+COCO__IN coco_status coco__fix_add(coco__audit *a, enum coco__fix_op op, const coco__dbkey *k, coco_str payload);
+COCO__IN coco_status coco__fix_del(coco__audit *a, const coco__dbkey *k);
+COCO__IN coco_status coco__fix_number(coco__audit *a, const coco__dbkey *k, uint64_t n);
+COCO__IN coco_status coco__fix_rebuild(coco__audit *a, const coco__place *at);
+
+COCO__IN coco__tally *coco__tally_of(coco__audit *a, coco__table *table, const void *key, size_t n);
+COCO__IN coco_status coco__use_set(coco__audit *a, uint64_t id); /* counts a use of a dependency set */
+COCO__IN bool coco__set_there(coco__audit *a, uint64_t id);
+/* the provider under which states are counted; NULL: id is void */
+COCO__IN coco__seen_place *coco__top_of(coco__audit *a, uint64_t id);
+COCO__IN coco__seen_place *coco__place_below(coco__audit *a, uint64_t space, coco_str key);
+COCO__IN bool coco__any_child(const coco__txn *t, enum coco__kind kind, uint64_t id);
+COCO__IN coco_status coco__climb(coco__audit *a, uint64_t id, bool *hangs, bool *sealed);
+
+/* Can it be what it says? */
+COCO__IN bool coco__states_sound(coco_str states);
+COCO__IN bool coco__value_sound(coco__audit *a, coco_str stored);
+COCO__IN bool coco__entry_sound(coco__audit *a, const coco__entry *e);
+COCO__IN bool coco__memo_sound(coco__audit *a, const coco__rec *rec);
+COCO__IN bool coco__rec_read(coco_str payload, coco__rec *rec); /* decodes too */
+COCO__IN bool coco__owner_true(coco__audit *a, coco_str ekey, coco_str payload);
+
+COCO__IN coco_status coco__provider_row(coco__audit *a, const coco__dbkey *k, coco_str payload);
+COCO__IN coco_status coco__provider_id_row(coco__audit *a, const coco__dbkey *k, coco_str payload);
+COCO__IN coco_status coco__provider_end(coco__audit *a, const coco__seen_place *s);
+COCO__IN coco_status coco__count_row(coco__audit *a, const coco__dbkey *k, coco_str payload);
+COCO__IN coco_status coco__component_row(coco__audit *a, const coco__dbkey *k, coco_str payload);
+
+/* repair.c: makes the fixes of the first sort that a walk has left */
+COCO__IN coco_status coco__mend_round(coco__audit *a, const coco__txn *t);
+
+/* audit.c: runs body in a child process, in an environment of its own that is open for reading; out is what it put
+ * out. COCO_ECORRUPT if it died. */
+typedef struct coco__apart_body {
+    coco_status (*run)(coco_env *own, void *self, coco__buf *out, coco_err *err);
+    void *self;
+} coco__apart_body;
+COCO__IN coco_status coco__apart(coco_env *env, const coco__apart_body *body, coco__buf *out, coco_err *err);
+
+COCO__IN coco_status coco__audit_run(coco__audit *a, const coco__txn *t); /* tell, self and repair are set */
+COCO__IN void coco__audit_free(coco__audit *a);
 
 #endif /* COCO_ENGINE_H */

@@ -8,7 +8,8 @@ const char *coco_event_name(coco_event_kind kind)
 {
     static const char *const names[] = { "started",    "hit",       "call hit", "call miss", "declared",
                                          "reconciled", "precommit", "applied",  "committed", "deleted",
-                                         "failed",     "gone",      "moved",    "notice" };
+                                         "failed",     "gone",      "moved",    "notice",
+                                         "ready" };
 
     return (size_t)kind < sizeof names / sizeof names[0] ? names[kind] : "";
 }
@@ -164,6 +165,7 @@ coco_status coco_stats_get(coco_app *app, coco_stats *stats)
     coco_status rc;
 
     memset(stats, 0, sizeof *stats);
+    COCO_TRY(coco__fork_check(app->env, NULL));
     stats->app = app;
     pthread_mutex_lock(&app->env->mutex);
     rc = coco__stats_copy(app, stats);

@@ -383,35 +383,43 @@ static bool coco__param_holds(const coco__run *run, const coco__dep *d)
     return false;
 }
 
-static bool coco__dep_holds(coco__run *run, const coco__dep *d)
+static coco_status coco__dep_holds(coco_ctx *cx, const coco__dep *d, bool *holds, bool *missing)
 {
     const coco_fn *fn;
     const coco__provided *p;
-    coco_target *t = NULL;
 
     switch (d->kind) {
     case COCO__D_LOGIC:
         fn = coco__fn_named(d->name);
-        return fn && memcmp(fn->logic, d->fp, COCO__FP) == 0;
+        *holds = fn && memcmp(fn->logic, d->fp, COCO__FP) == 0;
+        break;
     case COCO__D_CONTEXT:
-        p = coco__provided_find(run, d->name);
-        return p && p->detect && memcmp(p->fp, d->fp, COCO__FP) == 0;
-    case COCO__D_PARAM: return coco__param_holds(run, d);
-    case COCO__D_PROVIDER:
-        return coco__target_by_id(run, coco__get_be64(d->fp), &t) == COCO_OK && t && !t->gone &&
-               t->counter == coco__get_be64(d->fp + 8);
+        p = coco__provided_find(cx->run, d->name);
+        *holds = p && p->detect && memcmp(p->fp, d->fp, COCO__FP) == 0;
+        break;
+    case COCO__D_PARAM: *holds = coco__param_holds(cx->run, d); break;
+    case COCO__D_PROVIDER: return coco__provider_holds(cx, d->fp, holds, missing);
+    default: *holds = false;
     }
-    return false;
+    return COCO_OK;
 }
 
-COCO__IN bool coco__depset_valid(coco__run *run, coco__depset *set)
+COCO__IN coco_status coco__depset_judge(coco_ctx *cx, coco__depset *set)
 {
-    if (set->judged == run->epoch) return set->valid;
-    set->judged = run->epoch;
-    set->differs = NULL;
-    for (size_t i = 0; i < set->n && !set->differs; i++)
-        if (!coco__dep_holds(run, set->v[i])) set->differs = set->v[i];
-    return set->valid = !set->differs;
+    while (set->judged != cx->run->epoch) { /* the epoch may pass while a target is asked for */
+        const coco__dep *differs = NULL;
+        uint64_t epoch = cx->run->epoch;
+        bool holds = true, missing = false;
+        for (size_t i = 0; i < set->n && holds; i++) {
+            COCO_TRY(coco__dep_holds(cx, set->v[i], &holds, &missing));
+            if (!holds) differs = set->v[i];
+        }
+        set->judged = epoch;
+        set->differs = differs;
+        set->missing = missing;
+        set->valid = holds;
+    }
+    return COCO_OK;
 }
 
 /* ---- Use counts ---- */

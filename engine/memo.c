@@ -1,305 +1,15 @@
-/* memo.c - memo keys, memo states, and function memos.
+/* memo.c - function memos.
  *
- * Floor: above logic. A memo's key says what a call is about (its arguments by value or identity), its dependency set
- * under which logic and context it was made, its memo states how fresh its inputs were. A function memo belongs to
- * the app and is found again wherever the same call is made, unless it declared states or asked for ids: then it is
- * an entry of its component.
+ * Floor: above inputs. A function memo belongs to the app and is found again wherever the same call is made, unless it
+ * declared states or asked for ids: then it is an entry of its component. It holds under its dependency set (logic and
+ * context) and its memo states.
  *
  * A stored function memo is: id of its dependency set, run, cost, memo states, fingerprints of the memos it used,
  * keys of the entries it declared, result. Its use count is a record of its own, so that counting never rewrites a
  * large result. */
 #include "engine.h"
 
-COCO__IN void coco__why_print(coco__buf *b, coco__why why)
-{
-    static const char *const texts[] = {
-        [COCO__WHY_NEW] = "never run",           [COCO__WHY_PENDING] = "pending",
-        [COCO__WHY_INPUT] = "input changed",     [COCO__WHY_STATE] = "input changed",
-        [COCO__WHY_LOGIC] = "logic changed",     [COCO__WHY_CONTEXT] = "context changed",
-        [COCO__WHY_PARAM] = "parameter changed", [COCO__WHY_SCHEMA] = "target schema changed",
-        [COCO__WHY_FORCED] = "forced",           [COCO__WHY_NOMEMO] = "not memoized",
-        [COCO__WHY_RECHECK] = "recheck",         [COCO__WHY_FUNCTION] = "another function before",
-        [COCO__WHY_RETRY] = "failed before",     [COCO__WHY_MOVED] = "a target state moved away",
-    };
-    static const char *const kinds[] = { [COCO__WHY_INPUT] = "arguments", [COCO__WHY_STATE] = "argument",
-                                         [COCO__WHY_LOGIC] = "function",  [COCO__WHY_CONTEXT] = "key",
-                                         [COCO__WHY_PARAM] = "parameter", [COCO__WHY_SCHEMA] = "target" };
-
-    if (why.reason == 0 || (size_t)why.reason >= sizeof texts / sizeof texts[0]) return;
-    coco__buf_str(b, texts[why.reason]);
-    if (why.detail.n == 0 || (size_t)why.reason >= sizeof kinds / sizeof kinds[0] || !kinds[why.reason]) return;
-    coco__buf_printf(b, " (%s %.*s%s)", kinds[why.reason], (int)why.detail.n, why.detail.p,
-                     why.reason == COCO__WHY_STATE ? ": content" : "");
-}
-
-/* ---- Keys ---- */
-
-coco_status coco_memo_skip(coco_ctx *cx, coco_value in, coco_value *out)
-{
-    (void)cx, (void)in;
-    *out = coco_null();
-    return COCO_OK;
-}
-
-static coco_status coco__arg_encode(coco_ctx *cx, const coco_fn *fn, size_t i, coco_value v, coco__buf *b)
-{
-    const char *name = fn->params[i].name;
-    coco_status rc;
-
-    if (fn->memo_key[i]) COCO_TRY(fn->memo_key[i](cx, v, &v));
-    if (v.kind == COCO_OBJECT) {
-        const coco_class *cls = v.as.s.p.cls;
-        if (!cls->memo_key)
-            return coco_fail(cx, COCO_ETYPE, "%s: argument %zu%s%s (%s) can't be part of a memo key", fn->name, i + 1,
-                             name ? " " : "", name ? name : "", cls->type);
-        coco__buf_byte(b, 1);
-        COCO_TRY(cls->memo_key(cx, v.as.s.u.object, &v));
-    }
-    rc = coco__value_put(b, v, COCO__CANONICAL);
-    return rc == COCO_OK ? rc
-                         : coco_fail(cx, rc, "%s: argument %zu can't be part of a memo key: %s", fn->name, i + 1,
-                                     coco_status_text(rc));
-}
-
-COCO__IN coco_status coco__argkey(coco_ctx *cx, const coco_fn *fn, coco_args args, coco_str *key)
-{
-    coco__buf b;
-    coco_status rc = COCO_OK;
-    uint8_t fp[1 + COCO__FP] = { 0xfe };
-
-    coco__buf_init(&b, cx->run->mem);
-    for (size_t i = 0; i < args.n && rc == COCO_OK; i++) rc = coco__arg_encode(cx, fn, i, args.v[i], &b);
-    if (rc == COCO_OK && b.failed) rc = coco__oom(cx);
-    if (rc == COCO_OK && b.n > 2 * COCO__FP) {
-        coco_fingerprint_bytes(b.p, b.n, fp + 1);
-        *key = (coco_str){ coco__arena_copy(cx->arena, fp, sizeof fp), sizeof fp };
-    } else if (rc == COCO_OK) {
-        *key = (coco_str){ coco__arena_copy(cx->arena, b.p, b.n), b.n };
-    }
-    coco__buf_free(&b);
-    return rc != COCO_OK ? rc : key->p ? COCO_OK : coco__oom(cx);
-}
-
-/* ---- Memo states: {1 + argument, state} or {0, class, key, state} or {15, context key, state} ---- */
-
-enum { COCO__TAG_TRACKED = 0, COCO__TAG_CONTEXT = 15 };
-
-static coco_status coco__state_hook(coco_ctx *cx, const coco_class *cls, void *object, coco_str stored, coco_str *state,
-                                    bool *valid)
-{
-    *valid = true;
-    *state = (coco_str){ "", 0 };
-    return cls->memo_state ? cls->memo_state(cx, object, stored, state, valid) : COCO_OK;
-}
-
-/* The object of a tracked input, made again from its key where only the record is known. */
-static coco_status coco__reopen(coco_ctx *cx, coco__tracked *t)
-{
-    coco__reader r = coco__reader_of(t->key.p, t->key.n);
-    const coco__provided *p;
-    coco_value key;
-
-    if (t->object) return COCO_OK;
-    if (t->context) {
-        p = coco__provided_find(cx->run, t->key);
-        if (!p || p->value.kind != COCO_OBJECT) return COCO_ENOTFOUND;
-        t->cls = p->value.as.s.p.cls;
-        t->object = p->value.as.s.u.object;
-        return COCO_OK;
-    }
-    if (!t->cls || !t->cls->reopen) return COCO_ENOTFOUND;
-    COCO_TRY(coco__value_get(&r, cx->arena, &key));
-    return t->cls->reopen(cx, key, &t->object);
-}
-
-static coco_status coco__tracked_state(coco_ctx *cx, coco__tracked *t)
-{
-    coco_str state;
-    bool valid;
-
-    if (t->state.p) return COCO_OK;
-    COCO_TRY(coco__reopen(cx, t));
-    COCO_TRY(coco__state_hook(cx, t->cls, t->object, (coco_str){ NULL, 0 }, &state, &valid));
-    t->state = (coco_str){ coco__arena_copy(cx->home, state.p, state.n), state.n };
-    return t->state.p ? COCO_OK : COCO_ENOMEM;
-}
-
-/* What was used again in the same state is put once. */
-static coco_status coco__tracked_take(coco_ctx *cx, coco__tracked *t, coco__table *seen, coco__buf *b)
-{
-    const coco__tracked *same = coco__table_get(seen, t->key.p, t->key.n);
-
-    if (same && same->context == t->context && (t->context || same->cls == t->cls) &&
-        (!t->state.p || coco_str_equal(same->state, t->state)))
-        return COCO_OK;
-    COCO_TRY(coco__tracked_state(cx, t));
-    coco__buf_varint(b, t->context ? COCO__TAG_CONTEXT : COCO__TAG_TRACKED);
-    if (!t->context) coco__buf_blob(b, t->cls->type, strlen(t->cls->type));
-    coco__buf_blob(b, t->key.p, t->key.n);
-    coco__buf_blob(b, t->state.p, t->state.n);
-    return coco__table_put(seen, t->key.p, t->key.n, t) ? COCO_OK : COCO_ENOMEM;
-}
-
-/* What a component has tracked outlives it, in its parent's memory. */
-COCO__IN coco_status coco__tracked_pass(coco_ctx *frame, coco_ctx *caller)
-{
-    coco__tracked **last = &frame->tracked;
-
-    if (frame->home == caller->home) {
-        while (*last) last = &(*last)->next;
-        *last = caller->tracked;
-        caller->tracked = frame->tracked;
-        return COCO_OK;
-    }
-    for (coco__tracked *t = frame->tracked, *copy; t; t = t->next) {
-        COCO_TRY(coco__tracked_state(frame, t));
-        if (!(copy = coco__arena_copy(caller->home, t, sizeof *t))) return COCO_ENOMEM;
-        copy->object = NULL;
-        copy->key.p = coco__arena_copy(caller->home, t->key.p, t->key.n);
-        copy->state.p = coco__arena_copy(caller->home, t->state.p, t->state.n);
-        if (!copy->key.p || !copy->state.p) return COCO_ENOMEM;
-        copy->next = caller->tracked;
-        caller->tracked = copy;
-    }
-    return COCO_OK;
-}
-
-COCO__IN coco_status coco__states_take(coco_ctx *cx, const coco_fn *fn, coco_args args, coco__tracked *tracked,
-                                       coco_str *states)
-{
-    coco__buf b;
-    coco__table seen;
-    coco_status rc = COCO_OK;
-    coco_str state;
-    bool valid;
-
-    coco__buf_init(&b, cx->run->mem);
-    coco__table_init(&seen, cx->run->mem);
-    for (size_t i = 0; i < args.n && rc == COCO_OK; i++) {
-        if (args.v[i].kind != COCO_OBJECT || !args.v[i].as.s.p.cls->memo_state || fn->memo_key[i] == coco_memo_skip)
-            continue;
-        rc = coco__state_hook(cx, args.v[i].as.s.p.cls, args.v[i].as.s.u.object, (coco_str){ NULL, 0 }, &state, &valid);
-        coco__buf_varint(&b, i + 1);
-        if (rc == COCO_OK) coco__buf_blob(&b, state.p, state.n);
-    }
-    for (; tracked && rc == COCO_OK; tracked = tracked->next) rc = coco__tracked_take(cx, tracked, &seen, &b);
-    if (rc == COCO_OK) {
-        *states = (coco_str){ b.failed ? NULL : coco__arena_copy(cx->arena, b.p, b.n), b.n };
-        if (!states->p) rc = coco__oom(cx);
-    }
-    coco__table_free(&seen);
-    coco__buf_free(&b);
-    return rc;
-}
-
-/* Reads one stored state; *arg is its argument or -1. */
-static coco_status coco__state_read(coco__reader *r, int *arg, coco__tracked *t, coco_str *state)
-{
-    uint64_t tag = coco__read_varint(r);
-
-    memset(t, 0, sizeof *t);
-    *arg = tag >= 1 && tag <= COCO_MAX_PARAMS ? (int)tag - 1 : -1;
-    if (tag == COCO__TAG_TRACKED) t->cls = coco__class_named(coco__read_blob(r));
-    t->context = tag == COCO__TAG_CONTEXT;
-    if (*arg < 0) t->key = coco__read_blob(r);
-    *state = coco__read_blob(r);
-    return r->bad ? COCO_ECORRUPT : COCO_OK;
-}
-
-static coco_status coco__one_state(coco_ctx *cx, const coco_fn *fn, coco_args args, coco__reader *r, coco__buf *b)
-{
-    coco__tracked t;
-    coco_str stored, state;
-    bool valid = false;
-    const uint8_t *begin = r->p;
-    int arg;
-
-    COCO_TRY(coco__state_read(r, &arg, &t, &stored));
-    size_t head = (size_t)((const uint8_t *)stored.p - begin);
-    if (arg >= 0) {
-        if ((size_t)arg >= args.n || args.v[arg].kind != COCO_OBJECT) return COCO_ENOTFOUND;
-        t.cls = args.v[arg].as.s.p.cls;
-        t.object = args.v[arg].as.s.u.object;
-        t.key = coco_str_of(fn->params[arg].name);
-    } else {
-        coco_status rc = coco__reopen(cx, &t);
-        if (rc != COCO_OK) return rc;
-    }
-    COCO_TRY(coco__state_hook(cx, t.cls, t.object, stored, &state, &valid));
-    if (!valid) return COCO_ENOTFOUND;
-    /* Written again with the state's new length; the head ends with the old one. */
-    size_t length = 1;
-    for (size_t n = stored.n; n > 127; n >>= 7) length++;
-    coco__buf_put(b, begin, head - length);
-    coco__buf_blob(b, state.p, state.n);
-    return COCO_OK;
-}
-
-static coco_str coco__state_label(const coco_fn *fn, const uint8_t *at, const uint8_t *end)
-{
-    coco__reader r = coco__reader_of(at, (size_t)(end - at));
-    coco__tracked t;
-    coco_str state;
-    int arg;
-
-    if (coco__state_read(&r, &arg, &t, &state) != COCO_OK) return (coco_str){ 0 };
-    if (arg >= 0) return coco_str_of(fn->params[arg].name);
-    return t.context ? t.key : t.cls ? coco_str_of(t.cls->type) : (coco_str){ 0 };
-}
-
-/* COCO_OK: all valid, *now as they are; COCO_ENOTFOUND: why says which isn't; else a hook's failure. */
-COCO__IN coco_status coco__states_check(coco_ctx *cx, const coco_fn *fn, coco_args args, coco_str stored, coco_str *now,
-                                        coco__why *why)
-{
-    coco__reader r = coco__reader_of(stored.p, stored.n);
-    coco__buf b;
-    coco_status rc = COCO_OK;
-
-    *now = stored;
-    if (stored.n == 0) return COCO_OK;
-    coco__buf_init(&b, cx->run->mem);
-    while (rc == COCO_OK && coco__left(&r)) {
-        const uint8_t *at = r.p;
-        rc = coco__one_state(cx, fn, args, &r, &b);
-        if (rc != COCO_OK) *why = (coco__why){ COCO__WHY_STATE, coco__state_label(fn, at, r.end) };
-    }
-    if (rc == COCO_OK && b.failed) rc = COCO_ENOMEM;
-    if (rc == COCO_OK && coco__bytes_cmp(b.p, b.n, stored.p, stored.n) != 0) {
-        *now = (coco_str){ coco__arena_copy(cx->arena, b.p, b.n), b.n };
-        if (!now->p) rc = COCO_ENOMEM;
-    }
-    coco__buf_free(&b);
-    return rc;
-}
-
-COCO__IN coco_status coco__states_tracked(coco_ctx *cx, coco_str states, coco__tracked **list)
-{
-    coco__reader r = coco__reader_of(states.p, states.n);
-
-    while (coco__left(&r)) {
-        coco__tracked *t = coco__arena_zalloc(cx->home, sizeof *t);
-        coco_str state;
-        int arg;
-        if (!t) return COCO_ENOMEM;
-        COCO_TRY(coco__state_read(&r, &arg, t, &state));
-        if (arg >= 0) continue;
-        t->key.p = coco__arena_copy(cx->home, t->key.p, t->key.n);
-        t->state = (coco_str){ coco__arena_copy(cx->home, state.p, state.n), state.n };
-        if (!t->key.p || !t->state.p) return COCO_ENOMEM;
-        t->next = *list;
-        *list = t;
-    }
-    return COCO_OK;
-}
-
 /* ---- Function memos ---- */
-
-typedef struct coco__memo { /* decoded; borrows */
-    uint64_t set, ns;
-    uint64_t run; /* that made it */
-    double units;
-    coco_str states, uses, declared, result;
-} coco__memo;
 
 static void coco__memo_put(coco__buf *b, const coco__memo *m)
 {
@@ -317,7 +27,7 @@ static void coco__memo_put(coco__buf *b, const coco__memo *m)
     coco__buf_put(b, m->result.p, m->result.n);
 }
 
-static coco_status coco__memo_get(coco_str payload, coco__memo *m)
+COCO__IN coco_status coco__memo_get(coco_str payload, coco__memo *m)
 {
     coco__reader r = coco__reader_of(payload.p, payload.n);
     uint64_t bits = 0;
@@ -350,36 +60,37 @@ static coco_str coco__memo_copy(coco_ctx *cx, coco_str payload)
 }
 
 /* Finds the stored memo: computed in this run, the component's own, the app's. *payload.p NULL: none. */
-static coco_status coco__memo_find(coco_ctx *cx, const uint8_t fp[COCO__FP], coco_str *payload, bool *owned)
+static coco_status coco__memo_find(coco_ctx *cx, coco__memo_call *m, coco_str *payload, bool *fresh)
 {
     coco__run *run = cx->run;
-    coco__fresh *f = coco__table_get(&run->memos, fp, COCO__FP);
+    coco__fresh *f = coco__table_get(&run->memos, m->fp, COCO__FP);
     coco__entry *e = NULL;
     coco__change *c;
-    coco__memo m;
+    coco__memo memo;
     coco__ekey k;
     coco__dbkey key;
     coco__txn t;
     coco_status rc;
 
     *payload = (coco_str){ 0 };
-    *owned = true;
+    *fresh = f != NULL;
+    m->owned = !f;
     if (f) {
-        *owned = false;
         *payload = (coco_str){ (char *)f->payload.p, f->payload.n };
-        return COCO_OK;
+        if (run->pool) *payload = coco__memo_copy(cx, *payload); /* another thread's round may free it */
+        return payload->p ? COCO_OK : coco__oom(cx);
     }
-    coco__ekey_make(&k, COCO__S_MEMO, fp, COCO__FP);
+    coco__ekey_make(&k, COCO__S_MEMO, m->fp, COCO__FP);
     coco_str ekey = { (char *)k.b, k.n };
     if ((c = coco__owned_changed(&cx->comp->owned, ekey)) != NULL) *payload = c->after;
     else if (!run->full) COCO_TRY(coco__owned_find(&cx->comp->owned, ekey, &e));
     if (e) *payload = coco__memo_copy(cx, e->value);
     if (payload->p || !run->app->has_dbi) return COCO_OK;
-    *owned = false;
+    m->owned = false;
     COCO_TRY(coco__run_read(run, &t));
-    coco__dbkey_raw(&key, COCO__MEMO, fp, COCO__FP);
+    coco__dbkey_raw(&key, COCO__MEMO, m->fp, COCO__FP);
     rc = coco__get(&t, &key, payload);
-    bool fits = rc != COCO_OK || !run->full || (coco__memo_get(*payload, &m) == COCO_OK && m.run == run->number);
+    bool fits = rc != COCO_OK || !run->full || (coco__memo_get(*payload, &memo) == COCO_OK && memo.run == run->number);
     if (!fits) rc = COCO_ENOTFOUND;
     *payload = rc == COCO_OK ? coco__memo_copy(cx, *payload) : (coco_str){ 0 };
     coco__run_read_end(run, &t);
@@ -439,9 +150,11 @@ static coco_status coco__memo_used(coco_ctx *cx, const uint8_t *fp, coco_str use
     if (cx->memo_depth) coco__buf_put(&cx->uses, uses.p, uses.n);
     if (cx->uses.failed || cx->declared.failed) return coco__oom(cx);
     if (!owned)
-        COCO_TRY(coco__own(cx->comp, COCO__S_USE, (coco_str){ (const char *)fp, COCO__FP }, (coco_str){ "", 0 }, NULL));
+        COCO_TRY(coco__own(&cx->comp->owned, COCO__S_USE, (coco_str){ (const char *)fp, COCO__FP }, (coco_str){ "", 0 },
+                           NULL));
     for (size_t i = 0; i < uses.n; i += COCO__FP)
-        COCO_TRY(coco__own(cx->comp, COCO__S_USE, (coco_str){ uses.p + i, COCO__FP }, (coco_str){ "", 0 }, NULL));
+        COCO_TRY(coco__own(&cx->comp->owned, COCO__S_USE, (coco_str){ uses.p + i, COCO__FP }, (coco_str){ "", 0 },
+                           NULL));
     return COCO_OK;
 }
 
@@ -452,13 +165,9 @@ static coco_status coco__memo_valid(coco_ctx *cx, const coco_fn *fn, coco_args a
     coco_status rc;
 
     COCO_TRY(coco__depset_load(cx->run, m->set, &set));
-    if (!set || !coco__depset_valid(cx->run, set)) {
-        static const coco__reason reasons[] = { [COCO__D_LOGIC] = COCO__WHY_LOGIC,
-                                                [COCO__D_CONTEXT] = COCO__WHY_CONTEXT,
-                                                [COCO__D_PARAM] = COCO__WHY_PARAM,
-                                                [COCO__D_PROVIDER] = COCO__WHY_SCHEMA };
-        *why = set ? (coco__why){ reasons[set->differs->kind], set->differs->name }
-                   : (coco__why){ COCO__WHY_LOGIC, { 0 } };
+    if (set) COCO_TRY(coco__depset_judge(cx, set));
+    if (!set || !set->valid) {
+        *why = coco__set_why(set);
         return COCO_ENOTFOUND;
     }
     if (m->declared.n && !coco__declared_intact(cx, m->declared)) {
@@ -500,15 +209,20 @@ static void coco__fresh_drop(coco__run *run, coco__fresh *f)
 /* Queues a memo for the next round. */
 static coco_status coco__fresh_store(coco_ctx *cx, const uint8_t fp[COCO__FP], const coco__memo *m, coco__depset *set)
 {
-    coco__fresh *f;
+    coco__fresh *f = NULL;
+    coco__buf whole;
 
-    COCO_TRY(coco__fresh_add(cx, fp, &f));
+    coco__buf_init(&whole, cx->run->mem);
+    coco__memo_put(&whole, m);
+    if (whole.failed || coco__fresh_add(cx, fp, &f) != COCO_OK) {
+        coco__buf_free(&whole);
+        return coco__oom(cx);
+    }
     bool queued = f->payload.n != 0;
-    f->payload.n = 0;
-    coco__memo_put(&f->payload, m);
+    coco__buf_free(&f->payload);
+    f->payload = whole;
     f->set = set;
     f->running = false;
-    if (f->payload.failed) return coco__oom(cx);
     if (queued) return COCO_OK;
     coco__round_begin(cx->run);
     f->next = cx->run->queued_memos;
@@ -526,7 +240,7 @@ static coco_status coco__memo_own(coco_ctx *cx, const uint8_t fp[COCO__FP], cons
     coco__buf_init(&p, cx->run->mem);
     coco__memo_put(&p, m);
     rc = p.failed ? coco__oom(cx)
-                  : coco__own(cx->comp, COCO__S_MEMO, (coco_str){ (const char *)fp, COCO__FP },
+                  : coco__own(&cx->comp->owned, COCO__S_MEMO, (coco_str){ (const char *)fp, COCO__FP },
                               (coco_str){ (char *)p.p, p.n }, NULL);
     coco__buf_free(&p);
     return rc;
@@ -610,37 +324,6 @@ static coco_status coco__recheck_result(coco_ctx *frame, const coco__memo *m)
                      frame->fn->name);
 }
 
-static coco_status coco__memo_run(coco_ctx *cx, const coco_fn *fn, coco_args args, const uint8_t fp[COCO__FP],
-                                  const coco__memo *recheck, coco_value *value)
-{
-    coco__run *run = cx->run;
-    coco_ctx frame;
-    coco__fresh *f;
-    uint64_t begun = coco__monotonic_ns();
-    coco_status rc;
-
-    COCO_TRY(coco__make_room(cx)); /* what was computed is stored now and then, also if the component runs for hours */
-    COCO_TRY(coco__fresh_add(cx, fp, &f));
-    f->running = true;
-    coco__frame_init(&frame, cx, fn);
-    frame.memo_depth++;
-    frame.memo = fp;
-    rc = coco__call_frame(&frame, cx, fn, args);
-    if (rc == COCO_OK) rc = coco__unique(&frame, &frame.declared, true);
-    f = coco__table_get(&run->memos, fp, COCO__FP);
-    if (f) f->running = false;
-    if (rc == COCO_OK && recheck) rc = coco__recheck_result(&frame, recheck);
-    if (rc == COCO_OK && !frame.uncacheable) rc = coco__memo_made(&frame, fp, args, coco__monotonic_ns() - begun);
-    if (rc == COCO_OK && !frame.uncacheable)
-        rc = coco__memo_used(cx, fp, (coco_str){ 0 }, frame.owned); /* the others were listed when they were used */
-    if (rc == COCO_OK && value) *value = frame.result;
-    if (frame.uncacheable) cx->uncacheable = true;
-    f = coco__table_get(&run->memos, fp, COCO__FP);
-    if (f && f->payload.n == 0 && !f->running) coco__fresh_drop(run, f);
-    coco_status ended = coco__frame_end(&frame, cx);
-    return rc == COCO_OK ? ended : rc;
-}
-
 static coco_status coco__memo_hit(coco_ctx *cx, const uint8_t *fp, const coco__memo *m, bool owned, coco_value *value)
 {
     coco__reader r = coco__reader_of(m->result.p, m->result.n);
@@ -663,44 +346,113 @@ static coco_status coco__memo_hit(coco_ctx *cx, const uint8_t *fp, const coco__m
     return COCO_OK;
 }
 
-COCO__IN coco_status coco__call_memoized(coco_ctx *cx, const coco_fn *fn, coco_args args, coco_value *value)
+/* Begins a computation: others wait for it, and a call in it that reaches the key again runs unmemoized. */
+static coco_status coco__memo_compute(coco_ctx *cx, const coco_fn *fn, coco__memo_call *m)
+{
+    coco__fresh *f;
+
+    COCO_TRY(coco__make_room(cx)); /* what was computed is stored now and then, also if the component runs for hours */
+    coco__frame_init(&m->frame, cx, fn);
+    m->begun = coco__monotonic_ns();
+    if (m->plain) return COCO_OK;
+    COCO_TRY(coco__fresh_add(cx, m->fp, &f));
+    f->running = true;
+    f->by = coco__this_thread();
+    m->frame.memo_depth++;
+    m->frame.memo = m->fp;
+    return COCO_OK;
+}
+
+/* Looks for the memo and whether it holds. COCO_ENOTFOUND: why says what is missing. */
+static coco_status coco__memo_look(coco_ctx *cx, const coco_fn *fn, coco__memo_call *m, coco_str *payload,
+                                   coco__why *why)
+{
+    coco_str now = { 0 };
+    coco__memo memo;
+    coco_status rc;
+
+    COCO_TRY(coco__memo_find(cx, m, payload, &m->fresh));
+    if (!payload->p) {
+        if (cx->run->full) why->reason = COCO__WHY_FORCED;
+        return COCO_ENOTFOUND;
+    }
+    if ((rc = coco__memo_get(*payload, &memo)) != COCO_OK)
+        return coco_fail(cx, rc, "%s: a function memo is damaged", fn->name);
+    COCO_TRY(coco__memo_valid(cx, fn, m->args, &memo, why, &now));
+    if (!m->fresh && coco__recheck_due(cx->run, m->fp)) {
+        why->reason = COCO__WHY_RECHECK;
+        return COCO_ENOTFOUND;
+    }
+    if (m->fresh || coco__bytes_cmp(now.p, now.n, memo.states.p, memo.states.n) == 0) return COCO_OK;
+    return coco__memo_restamp(cx, m->fp, memo, now, m->owned);
+}
+
+COCO__IN int coco__memo_begin(coco_ctx *cx, const coco_fn *fn, coco__memo_call *m, coco_value *value)
 {
     coco__why why = { COCO__WHY_NEW, { 0 } };
-    coco_str argkey, payload, now = { 0 };
-    uint8_t fp[COCO__FP];
-    coco__memo m;
+    coco_str payload = { 0 };
     coco__fresh *f;
-    bool owned, recheck = false;
-    coco_status rc = COCO_ENOTFOUND;
+    coco__memo memo;
+    coco_status rc;
 
-    COCO_TRY(coco__argkey(cx, fn, args, &argkey));
-    coco__memo_key(fn, argkey, fp);
-    f = coco__table_get(&cx->run->memos, fp, COCO__FP);
-    if (f && f->running) {
-        coco_ctx frame;
-        coco__frame_init(&frame, cx, fn);
-        rc = coco__call_frame(&frame, cx, fn, args);
-        if (rc == COCO_OK && value) *value = frame.result;
-        coco_status ended = coco__frame_end(&frame, cx);
-        return rc == COCO_OK ? ended : rc;
-    }
-    COCO_TRY(coco__memo_find(cx, fp, &payload, &owned));
-    if (!payload.p && cx->run->full) why.reason = COCO__WHY_FORCED;
-    if (payload.p) {
-        if ((rc = coco__memo_get(payload, &m)) != COCO_OK)
-            return coco_fail(cx, rc, "%s: a function memo is damaged", fn->name);
-        rc = coco__memo_valid(cx, fn, args, &m, &why, &now);
-        recheck = rc == COCO_OK && !f && coco__recheck_due(cx->run, fp);
-        if (recheck) why.reason = COCO__WHY_RECHECK;
-    }
+    COCO_TRY(coco__argkey(cx, fn, m->args, &m->argkey));
+    coco__memo_key(fn, m->argkey, m->fp);
+    while ((f = coco__table_get(&cx->run->memos, m->fp, COCO__FP)) != NULL && f->running && !m->plain)
+        m->plain = !coco__await_fresh(cx, m->fp);
+    if (m->plain) return coco__memo_compute(cx, fn, m);
+    rc = coco__memo_look(cx, fn, m, &payload, &why);
     if (rc != COCO_OK && rc != COCO_ENOTFOUND) return rc;
-    bool hit = rc == COCO_OK && !recheck;
-    coco__count_fn(cx->run->app, fn, hit ? COCO__HITS : COCO__MISSES, 1);
-    if (coco__listening(cx->run)) coco__emit_call(cx, fn, hit, why);
-    if (!hit) return coco__memo_run(cx, fn, args, fp, recheck ? &m : NULL, value);
-    if (!f && coco__bytes_cmp(now.p, now.n, m.states.p, m.states.n) != 0)
-        COCO_TRY(coco__memo_restamp(cx, fp, m, now, owned));
-    return coco__memo_hit(cx, fp, &m, owned, value);
+    f = rc == COCO_OK ? NULL : coco__table_get(&cx->run->memos, m->fp, COCO__FP);
+    /* another thread was faster */
+    if (f && (f->running || !m->fresh)) return coco__memo_begin(cx, fn, m, value);
+    coco__count_fn(cx->run->app, fn, rc == COCO_OK ? COCO__HITS : COCO__MISSES, 1);
+    if (coco__listening(cx->run)) coco__emit_call(cx, fn, rc == COCO_OK, why);
+    if (why.reason == COCO__WHY_RECHECK) m->recheck = payload;
+    if (rc != COCO_OK) return coco__memo_compute(cx, fn, m);
+    COCO_TRY(coco__memo_get(payload, &memo));
+    rc = coco__memo_hit(cx, m->fp, &memo, m->owned, value);
+    return rc == COCO_OK ? 1 : rc;
+}
+
+/* A computation is over: what it made is kept where it may be. */
+static coco_status coco__memo_keep_call(coco_ctx *cx, coco__memo_call *m, coco_status rc)
+{
+    coco_ctx *frame = &m->frame;
+    coco__fresh *f;
+    coco__memo before;
+
+    if (rc == COCO_OK) rc = coco__unique(frame, &frame->declared, true);
+    if (rc == COCO_OK && m->recheck.p && (rc = coco__memo_get(m->recheck, &before)) == COCO_OK)
+        rc = coco__recheck_result(frame, &before);
+    if (rc == COCO_OK && !frame->uncacheable)
+        rc = coco__memo_made(frame, m->fp, m->args, coco__monotonic_ns() - m->begun);
+    if (rc == COCO_OK && !frame->uncacheable)
+        rc = coco__memo_used(cx, m->fp, (coco_str){ 0 }, frame->owned); /* the others were listed when they were used */
+    if (frame->uncacheable) cx->uncacheable = true;
+    f = coco__table_get(&cx->run->memos, m->fp, COCO__FP);
+    if (f) f->running = false; /* not before: others find it whole, or not at all */
+    if (f && f->payload.n == 0) coco__fresh_drop(cx->run, f);
+    coco__changed(cx->run);
+    return rc;
+}
+
+COCO__IN coco_status coco__memo_end(coco_ctx *cx, coco__memo_call *m, coco_status rc, coco_value *value)
+{
+    coco_status ended;
+
+    if (!m->plain) rc = coco__memo_keep_call(cx, m, rc);
+    if (rc == COCO_OK && value) *value = m->frame.result;
+    ended = coco__frame_end(&m->frame, cx);
+    return rc == COCO_OK ? ended : rc;
+}
+
+COCO__IN coco_status coco__call_memoized(coco_ctx *cx, const coco_fn *fn, coco_args args, coco_value *value)
+{
+    coco__memo_call m = { .args = args };
+    int rc = coco__memo_begin(cx, fn, &m, value);
+
+    if (rc != COCO_OK) return rc < 0 ? rc : COCO_OK;
+    return coco__memo_end(cx, &m, coco__call_frame(&m.frame, fn, args), value);
 }
 
 /* ---- Writing ---- */

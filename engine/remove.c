@@ -3,9 +3,9 @@
  * Floor: above submit. After the root has been submitted, what is gone is worked off in passes over the tombstoned
  * subtrees, each through ordinary rounds, so that every delete is precommitted, applied and committed like any other
  * change:
- *   1. count what would go, and let the guard look (S3.10);
+ *   1. count what would go, and let the guard look (S3.10): what it stops stays, the rest of a component goes;
  *   2. content: states that are no containers, children's components first;
- *   3. containers, the deepest first, with those that running components no longer declare (S7.5);
+ *   3. containers, deepest first, also those that running components no longer declare; none in which a delete failed;
  *   4. void content: what stood below a container that took it along is dropped;
  *   5. records: a component's goes when it has no states and no children left (invariant 4), inner nodes with their
  *      last child. What failed stays recorded under its tombstone for the next update. */
@@ -17,6 +17,7 @@ typedef struct coco__visit {
     const coco__place *at;
     coco_str payload, path; /* record; encoded path */
     bool below;             /* of the tombstone */
+    coco__op *op;           /* that asked for the delete */
 } coco__visit;
 typedef coco_status (*coco__visit_fn)(void *self, coco__run *run, const coco__visit *v);
 
@@ -26,6 +27,7 @@ typedef struct coco__walk {
     void *self;
     const coco__place *top; /* where the tombstone stands */
     bool self_only;
+    coco__op *op;
     coco__buf path;
 } coco__walk;
 
@@ -57,7 +59,7 @@ static coco_status coco__walk_children(coco__walk *w, uint64_t id)
 
 static coco_status coco__walk_at(coco__walk *w, const coco__place *at, coco_str payload)
 {
-    coco__visit v = { .at = at, .payload = payload };
+    coco__visit v = { .at = at, .payload = payload, .op = w->op };
     coco__rec rec;
 
     if (!payload.p) return COCO_OK; /* damaged: it stays, `check` names it */
@@ -70,7 +72,8 @@ static coco_status coco__walk_at(coco__walk *w, const coco__place *at, coco_str 
 
 static coco_status coco__walk_tomb(coco__run *run, const coco__tomb *g, coco__visit_fn fn, void *self)
 {
-    coco__walk w = { .run = run, .fn = fn, .self = self, .top = &g->at, .self_only = g->self_only };
+    coco__walk w = { .run = run, .fn = fn, .self = self, .top = &g->at, .self_only = g->self_only,
+                     .op = g->op };
     coco__buf payload;
     coco__dbkey k;
     coco__txn t;
@@ -111,15 +114,26 @@ static coco_status coco__removal_new(coco__run *run, const coco__visit *v, coco_
     c->kind = COCO_MOUNT_DELETE;
     c->deleting = true;
     c->under_tomb = v->below;
+    c->op = v->op;
     c->at = (coco__place){ v->at->parent,
-                           { coco__arena_copy(&c->arena, v->at->segment.p, v->at->segment.n), v->at->segment.n } };
-    c->path = (coco_str){ coco__arena_copy(&c->arena, v->path.p, v->path.n), v->path.n };
+                           { coco__arena_copy(c->shared, v->at->segment.p, v->at->segment.n), v->at->segment.n } };
+    c->path = (coco_str){ coco__arena_copy(c->shared, v->path.p, v->path.n), v->path.n };
     rc = c->at.segment.p && c->path.p ? coco__comp_load(c, v->payload) : COCO_ENOMEM;
     c->fn = coco__fn_named(coco__name_of(run, c->rec.fn));
-    if (rc == COCO_OK) coco__owned_init(&c->owned, run, &c->arena, &c->rec);
+    if (rc == COCO_OK) coco__owned_init(&c->owned, run, c->shared, &c->rec);
     else coco__comp_free(c);
     if (rc == COCO_OK) *out = c;
     return rc;
+}
+
+static coco_status coco__block_entry(void *self, const coco__entry *e)
+{
+    coco_target *t = NULL;
+    uint64_t space = coco__ekey_space((const uint8_t *)e->ekey.p, e->ekey.n, NULL);
+
+    if (space >= COCO__S_FIRST_PROVIDER) COCO_TRY(coco__target_by_id(((coco__comp *)self)->run, space, &t));
+    coco__target_block(t);
+    return COCO_OK;
 }
 
 /* Sends a component's deletes into the next round, or reports why they can't be made. */
@@ -128,6 +142,7 @@ static coco_status coco__removal_go(coco__comp *c, coco_status rc)
     coco__run *run = c->run;
 
     if (rc != COCO_OK) {
+        coco__owned_each(&c->owned, false, coco__block_entry, c);
         coco__fail(c, rc, run->cx->said == rc ? coco_error_message(run->cx) : NULL);
         coco__done(c);
         return rc == COCO_ENOMEM ? rc : COCO_OK;
@@ -169,21 +184,25 @@ COCO__IN coco_status coco__drop_record(coco__run *run, const coco__txn *t, const
     COCO_TRY(coco__commit_set(&none, rec, false));
     if (rec->flags & COCO__R_ID) {
         coco__dbkey_id(&k, COCO__PAGE, rec->id, NULL, 0);
-        COCO_TRY(coco__del_range(t, &k));
+        COCO_TRY(coco__del_range(t, &k, NULL));
         coco__dbkey_id(&k, COCO__PARENT, rec->id, NULL, 0);
+        COCO_TRY(coco__del(t, &k));
+        coco__dbkey_id(&k, COCO__LIVE, rec->id, NULL, 0);
         COCO_TRY(coco__del(t, &k));
     }
     coco__place_key(&k, COCO__COMPONENT, at);
+    COCO_TRY(coco__del(t, &k));
+    k.b[0] = COCO__TOMBSTONE; /* it goes with what it stands on, also where that is an inner node that is empty now */
     return coco__del(t, &k);
 }
 
-/* Inner nodes go with their last child. */
+/* Inner nodes go with their last child; but not that of a source that is followed, which may give another one. */
 static coco_status coco__drop_empty(coco__run *run, const coco__txn *t, uint64_t id)
 {
     coco__rec rec;
     coco__place at;
 
-    while (id) {
+    while (id && !coco__live_holds(run, id)) {
         coco_status rc = coco__place_of_id(run, t, id, &at);
         if (rc == COCO_ENOTFOUND) return COCO_OK;
         COCO_TRY(rc);
@@ -197,8 +216,6 @@ static coco_status coco__drop_empty(coco__run *run, const coco__txn *t, uint64_t
 
 COCO__IN coco_status coco__commit_removal(coco__comp *c, const coco__txn *t, coco__rec *rec)
 {
-    coco__dbkey k;
-
     for (coco__change *ch = c->owned.changes; ch; ch = ch->next) COCO_TRY(coco__commit_change(c, ch, t, rec));
     if (!c->last_delete || rec->nstates || (rec->flags & COCO__R_ID)) {
         COCO_TRY(coco__owned_write(&c->owned, t, rec, true, &c->run->pages));
@@ -206,13 +223,12 @@ COCO__IN coco_status coco__commit_removal(coco__comp *c, const coco__txn *t, coc
     }
     c->removed = true;
     COCO_TRY(coco__drop_record(c->run, t, &c->at, rec));
-    coco__place_key(&k, COCO__TOMBSTONE, &c->at);
-    COCO_TRY(coco__del(t, &k));
     return coco__drop_empty(c->run, t, c->at.parent);
 }
 
 static void coco__count_removed(coco__comp *c)
 {
+    coco__maps_gone(c->run, &c->at);
     if (!(c->rec.flags & COCO__R_COMPONENT)) return;
     coco__count_fn(c->run->app, c->fn, COCO__DELETED, 1);
     coco__emit(c->run, COCO_EV_DELETED, c, NULL);
@@ -298,8 +314,6 @@ static coco_status coco__guard_look(coco__run *run)
     uint64_t limit = config->guard_states ? config->guard_states : 1000, all;
     unsigned percent = config->guard_percent ? config->guard_percent : 50;
     coco__slot *slot;
-    coco__count look = { .run = run, .looking = true };
-    bool any = false;
 
     for (size_t i = 0; coco__table_next(&run->targets, &i, &slot);) {
         coco_target *t = slot->value;
@@ -307,12 +321,6 @@ static coco_status coco__guard_look(coco__run *run)
         COCO_TRY(coco__top_states(run, t, &all));
         t->tripped = t->doomed * 100 > all * percent;
         if (t->tripped) COCO_TRY(coco__guard_trip(run, t, all));
-        any |= t->tripped;
-    }
-    for (coco__tomb *g = run->tombs; g && any; g = g->next) {
-        look.touches = false;
-        COCO_TRY(coco__walk_tomb(run, g, coco__count_visit, &look));
-        g->kept |= look.touches;
     }
     return COCO_OK;
 }
@@ -329,7 +337,7 @@ static coco_status coco__condemned_read(coco__run *run, const coco__condemned *d
     if (coco__table_get(&run->claims, d->ekey.p, d->ekey.n)) return COCO_OK; /* in a preview */
     COCO_TRY(coco__run_read(run, &t));
     rc = coco__stored(run, &t, &d->at, payload, &rec);
-    if (rc == COCO_OK && rec.flags) rc = coco__entry_get(&t, &rec, d->ekey, &run->arena, value);
+    if (rc == COCO_OK && rec.flags) rc = coco__entry_get(&t, &rec, d->ekey, run->passing, value);
     coco__run_read_end(run, &t);
     return rc;
 }
@@ -355,26 +363,51 @@ static coco_status coco__guard(coco__run *run)
     return run->dropping || run->opts.allow_delete ? COCO_OK : coco__guard_look(run);
 }
 
+/* Does the guard hold back one of its states? */
+static coco_status coco__held(coco__comp *c, bool *held)
+{
+    coco__count look = { .run = c->run, .looking = true };
+    coco_status rc = c->run->guard ? coco__owned_each(&c->owned, false, coco__count_entry, &look) : COCO_OK;
+
+    *held = look.touches;
+    return rc;
+}
+
 /* ---- Content ---- */
 
+typedef struct coco__content {
+    coco__comp *comp;
+    bool only_void; /* the pass after the containers */
+    bool held;      /* the component stays, with what it has of its own: it may be mounted again */
+} coco__content;
+
 static coco_status coco__content_entry(void *self, const coco__entry *e)
-{ return coco__declare_gone(self, e, COCO__DEL_CONTENT); }
-static coco_status coco__void_entry(void *self, const coco__entry *e)
-{ return coco__declare_gone(self, e, COCO__DEL_VOID); }
+{
+    coco__content *n = self;
+    coco_target *t = NULL;
+    uint64_t space = coco__ekey_space((const uint8_t *)e->ekey.p, e->ekey.n, NULL);
+
+    if (n->held && space < COCO__S_FIRST_PROVIDER) return COCO_OK;
+    if (n->held) COCO_TRY(coco__target_by_id(n->comp->run, space, &t));
+    if (t && t->top->tripped) return COCO_OK;
+    return coco__declare_gone(n->comp, e, n->only_void ? COCO__DEL_VOID : COCO__DEL_CONTENT);
+}
 
 static coco_status coco__content_visit(void *self, coco__run *run, const coco__visit *v)
 {
+    coco__content *n = self;
     coco__comp *c;
-    const bool *only_void = self;
+    coco_status rc;
 
     COCO_TRY(coco__removal_new(run, v, &c));
     if (!(c->rec.flags & COCO__R_COMPONENT)) {
         coco__comp_free(c);
         return COCO_OK;
     }
-    c->last_delete = !(c->rec.flags & COCO__R_ID);
-    return coco__removal_go(c,
-                            coco__owned_each(&c->owned, false, *only_void ? coco__void_entry : coco__content_entry, c));
+    n->comp = c;
+    rc = coco__held(c, &n->held);
+    c->last_delete = !n->held && !(c->rec.flags & COCO__R_ID);
+    return coco__removal_go(c, rc == COCO_OK ? coco__owned_each(&c->owned, false, coco__content_entry, n) : rc);
 }
 
 /* ---- Containers ---- */
@@ -384,10 +417,19 @@ typedef struct coco__depth {
     uint32_t depth, deepest;
 } coco__depth;
 
+/* Is a container in place to stay: by the guard, or because a delete in it failed? */
+static bool coco__stays(const coco_target *place, const coco_target *child)
+{
+    bool blocked = child->blocked && !place->handler.drop_removes_content;
+
+    place->run->blocked |= blocked;
+    return blocked || child->top->tripped || place->top->tripped;
+}
+
 static coco_status coco__container_entry(void *self, const coco__entry *e)
 {
     coco__depth *d = self;
-    coco_target *t;
+    coco_target *t, *child;
     coco__state s;
     uint64_t space = coco__ekey_space((const uint8_t *)e->ekey.p, e->ekey.n, NULL);
 
@@ -396,7 +438,9 @@ static coco_status coco__container_entry(void *self, const coco__entry *e)
     COCO_TRY(coco__state_get(e->ekey, e->value, &s));
     if (!t || !s.container) return COCO_OK;
     if (t->depth > d->deepest) d->deepest = t->depth;
-    return t->depth == d->depth ? coco__declare_gone(d->comp, e, COCO__DEL_CONTAINER) : COCO_OK;
+    if (t->depth != d->depth) return COCO_OK;
+    COCO_TRY(coco__target_at(d->comp->run, t, s.key, (coco_str){ 0 }, &child));
+    return coco__stays(t, child) ? COCO_OK : coco__declare_gone(d->comp, e, COCO__DEL_CONTAINER);
 }
 
 static coco_status coco__container_visit(void *self, coco__run *run, const coco__visit *v)
@@ -418,10 +462,10 @@ static coco_status coco__condemned_at(coco__run *run, uint32_t depth)
         coco__comp *c;
         coco__entry e = { d->ekey, { 0 } };
         coco__buf payload;
-        if (d->place->depth != depth || d->child->tripped || d->place->top->tripped) continue;
+        if (d->place->depth != depth || coco__stays(d->place, d->child)) continue;
         coco__buf_init(&payload, run->mem);
         coco_status rc = coco__condemned_read(run, d, &payload, &e.value);
-        coco__visit v = { &d->at, { (char *)payload.p, payload.n }, d->path, false };
+        coco__visit v = { &d->at, { (char *)payload.p, payload.n }, d->path, false, NULL };
         if (rc == COCO_OK && e.value.p) {
             rc = coco__removal_new(run, &v, &c);
             if (rc == COCO_OK) rc = coco__removal_go(c, coco__declare_gone(c, &e, COCO__DEL_CONTAINER));
@@ -458,9 +502,9 @@ COCO__IN void coco__condemned_add(coco__comp *c)
         next = d->next;
         coco__buf_init(&path, run->mem);
         coco__comp_path(c, &path);
-        d->path = (coco_str){ coco__arena_copy(&run->arena, path.p, path.n), path.n };
+        d->path = (coco_str){ coco__arena_copy(run->passing, path.p, path.n), path.n };
         d->at = (coco__place){ c->at.parent,
-                               { coco__arena_copy(&run->arena, c->at.segment.p, c->at.segment.n), c->at.segment.n } };
+                               { coco__arena_copy(run->passing, c->at.segment.p, c->at.segment.n), c->at.segment.n } };
         coco__buf_free(&path);
         if (!d->path.p || !d->at.segment.p) return; /* the component stays pending: the next update does it */
         d->next = run->condemned;
@@ -508,6 +552,8 @@ typedef struct coco__sweep_list {
     coco__sweep *v;
     size_t n;
     bool self_only;
+    bool any;        /* something stays; */
+    coco__buf stays; /* its path, the last one's: those above it come later, and stay with it */
 } coco__sweep_list;
 
 enum { COCO__SWEEP = 256 };
@@ -531,13 +577,26 @@ static coco_status coco__sweep_bodies(void *self, coco__txn *t)
     return COCO_OK;
 }
 
-static void coco__swept(coco__run *run, const coco__visit *v)
+static coco_status coco__swept_not(coco__sweep_list *l, const coco__visit *v)
+{
+    l->any = true;
+    l->stays.n = 0;
+    coco__buf_put(&l->stays, v->path.p, v->path.n);
+    return l->stays.failed ? COCO_ENOMEM : COCO_OK;
+}
+
+/* Tells of a component that is gone now, or in a preview would be. */
+static coco_status coco__swept(coco__sweep_list *l, const coco__visit *v)
 {
     coco__comp *c;
+    bool held = false;
 
-    if (coco__removal_new(run, v, &c) != COCO_OK) return;
-    coco__count_removed(c);
+    if (l->any && v->path.n <= l->stays.n && memcmp(v->path.p, l->stays.p, v->path.n) == 0) return COCO_OK;
+    COCO_TRY(coco__removal_new(l->run, v, &c));
+    coco_status rc = l->run->preview ? coco__held(c, &held) : COCO_OK;
+    if (rc == COCO_OK && !held) coco__count_removed(c);
     coco__comp_free(c);
+    return rc == COCO_OK && held ? coco__swept_not(l, v) : rc;
 }
 
 static coco_status coco__sweep_flush(coco__sweep_list *l)
@@ -562,7 +621,7 @@ static coco_status coco__sweep_visit(void *self, coco__run *run, const coco__vis
     coco__rec rec;
 
     COCO_TRY(coco__rec_get(v->payload, &rec, &run->cx_err));
-    if (run->preview || (rec.nstates == 0 && (rec.flags & COCO__R_COMPONENT))) coco__swept(run, v);
+    COCO_TRY(rec.nstates && !run->preview ? coco__swept_not(l, v) : coco__swept(l, v));
     if (run->preview) return COCO_OK;
     *s = (coco__sweep){ run,
                         { v->at->parent,
@@ -580,6 +639,7 @@ static coco_status coco__records_remove(coco__run *run)
 
     if (!(l.v = coco__alloc(run->mem, COCO__SWEEP * sizeof *l.v))) return COCO_ENOMEM;
     coco__arena_init(&l.arena, run->mem);
+    coco__buf_init(&l.stays, run->mem);
     for (coco__tomb *g = run->tombs; g && rc == COCO_OK; g = g->next) {
         l.self_only = g->self_only;
         rc = coco__walk_tomb(run, g, coco__sweep_visit, &l);
@@ -587,6 +647,7 @@ static coco_status coco__records_remove(coco__run *run)
     if (rc == COCO_OK) rc = coco__sweep_flush(&l);
     coco__free(run->mem, l.v);
     coco__arena_free(&l.arena);
+    coco__buf_free(&l.stays);
     return rc;
 }
 
@@ -613,57 +674,45 @@ static coco_status coco__settled_body(void *self, coco__txn *t)
         if (!coco__moved_away(run, &d->at)) COCO_TRY(coco__settle_at(run, t, &d->at, false));
     for (coco__condemned *d = run->condemned; d; d = d->next) {
         COCO_TRY(coco__stored(run, t, &d->at, &run->record, &rec));
-        COCO_TRY(coco__entry_get(t, &rec, d->ekey, &run->arena, &value));
+        COCO_TRY(coco__entry_get(t, &rec, d->ekey, run->passing, &value));
         if (value.p) COCO_TRY(coco__settle_at(run, t, &d->at, true));
     }
     return COCO_OK;
 }
 
-COCO__IN coco_status coco__tombs_work(coco__run *run)
+static coco_status coco__containers_on(coco__run *run)
 {
     coco__writer settle = { coco__settled_body, NULL, run, false };
-    bool any = run->condemned != NULL, only_void = false;
+    coco__content voids = { .only_void = true };
 
-    for (coco__tomb *g = run->tombs; g; g = g->next) any |= !g->removed;
-    if (!any) return COCO_OK;
-    bool old = false; /* --only leaves tombstones of other updates alone */
-    for (coco__tomb *g = run->tombs; g; g = g->next) g->kept = run->only.p && (old |= g == run->tombs_loaded);
-    COCO_TRY(coco__guard(run));
-    COCO_TRY(coco__walk_tombs(run, coco__content_visit, &only_void));
-    COCO_TRY(coco__drain(run));
     COCO_TRY(coco__containers(run));
     if (!run->preview) {
-        only_void = true;
-        COCO_TRY(coco__walk_tombs(run, coco__content_visit, &only_void));
+        COCO_TRY(coco__walk_tombs(run, coco__content_visit, &voids));
         COCO_TRY(coco__drain(run));
     }
     COCO_TRY(coco__records_remove(run));
     return run->condemned && !run->preview ? coco__write(run->app, &settle, &run->fatal) : COCO_OK;
 }
 
-COCO__IN coco_status coco__tombs_load(coco__run *run, const coco__txn *t)
+COCO__IN coco_status coco__tombs_work(coco__run *run)
 {
-    coco__dbkey prefix;
-    MDB_cursor *cur;
-    MDB_val key, data;
-    coco_str p;
-    coco_status status = COCO_OK;
-    int rc = mdb_cursor_open(t->mdb, t->dbi, &cur);
+    coco__content content = { 0 };
+    coco__slot *slot;
+    bool any = run->condemned != NULL;
 
-    if (rc) return coco__mdb_error(t->err, rc, t->env, "read");
-    coco__dbkey_raw(&prefix, COCO__TOMBSTONE, NULL, 0);
-    key = (MDB_val){ prefix.n, prefix.b };
-    for (rc = mdb_cursor_get(cur, &key, &data, MDB_SET_RANGE);
-         rc == 0 && status == COCO_OK && key.mv_size >= 9 && *(uint8_t *)key.mv_data == COCO__TOMBSTONE;
-         rc = mdb_cursor_get(cur, &key, &data, MDB_NEXT)) {
-        coco__place at = { coco__get_be64((uint8_t *)key.mv_data + 1), { (char *)key.mv_data + 9, key.mv_size - 9 } };
-        status = coco__check_payload(t, &key, &data, &p);
-        if (status == COCO_OK && p.n > 1) at.segment = (coco_str){ p.p + 1, p.n - 1 };
-        if (status == COCO_OK) status = coco__tomb_add(run, &at, p.n && p.p[0]);
-    }
-    mdb_cursor_close(cur);
-    run->tombs_loaded = run->tombs;
-    return status;
+    COCO_TRY(coco__gone_deferred(run));
+    for (coco__tomb *g = run->tombs; g; g = g->next) any |= !g->removed && !g->kept;
+    if (!any) return COCO_OK;
+    bool old = false; /* --only leaves tombstones of other updates alone */
+    for (coco__tomb *g = run->tombs; g; g = g->next) g->kept |= run->only.p && (old |= g == run->tombs_loaded);
+    COCO_TRY(coco__guard(run));
+    COCO_TRY(coco__walk_tombs(run, coco__content_visit, &content));
+    COCO_TRY(coco__drain(run));
+    COCO_TRY(coco__containers_on(run));
+    if (!run->blocked) return COCO_OK;
+    for (size_t i = 0; coco__table_next(&run->targets, &i, &slot);) ((coco_target *)slot->value)->blocked = false;
+    COCO_TRY(coco__apply_again(run));
+    return coco__containers_on(run);
 }
 
 /* ---- Drop and forget ---- */

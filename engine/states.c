@@ -678,3 +678,38 @@ COCO__IN coco_status coco__entry_remove(const coco__txn *t, coco__rec *rec, coco
     coco__arena_free(&arena);
     return rc;
 }
+
+/* ---- The engine's own entries ---- */
+
+COCO__IN coco_status coco__own(coco__owned *o, uint64_t space, coco_str key, coco_str value, coco_str *was)
+{
+    coco__ekey k;
+    coco__change *ch;
+    coco__entry *e;
+
+    coco__ekey_make(&k, space, key.p, key.n);
+    coco_str ekey = { (char *)k.b, k.n };
+    ch = coco__owned_changed(o, ekey);
+    if (!ch) {
+        COCO_TRY(coco__owned_find(o, ekey, &e));
+        if (e && was && !(space == COCO__S_STATE && o->run->full))
+            *was = (coco_str){ coco__arena_copy(o->arena, e->value.p, e->value.n), e->value.n };
+        bool same = e && value.p && coco__bytes_cmp(e->value.p, e->value.n, value.p, value.n) == 0;
+        if (e) coco__owned_mark(o);
+        if (same || (!e && !value.p)) return COCO_OK;
+        if (e && !value.p) return COCO_OK;
+        coco_str old = e && space == COCO__S_MEMO
+                           ? (coco_str){ coco__arena_copy(o->arena, e->value.p, e->value.n), e->value.n }
+                           : (coco_str){ 0 };
+        bool there = e != NULL;
+        if (!(ch = coco__owned_change(o, ekey))) return COCO_ENOMEM;
+        ch->was = there;
+        ch->record = old;
+    } else if (was) {
+        *was = ch->after;
+        if (!value.p) return COCO_OK;
+    }
+    ch->after = (coco_str){ coco__arena_copy(o->arena, value.p, value.n), value.n };
+    if (space == COCO__S_ID) ch->before = ch->after; /* ids are kept from the precommit on */
+    return ch->after.p ? COCO_OK : COCO_ENOMEM;
+}

@@ -22,8 +22,23 @@ static coco_env *coco__open_envs; /* of this process, to refuse a directory open
 static _Atomic unsigned coco__fork_count;
 static pthread_once_t coco__fork_once = PTHREAD_ONCE_INIT;
 
-static void coco__after_fork(void) { coco__fork_count++; }
-static void coco__watch_fork(void) { pthread_atfork(NULL, NULL, coco__after_fork); }
+/* No other thread holds the process's own locks at a fork: a child may open an environment (coco_check's does). */
+static void coco__before_fork(void)
+{
+    pthread_mutex_lock(&coco__open_mutex);
+    pthread_mutex_lock(&coco__dbi_mutex);
+}
+static void coco__after_fork(void)
+{
+    pthread_mutex_unlock(&coco__dbi_mutex);
+    pthread_mutex_unlock(&coco__open_mutex);
+}
+static void coco__after_fork_child(void)
+{
+    coco__fork_count++;
+    coco__after_fork();
+}
+static void coco__watch_fork(void) { pthread_atfork(coco__before_fork, coco__after_fork, coco__after_fork_child); }
 
 COCO__IN unsigned coco__fork_generation(void)
 {
@@ -395,7 +410,7 @@ COCO__IN coco_status coco__del(const coco__txn *t, const coco__dbkey *k)
     return rc == 0 || rc == MDB_NOTFOUND ? COCO_OK : coco__write_failed(t, rc, "delete");
 }
 
-COCO__IN coco_status coco__del_range(const coco__txn *t, const coco__dbkey *prefix)
+COCO__IN coco_status coco__del_range(const coco__txn *t, const coco__dbkey *prefix, uint64_t *n)
 {
     MDB_val key = { prefix->n, (void *)(uintptr_t)prefix->b }, data;
     MDB_cursor *cur;
@@ -406,6 +421,7 @@ COCO__IN coco_status coco__del_range(const coco__txn *t, const coco__dbkey *pref
          rc == 0 && key.mv_size >= prefix->n && memcmp(key.mv_data, prefix->b, prefix->n) == 0;
          rc = mdb_cursor_get(cur, &key, &data, MDB_GET_CURRENT)) {
         if ((rc = mdb_cursor_del(cur, 0)) != 0) break;
+        if (n) ++*n;
         key = (MDB_val){ prefix->n, (void *)(uintptr_t)prefix->b };
         /* After a delete the cursor stands on the next entry, or at the end of the page. */
         if ((rc = mdb_cursor_get(cur, &key, &data, MDB_SET_RANGE)) != 0) break;
@@ -497,7 +513,10 @@ COCO__IN coco_status coco__meta_get(const coco__txn *t, coco__meta *m)
     m->next_int_id = coco__read_varint(&r);
     m->next_depset = coco__read_varint(&r);
     m->next_name = coco__read_varint(&r);
-    return r.bad ? coco__bad_record(t->err, "counters") : COCO_OK;
+    /* none begins at 0, and names are few: they are loaded at once */
+    bool wrong = !m->next_id || m->next_provider < COCO__S_FIRST_PROVIDER || !m->next_run || !m->next_int_id ||
+                 !m->next_depset || !m->next_name || m->next_name > 1u << 24;
+    return r.bad || wrong ? coco__bad_record(t->err, "counters") : COCO_OK;
 }
 
 COCO__IN coco_status coco__meta_put(const coco__txn *t, const coco__meta *m)
@@ -589,7 +608,7 @@ COCO__IN coco_status coco__rec_get(coco_str payload, coco__rec *out, coco_err *e
     if (out->flags & COCO__R_LONG) out->segment = coco__read_blob(&r);
     if (out->flags & COCO__R_SOURCE) out->source = coco__read_blob(&r);
     if (out->flags & COCO__R_COMPONENT) coco__rec_component(&r, out);
-    if (r.bad || out->flags > 2 * COCO__R_UNITS - 1) return coco__bad_record(err, "component record");
+    if (r.bad || out->flags > COCO__R_ALL) return coco__bad_record(err, "component record");
     return COCO_OK;
 }
 

@@ -1,473 +1,9 @@
-/* target.c - providers, handlers, declarations and their reconciliation.
+/* target.c - declarations and their reconciliation.
  *
- * Floor: above memo. A provider is the place of a container's children (a directory's files, a table's rows); it has
- * an id that is never given twice. Recreating the container gives it a new id, and what is recorded under the old one
- * is void: no delete is sent for it, it is declared anew. A declaration is reconciled at the call against what the
- * component has recorded, and leaves either a seen mark or a coco__change with the action, what the precommit records
- * (everything the state may be) and what the commit records.
- *
- * A provider's record stands under (parent provider, key), so that destroying one is a range of keys below it. */
+ * Floor: above provider. A declaration is reconciled at the call against what the component has recorded, and leaves
+ * either a seen mark or a coco__change with the action, what the precommit records (everything the state may be) and
+ * what the commit records. */
 #include "engine.h"
-
-static coco_target_type *coco__target_types;
-
-void coco_target_register(coco_target_type *type)
-{
-    for (coco_target_type *t = coco__target_types; t; t = t->next)
-        if (t == type) return;
-    type->next = coco__target_types;
-    coco__target_types = type;
-}
-
-/* ---- Providers ---- */
-
-static coco_status coco__target_memo_key(coco_ctx *cx, void *object, coco_value *key)
-{
-    const coco_target *t = object;
-
-    (void)cx;
-    *key = coco_bytes(t->identity.p, t->identity.n);
-    return COCO_OK;
-}
-
-static coco_status coco__target_copy(coco_ctx *cx, void *object, void **out)
-{
-    (void)cx;
-    *out = object; /* lives until the update ends */
-    return COCO_OK;
-}
-
-const coco_class coco_target_class = { .type = "coco_target",
-                                       .memo_key = coco__target_memo_key,
-                                       .copy = coco__target_copy };
-
-coco_value coco_target_value(coco_target *target) { return coco_object(&coco_target_class, target); }
-void *coco_target_self(coco_target *target) { return target ? target->handler.self : NULL; }
-
-/* The key of a provider's record below its parent; an attachment's begins with a byte that no stable key has. */
-static void coco__provider_suffix(coco__buf *b, coco_str key, coco_str attachment)
-{
-    if (attachment.p) {
-        coco__buf_byte(b, 0xfe);
-        coco__buf_put(b, attachment.p, attachment.n);
-    } else {
-        coco__buf_put(b, key.p, key.n);
-    }
-}
-
-static void coco__provider_key(coco__dbkey *k, uint64_t parent, const coco__buf *suffix)
-{
-    uint8_t cut[COCO__CUT_LENGTH];
-    size_t n = coco__cut(cut, suffix->p, suffix->n);
-
-    coco__dbkey_id(k, COCO__PROVIDER, parent, cut, n);
-}
-
-/* Reads a provider's record into t: {id, counter, user managed, title, container's record, full key or attachment}. */
-static coco_status coco__provider_decode(coco_target *t, coco_str payload)
-{
-    coco__reader r = coco__reader_of(payload.p, payload.n);
-    coco__arena *a = &t->run->arena;
-    coco_str title, record, key;
-    uint8_t attached;
-
-    t->id = coco__read_varint(&r);
-    t->counter = coco__read_varint(&r);
-    t->user_managed = coco__read_byte(&r);
-    title = coco__read_blob(&r);
-    record = coco__read_blob(&r);
-    attached = coco__read_byte(&r);
-    key = coco__read_blob(&r);
-    if (r.bad) return COCO_ECORRUPT;
-    if (!t->title && !(t->title = coco__arena_copy(a, title.p, title.n))) return COCO_ENOMEM;
-    if (!t->record.p && !(t->record = (coco_str){ coco__arena_copy(a, record.p, record.n), record.n }).p)
-        return COCO_ENOMEM;
-    if (!t->key.p && !t->attachment.p) {
-        coco_str copy = { coco__arena_copy(a, key.p, key.n), key.n };
-        if (!copy.p) return COCO_ENOMEM;
-        *(attached ? &t->attachment : &t->key) = copy;
-    }
-    t->stored = true;
-    return COCO_OK;
-}
-
-static coco_status coco__target_link(coco_target *t, coco_target *parent)
-{
-    coco__buf b;
-    char *copy;
-    coco__run *run = t->run;
-
-    t->parent = parent;
-    t->depth = parent ? parent->depth + 1 : 0;
-    t->top = !parent || parent->depth == 0 ? t : parent->top;
-    coco__buf_init(&b, run->mem);
-    if (parent) coco__buf_put(&b, parent->identity.p, parent->identity.n);
-    coco__provider_suffix(&b, t->key, t->attachment);
-    t->identity = (coco_str){ b.failed ? NULL : coco__arena_copy(&run->arena, b.p, b.n), b.n };
-    b.n = 0;
-    coco__buf_be64(&b, parent ? parent->id : 0);
-    coco__provider_suffix(&b, t->key, t->attachment);
-    copy = b.failed ? NULL : coco__arena_copy(&run->arena, b.p, b.n);
-    bool ok = copy && t->identity.p && coco__table_put(&run->target_places, copy, b.n, t) &&
-              coco__table_put(&run->targets, &t->id, sizeof t->id, t);
-    coco__buf_free(&b);
-    return ok ? COCO_OK : COCO_ENOMEM;
-}
-
-/* The provider at (parent, key or attachment): of this run, as recorded, or new. */
-COCO__IN coco_status coco__target_at(coco__run *run, coco_target *parent, coco_str key, coco_str attachment,
-                                     coco_target **out)
-{
-    coco_target *t;
-    coco__buf b, suffix;
-    coco__dbkey k;
-    coco__txn txn;
-    coco_str p;
-    coco_status rc = COCO_ENOTFOUND;
-
-    coco__buf_init(&b, run->mem);
-    coco__buf_init(&suffix, run->mem);
-    coco__provider_suffix(&suffix, key, attachment);
-    coco__buf_be64(&b, parent ? parent->id : 0);
-    coco__buf_put(&b, suffix.p, suffix.n);
-    *out = b.failed || suffix.failed ? NULL : coco__table_get(&run->target_places, b.p, b.n);
-    coco__provider_key(&k, parent ? parent->id : 0, &suffix);
-    bool failed = b.failed || suffix.failed;
-    coco__buf_free(&b);
-    coco__buf_free(&suffix);
-    if (*out) return COCO_OK;
-    if (failed || !(t = coco__arena_zalloc(&run->arena, sizeof *t))) return COCO_ENOMEM;
-    t->run = run;
-    if (attachment.p)
-        t->attachment = (coco_str){ coco__arena_copy(&run->arena, attachment.p, attachment.n), attachment.n };
-    else t->key = (coco_str){ coco__arena_copy(&run->arena, key.p, key.n), key.n };
-    if (run->app->has_dbi) {
-        COCO_TRY(coco__run_read(run, &txn));
-        if ((rc = coco__get(&txn, &k, &p)) == COCO_OK) rc = coco__provider_decode(t, p);
-        coco__run_read_end(run, &txn);
-    }
-    if (rc == COCO_ENOTFOUND) t->id = run->meta.next_provider++;
-    else if (rc != COCO_OK) return rc;
-    COCO_TRY(coco__target_link(t, parent));
-    *out = t;
-    return COCO_OK;
-}
-
-COCO__IN coco_status coco__target_by_id(coco__run *run, uint64_t id, coco_target **target)
-{
-    coco_target *t = coco__table_get(&run->targets, &id, sizeof id), *parent = NULL;
-    coco__dbkey k;
-    coco__txn txn;
-    coco_str p;
-    coco_status rc;
-
-    *target = t;
-    for (const coco_target *up = t; up; up = up->parent)
-        if (up->gone) *target = NULL;
-    if (t || !run->app->has_dbi) return COCO_OK;
-    if (!(t = coco__arena_zalloc(&run->arena, sizeof *t))) return COCO_ENOMEM;
-    t->run = run;
-    COCO_TRY(coco__run_read(run, &txn));
-    coco__dbkey_id(&k, COCO__PROVIDER_ID, id, NULL, 0);
-    if ((rc = coco__get(&txn, &k, &p)) == COCO_OK && p.n >= 8 && p.n < COCO__KEY_MAX) {
-        uint64_t up = coco__get_be64((const uint8_t *)p.p);
-        coco__dbkey_id(&k, COCO__PROVIDER, up, p.p + 8, p.n - 8);
-        rc = coco__get(&txn, &k, &p);
-        if (rc == COCO_OK) rc = coco__provider_decode(t, p);
-        coco__run_read_end(run, &txn);
-        if (rc == COCO_OK && up) rc = coco__target_by_id(run, up, &parent);
-        if (rc == COCO_OK && (t->id != id || (up && !parent))) rc = COCO_ENOTFOUND;
-    } else {
-        coco__run_read_end(run, &txn);
-    }
-    if (rc == COCO_ENOTFOUND) return COCO_OK;
-    COCO_TRY(rc);
-    COCO_TRY(coco__target_link(t, parent));
-    *target = t;
-    return COCO_OK;
-}
-
-static coco_status coco__no_provider(coco_target *t, coco_str name)
-{
-    coco_ctx *cx = t->run->cx;
-
-    if (cx->kept == COCO_OK)
-        return coco_fail(cx, COCO_ENOPROVIDER, "target %s: no handler called %.*s is registered",
-                         t->title ? t->title : "", (int)name.n, name.p);
-    return coco_fail(cx, COCO_ENOPROVIDER, "target %s: no handler: %s", t->title ? t->title : "",
-                     coco_error_message(cx));
-}
-
-static coco_status coco__root_handler(coco_target *t)
-{
-    coco__reader r = coco__reader_of(t->key.p, t->key.n);
-    coco_ctx *cx = t->run->cx;
-    coco_value key;
-    coco_target_type *type = coco__target_types;
-
-    COCO_TRY(coco__key_get(&r, &t->run->arena, &key));
-    coco_str name = coco_text_of(coco_at(key, 0));
-    while (type && !coco_str_equal(coco_str_of(type->name), name)) type = type->next;
-    if (!type) return coco__no_provider(t, name);
-    return type->make(cx, coco_at(key, 1), &t->handler) == COCO_OK ? COCO_OK : coco__no_provider(t, name);
-}
-
-/* Makes the handler where it isn't made: from the desired value of the container, or from its record. */
-static coco_status coco__target_ready(coco_target *t, const coco_value *desired)
-{
-    coco_ctx *cx = t->run->cx;
-    coco__reader r = coco__reader_of(t->key.p, t->key.n);
-    coco_value key = coco_null();
-    coco_status rc;
-
-    if (t->handler.reconcile) return COCO_OK;
-    cx->kept = COCO_OK;
-    if (!t->parent) {
-        rc = coco__root_handler(t);
-    } else {
-        coco_target_handler *up = &t->parent->handler;
-        COCO_TRY(coco__target_ready(t->parent, NULL));
-        if (!t->attachment.p) COCO_TRY(coco__key_get(&r, &t->run->arena, &key));
-        if (t->attachment.p)
-            rc = up->attachment
-                     ? up->attachment(cx, up->self, t->attachment.p, &t->handler)
-                     : coco_fail(cx, COCO_EINVAL, "target %s has no attachment %s", t->parent->title, t->attachment.p);
-        else
-            rc = up->child ? up->child(cx, up->self, key, desired, t->record, &t->handler)
-                           : coco_fail(cx, COCO_EINVAL, "target %s has no containers", t->parent->title);
-        if (rc != COCO_OK && !desired && !t->attachment.p) return coco__no_provider(t, coco_str_of(up->name));
-    }
-    COCO_TRY(rc);
-    if (!t->handler.reconcile || !t->handler.sink || !t->handler.sink->apply)
-        return coco_fail(cx, COCO_EINVAL, "target %s: its handler lacks reconcile or a sink", t->title ? t->title : "");
-    return COCO_OK;
-}
-
-/* ---- Titles ---- */
-
-COCO__IN void coco__state_name(coco__buf *b, const coco_target *target, coco_str key)
-{
-    coco__buf_str(b, target && target->title ? target->title : "");
-    coco__buf_byte(b, ':');
-    coco__key_print(b, key.p, key.n);
-}
-
-static coco_status coco__title_default(coco_target *t, coco__buf *b)
-{
-    coco__reader r = coco__reader_of(t->key.p, t->key.n);
-    coco_value key = coco_null();
-    coco__arena *a = &t->run->arena;
-
-    if (!t->attachment.p) COCO_TRY(coco__key_get(&r, a, &key));
-    if (!t->parent) key = coco_at(key, coco_at(key, 1).kind == COCO_NULL ? 0 : 1);
-    if (t->parent && t->parent->depth > 0) coco__buf_printf(b, "%s/", t->parent->title);
-    if (t->attachment.p) coco__buf_put(b, t->attachment.p, t->attachment.n);
-    else if (coco_text_of(key).n) coco__buf_put(b, coco_text_of(key).p, coco_text_of(key).n);
-    else coco__value_print(b, key);
-    return COCO_OK;
-}
-
-static void coco__place_name(coco__buf *b, const coco_target *t)
-{
-    if (t->parent && !t->attachment.p) coco__state_name(b, t->parent, t->key);
-    else if (t->parent) coco__buf_printf(b, "%s/%s", t->parent->title, t->attachment.p);
-    else coco__key_print(b, t->key.p, t->key.n);
-}
-
-static coco_status coco__title_taken(coco_ctx *cx, coco__buf *title, const coco_target *a, const coco_target *b)
-{
-    coco__buf_str(title, "\": ");
-    coco__place_name(title, a);
-    coco__buf_str(title, " and ");
-    coco__place_name(title, b);
-    return coco_fail(cx, COCO_EDUP, "two targets are called \"%s; tell them apart by .title", coco__buf_cstr(title));
-}
-
-/* Gives the provider its title and keeps titles unique in the run. */
-static coco_status coco__target_title(coco_ctx *cx, coco_target *t, const char *title)
-{
-    coco__run *run = t->run;
-    coco__buf b;
-    coco_target *other;
-    coco_status rc = COCO_OK;
-
-    coco__buf_init(&b, run->mem);
-    if (title) coco__buf_str(&b, title);
-    else if (t->handler.title.n) coco__buf_put(&b, t->handler.title.p, t->handler.title.n);
-    else rc = coco__title_default(t, &b);
-    other = coco__table_get(&run->titles, b.p, b.n);
-    if (rc == COCO_OK && other && other != t && !other->gone &&
-        coco__bytes_cmp(other->identity.p, other->identity.n, t->identity.p, t->identity.n))
-        rc = coco__title_taken(cx, &b, other, t);
-    if (rc == COCO_OK) {
-        if (!t->title || strcmp(t->title, coco__buf_cstr(&b)) != 0) t->title = coco__arena_copy(&run->arena, b.p, b.n);
-        if (b.failed || !t->title || !coco__table_put(&run->titles, t->title, b.n, t)) rc = coco__oom(cx);
-        else t->counts = coco__counts_of_title(run->app, t->title);
-    }
-    coco__buf_free(&b);
-    return rc;
-}
-
-coco_target *coco_target_new(coco_ctx *cx, const char *name, coco_value key, const char *title)
-{
-    coco_value both[2] = { coco_symbol(name), key };
-    coco_target *t = NULL;
-    coco__buf b;
-    coco_status rc;
-
-    coco__buf_init(&b, cx->run->mem);
-    rc = coco__key_put(&b, coco_list(both, 2));
-    if (rc == COCO_OK && b.failed) rc = COCO_ENOMEM;
-    if (rc == COCO_OK) rc = coco__target_at(cx->run, NULL, (coco_str){ (char *)b.p, b.n }, (coco_str){ 0 }, &t);
-    if (rc == COCO_OK) rc = coco__target_ready(t, NULL);
-    coco__buf_free(&b);
-    if (rc == COCO_OK) rc = coco__target_title(cx, t, title);
-    else if (cx->run->cx->said == rc) coco_fail(cx, rc, "%s", coco_error_message(cx->run->cx));
-    else coco_fail(cx, rc, "target %s: %s", name, coco_status_text(rc));
-    if (rc == COCO_OK) return t;
-    coco__keep(cx, rc, NULL);
-    return NULL;
-}
-
-/* ---- Writing providers ---- */
-
-COCO__IN coco_status coco__provider_write(const coco__txn *t, coco_target *p)
-{
-    coco__run *run = p->run;
-    coco__buf suffix;
-    coco__dbkey k, by_id;
-    coco__buf *b = &run->scratch;
-    coco_str key = p->attachment.p ? p->attachment : p->key;
-    coco_status rc;
-
-    if (p->parent && !p->parent->stored) COCO_TRY(coco__provider_write(t, p->parent));
-    coco__buf_init(&suffix, run->mem);
-    coco__provider_suffix(&suffix, p->key, p->attachment);
-    coco__provider_key(&k, p->parent ? p->parent->id : 0, &suffix);
-    bool failed = suffix.failed;
-    coco__buf_free(&suffix);
-    b->n = 0;
-    coco__buf_varint(b, p->id);
-    coco__buf_varint(b, p->counter);
-    coco__buf_byte(b, p->user_managed);
-    coco__buf_blob(b, p->title, p->title ? strlen(p->title) : 0);
-    coco__buf_blob(b, p->record.p, p->record.n);
-    coco__buf_byte(b, p->attachment.p != NULL);
-    coco__buf_blob(b, key.p, key.n);
-    if (b->failed || failed) return COCO_ENOMEM;
-    COCO_TRY(coco__put(t, &k, b->p, b->n));
-    coco__dbkey_id(&by_id, COCO__PROVIDER_ID, p->id, NULL, 0);
-    rc = coco__put(t, &by_id, k.b + 1, k.n - 1);
-    return rc;
-}
-
-/* Everything recorded under one provider id but its own record: index, count, and the providers below. */
-static coco_status coco__provider_clear(coco__run *run, const coco__txn *t, uint64_t id)
-{
-    coco__dbkey k, child;
-    coco__ekey e;
-    coco_str p;
-
-    coco__ekey_make(&e, id, NULL, 0);
-    coco__dbkey_raw(&k, COCO__OWNER, e.b, e.n);
-    COCO_TRY(coco__del_range(t, &k));
-    coco__dbkey_id(&k, COCO__PROVIDER_ID, id, NULL, 0);
-    COCO_TRY(coco__del(t, &k));
-    coco__dbkey_id(&k, COCO__COUNT_OF, id, NULL, 0);
-    COCO_TRY(coco__del(t, &k));
-    coco__dbkey_id(&k, COCO__PROVIDER, id, NULL, 0);
-    for (;;) { /* children one by one: each takes its own range along */
-        MDB_val key = { k.n, k.b }, data;
-        MDB_cursor *cur;
-        int rc = mdb_cursor_open(t->mdb, t->dbi, &cur);
-        if (rc) return coco__mdb_error(t->err, rc, t->env, "read");
-        rc = mdb_cursor_get(cur, &key, &data, MDB_SET_RANGE);
-        bool there = rc == 0 && key.mv_size >= k.n && memcmp(key.mv_data, k.b, k.n) == 0;
-        if (there) memcpy(child.b, key.mv_data, child.n = key.mv_size);
-        mdb_cursor_close(cur);
-        if (!there) return COCO_OK;
-        COCO_TRY(coco__get(t, &child, &p));
-        coco__reader r = coco__reader_of(p.p, p.n);
-        uint64_t below = coco__read_varint(&r);
-        COCO_TRY(coco__provider_clear(run, t, below));
-        COCO_TRY(coco__del(t, &child));
-    }
-}
-
-COCO__IN coco_status coco__provider_destroy(const coco__txn *t, coco_target *p)
-{
-    coco__buf suffix;
-    coco__dbkey k;
-    coco_str payload;
-    coco_status rc;
-
-    COCO_TRY(coco__provider_clear(p->run, t, p->id));
-    coco__buf_init(&suffix, p->run->mem);
-    coco__provider_suffix(&suffix, p->key, p->attachment);
-    coco__provider_key(&k, p->parent ? p->parent->id : 0, &suffix);
-    coco__buf_free(&suffix);
-    rc = coco__get(t, &k, &payload); /* its successor may stand there already */
-    if (rc == COCO_ENOTFOUND) return COCO_OK;
-    COCO_TRY(rc);
-    coco__reader r = coco__reader_of(payload.p, payload.n);
-    return coco__read_varint(&r) == p->id ? coco__del(t, &k) : COCO_OK;
-}
-
-COCO__IN void coco__target_count(coco_target *target, int delta)
-{
-    coco_target *top = target->top;
-
-    top->delta += delta;
-    if (top->dirty) return;
-    top->dirty = true;
-    top->next_dirty = top->run->dirty_targets;
-    top->run->dirty_targets = top;
-}
-
-static coco_status coco__count_read(const coco__txn *t, uint64_t id, coco__dbkey *k, uint64_t *n)
-{
-    coco_str p;
-    coco_status rc;
-
-    *n = 0;
-    coco__dbkey_id(k, COCO__COUNT_OF, id, NULL, 0);
-    rc = coco__get(t, k, &p);
-    if (rc == COCO_ENOTFOUND) return COCO_OK;
-    COCO_TRY(rc);
-    coco__reader r = coco__reader_of(p.p, p.n);
-    *n = coco__read_varint(&r);
-    return r.bad ? COCO_ECORRUPT : COCO_OK;
-}
-
-COCO__IN coco_status coco__providers_count(coco__run *run, const coco__txn *t)
-{
-    coco__dbkey k;
-    uint64_t n;
-
-    for (coco_target *top = run->dirty_targets; top; top = top->next_dirty) {
-        coco__buf *b = &run->scratch;
-        if (!top->delta || top->gone) continue;
-        COCO_TRY(coco__count_read(t, top->id, &k, &n));
-        n = top->delta < 0 && n < (uint64_t)-top->delta ? 0 : n + (uint64_t)top->delta;
-        b->n = 0;
-        coco__buf_varint(b, n);
-        if (b->failed) return COCO_ENOMEM;
-        COCO_TRY(n ? coco__put(t, &k, b->p, b->n) : coco__del(t, &k));
-    }
-    return COCO_OK;
-}
-
-COCO__IN coco_status coco__top_states(coco__run *run, coco_target *top, uint64_t *n)
-{
-    coco__dbkey k;
-    coco__txn t;
-    coco_status rc;
-
-    COCO_TRY(coco__run_read(run, &t));
-    rc = coco__count_read(&t, top->id, &k, n);
-    coco__run_read_end(run, &t);
-    return rc;
-}
 
 /* ---- Changes ---- */
 
@@ -477,7 +13,7 @@ static coco_status coco__state_bytes(coco__comp *comp, const coco__state *s, coc
 
     coco__buf_init(&b, comp->run->mem);
     coco__state_put(&b, s, s->key.n > COCO__CUT);
-    *out = (coco_str){ b.failed ? NULL : coco__arena_copy(&comp->arena, b.p, b.n), b.n };
+    *out = (coco_str){ b.failed ? NULL : coco__arena_copy(comp->shared, b.p, b.n), b.n };
     coco__buf_free(&b);
     return out->p ? COCO_OK : COCO_ENOMEM;
 }
@@ -519,7 +55,7 @@ static coco_status coco__change_records(coco__comp *comp, coco__change *c)
 
 static coco_status coco__keep_action(coco__comp *comp, coco__change *c, const coco_decision *d)
 {
-    if (c->action == NULL && !(c->action = coco__arena_zalloc(&comp->arena, sizeof *c->action))) return COCO_ENOMEM;
+    if (c->action == NULL && !(c->action = coco__arena_zalloc(comp->shared, sizeof *c->action))) return COCO_ENOMEM;
     *c->action = d->action;
     c->action->target = c->target;
     c->action->container = c->container;
@@ -527,7 +63,7 @@ static coco_status coco__keep_action(coco__comp *comp, coco__change *c, const co
     c->action->answer = COCO_UNANSWERED;
     c->action->error = NULL;
     c->record = d->record;
-    if (d->record.p && !(c->record.p = coco__arena_copy(&comp->arena, d->record.p, d->record.n))) return COCO_ENOMEM;
+    if (d->record.p && !(c->record.p = coco__arena_copy(comp->shared, d->record.p, d->record.n))) return COCO_ENOMEM;
     comp->nactions++;
     comp->nbytes += d->action.bytes;
     return COCO_OK;
@@ -566,37 +102,6 @@ static bool coco__any_absent(const coco__state *s)
 
 /* ---- A container's content ---- */
 
-static void coco__gone_below(coco__run *run, const coco_target *t)
-{
-    coco__slot *slot;
-
-    for (size_t i = 0; coco__table_next(&run->targets, &i, &slot);) {
-        coco_target *below = slot->value;
-        if (below->parent == t && !below->gone) {
-            below->gone = true;
-            coco__gone_below(run, below);
-        }
-    }
-}
-
-/* Gives the container's provider a new id: what was recorded below is void. */
-static coco_status coco__provider_renew(coco__run *run, coco_target *old, coco_target **out)
-{
-    coco_target *t = coco__arena_zalloc(&run->arena, sizeof *t);
-
-    if (!t) return COCO_ENOMEM;
-    old->gone = true;
-    coco__gone_below(run, old);
-    run->epoch++;
-    t->run = run;
-    t->key = old->key;
-    t->id = run->meta.next_provider++;
-    t->title = old->title;
-    COCO_TRY(coco__target_link(t, old->parent));
-    *out = t;
-    return COCO_OK;
-}
-
 /* What the decision does to the container's content; c->child becomes its provider. */
 static coco_status coco__child_fate(coco_ctx *cx, coco__change *c, const coco_decision *d, coco_target *old,
                                     coco_target **child)
@@ -629,6 +134,7 @@ static coco_status coco__child_fate(coco_ctx *cx, coco__change *c, const coco_de
 
 typedef struct coco__declaration {
     coco_target *target;
+    coco_target *child; /* of a container: the provider of its content until now */
     coco_value key, value;
     const coco_container_opts *opts;
     bool container;
@@ -710,10 +216,10 @@ static coco_status coco__declare_find(coco_ctx *cx, coco__declaration *d)
 /* Keeps the possibilities with the component: they were read from a page that goes. */
 static coco_status coco__old_keep(coco__comp *comp, coco__change *c, const coco__state *old)
 {
-    if (!(c->old = coco__arena_copy(&comp->arena, old, sizeof *old))) return COCO_ENOMEM;
+    if (!(c->old = coco__arena_copy(comp->shared, old, sizeof *old))) return COCO_ENOMEM;
     for (size_t i = 0; i < old->npossible; i++)
         if (old->possible[i].p &&
-            !(c->old->possible[i].p = coco__arena_copy(&comp->arena, old->possible[i].p, old->possible[i].n)))
+            !(c->old->possible[i].p = coco__arena_copy(comp->shared, old->possible[i].p, old->possible[i].n)))
             return COCO_ENOMEM;
     return COCO_OK;
 }
@@ -734,24 +240,59 @@ static coco_status coco__declare_change(coco_ctx *cx, coco__declaration *d, cons
     c->owner = d->owner;
     if (d->was || d->old.npossible) COCO_TRY(coco__old_keep(comp, c, &d->old));
     c->key =
-        (coco_str){ d->full.n > COCO__CUT ? coco__arena_copy(&comp->arena, d->full.p, d->full.n) : NULL, d->full.n };
+        (coco_str){ d->full.n > COCO__CUT ? coco__arena_copy(comp->shared, d->full.p, d->full.n) : NULL, d->full.n };
     if (!c->key.p) {
         if (d->full.n > COCO__CUT) return COCO_ENOMEM;
         c->key.p = c->ekey.p + (c->ekey.n - d->full.n);
     }
     if (decision->act) {
         COCO_TRY(coco__keep_action(comp, c, decision));
-        COCO_TRY(coco__value_copy(&comp->arena, d->key, &c->action->key));
+        COCO_TRY(coco__value_copy(comp->shared, d->key, &c->action->key));
     } else if (c->user_managed) {
-        c->record = (coco_str){ "", 0 };
+        c->record = (coco_str){ coco__arena_copy(comp->shared, decision->record.p, decision->record.n),
+                                decision->record.n };
+        if (!c->record.p) return COCO_ENOMEM;
     } else if (c->old && c->old->npossible) {
         c->record = c->old->possible[0];
     }
     if (d->owner.segment.p) {
-        if (!(c->desired = coco__arena_alloc(&comp->arena, sizeof *c->desired))) return COCO_ENOMEM;
-        COCO_TRY(coco__value_copy(&comp->arena, d->value, c->desired));
+        if (!(c->desired = coco__arena_alloc(comp->shared, sizeof *c->desired))) return COCO_ENOMEM;
+        COCO_TRY(coco__value_copy(comp->shared, d->value, c->desired));
     }
     *out = c;
+    return COCO_OK;
+}
+
+/* What exists said of a container counts first: that it is absent, or the record of what is there. With the one
+ * possibility recorded, absent is all there is to know; with several, a crash may still be at work. */
+COCO__IN void coco__found_possible(const coco_target *t, coco__state *s)
+{
+    coco__state was = *s;
+    bool missing = t->found == COCO__FOUND_MISSING;
+
+    if (!s->npossible || !s->container || s->user_managed || (!missing && !t->shape.p)) return;
+    s->npossible = 0;
+    coco__possible_add(s, t->shape);
+    for (size_t i = 0; i < was.npossible && !(missing && was.npossible == 1); i++)
+        coco__possible_add(s, was.possible[i]);
+}
+
+static coco_status coco__declare_found(coco_ctx *cx, coco__declaration *d)
+{
+    COCO_TRY(coco__target_at(cx->run, d->target, d->full, (coco_str){ 0 }, &d->child));
+    return d->opts && d->opts->user_managed ? COCO_OK : coco__container_found(cx, d->child);
+}
+
+/* What the user manages gets no action. The record says what the program took it for, so that its content can be seen
+ * to without the declaration; a change of that makes the content be declared again. */
+static coco_status coco__decide_users(coco_ctx *cx, const coco__declaration *d, coco_decision *decision)
+{
+    coco_change in = { .key = d->key, .desired = &d->value, .possible = d->old.possible, .may_be_missing = true,
+                       .npossible = d->old.user_managed ? d->old.npossible : 0 };
+
+    COCO_TRY(coco__reconcile(cx, d->target, &in, decision));
+    decision->act = false;
+    if (decision->children == COCO_CHILDREN_DESTROYED) decision->children = COCO_CHILDREN_LOSSY;
     return COCO_OK;
 }
 
@@ -762,28 +303,33 @@ static coco_status coco__declare_decide(coco_ctx *cx, coco__declaration *d, coco
     };
 
     memset(decision, 0, sizeof *decision);
-    if (d->opts && d->opts->user_managed) return COCO_OK;
+    if (d->opts && d->opts->user_managed) return coco__decide_users(cx, d, decision);
     if (d->old.user_managed) in.npossible = d->old.npossible = 0;
     in.may_be_missing = cx->run->full || coco__any_absent(&d->old) || d->old.counter != d->target->counter;
     return coco__reconcile(cx, d->target, &in, decision);
 }
 
 /* Is there anything to write for a state whose handler keeps it? */
-static bool coco__declare_rewrites(const coco__declaration *d)
+static bool coco__declare_rewrites(const coco__declaration *d, const coco_decision *decision)
 {
     bool user = d->opts && d->opts->user_managed;
 
-    return !d->was || d->old.condemned || user != d->old.user_managed;
+    return !d->was || d->old.condemned || user != d->old.user_managed ||
+           (user && !coco_str_equal(d->old.possible[0], decision->record));
 }
 
 static coco_status coco__declare_child(coco_ctx *cx, coco__declaration *d, coco__change *c,
                                        const coco_decision *decision, coco_target **child)
 {
-    coco_target *t;
+    coco_target *t = d->child;
     coco_status rc;
 
-    COCO_TRY(coco__target_at(cx->run, d->target, d->full, (coco_str){ 0 }, &t));
     if (c) COCO_TRY(coco__child_fate(cx, c, decision, t, &t));
+    /* the handler has seen to it, or the user does: memos hold again where the content is kept */
+    if (c && t->found != COCO__FOUND_THERE) {
+        t->found = COCO__FOUND_THERE;
+        cx->run->epoch++;
+    }
     rc = coco__target_ready(t, &d->value);
     if (rc != COCO_OK) return coco__keep(cx, rc, coco_error_message(cx->run->cx));
     COCO_TRY(coco__target_title(cx, t, d->opts ? d->opts->title : NULL));
@@ -812,9 +358,11 @@ static coco_status coco__declare_states(coco_ctx *cx, coco__declaration *d, coco
     coco_decision decision;
     coco__change *c = NULL;
 
+    if (d->container) COCO_TRY(coco__declare_found(cx, d)); /* first: others may run meanwhile */
     COCO_TRY(coco__declare_find(cx, d));
+    if (d->container && !(d->opts && d->opts->user_managed)) coco__found_possible(d->child, &d->old);
     COCO_TRY(coco__declare_decide(cx, d, &decision));
-    if (decision.act || coco__declare_rewrites(d)) {
+    if (decision.act || coco__declare_rewrites(d, &decision)) {
         COCO_TRY(coco__declare_change(cx, d, &decision, &c));
         if (coco__listening(cx->run) && decision.act) coco__emit_state(cx->run, COCO_EV_RECONCILED, cx->comp, c, NULL);
     }
@@ -829,18 +377,39 @@ static coco_status coco__declare_states(coco_ctx *cx, coco__declaration *d, coco
     return d->container ? coco__declare_depend(cx, NULL, *child) : COCO_OK;
 }
 
-static coco_status coco__declare(coco_ctx *cx, coco__declaration *d, coco_target **child)
+/* With --only, the function that declares a container may run without being submitted: its handler is all that is
+ * wanted of it. */
+static coco_status coco__declare_above(coco_ctx *cx, coco__declaration *d, coco_target **child)
 {
-    coco_status rc;
+    if (!d->container) return COCO_OK;
+    COCO_TRY(coco__declare_found(cx, d));
+    return coco__declare_child(cx, d, NULL, NULL, child);
+}
 
+/* May the component declare into the target now? */
+static coco_status coco__declare_check(coco_ctx *cx, const coco__declaration *d)
+{
     if (cx->kept) return cx->kept;
     if (!cx->comp) return coco_fail(cx, COCO_EINVAL, "a target state can be declared only inside a component");
     if (!d->target) return coco_fail(cx, COCO_EINVAL, "declared into no target");
-    for (const coco_target *t = d->target; t; t = t->parent)
+    for (const coco_target *t = d->target; t; t = t->parent) {
         if (t->owner && t->owner != cx->comp)
             return coco_fail(cx, COCO_EINVAL,
                              "target %s isn't applied yet: mount it (coco_mount_target) before others declare into it",
                              t->title);
+        /* were it made on the way, nobody would fill in the rest */
+        if (t->found == COCO__FOUND_MISSING && !cx->comp->above)
+            return coco_fail(cx, COCO_ENOTFOUND, "target %s is missing, and what declares it is no part of this update",
+                             t->title);
+    }
+    return COCO_OK;
+}
+
+static coco_status coco__declare_held(coco_ctx *cx, coco__declaration *d, coco_target **child)
+{
+    coco_status rc;
+
+    COCO_TRY(coco__declare_check(cx, d));
     coco__buf_init(&d->bytes, cx->run->mem);
     rc = coco__key_put(&d->bytes, d->key);
     if (rc == COCO_OK && d->bytes.failed) rc = coco__oom(cx);
@@ -854,13 +423,20 @@ static coco_status coco__declare(coco_ctx *cx, coco__declaration *d, coco_target
             coco__change seen = { .target = d->target, .key = d->full, .container = d->container };
             coco__emit_state(cx->run, COCO_EV_DECLARED, cx->comp, &seen, NULL);
         }
-        rc = cx->comp->above ? (d->container ? coco__declare_child(cx, d, NULL, NULL, child) : COCO_OK)
-                             : coco__declare_states(cx, d, child);
+        rc = cx->comp->above ? coco__declare_above(cx, d, child) : coco__declare_states(cx, d, child);
         if (rc == COCO_ENOMEM) coco__oom(cx);
         else if (rc != COCO_OK && !cx->message)
             coco_fail(cx, rc, "target %s: %s", d->target->title, coco_status_text(rc));
     }
     coco__buf_free(&d->bytes);
+    return rc;
+}
+
+static coco_status coco__declare(coco_ctx *cx, coco__declaration *d, coco_target **child)
+{
+    coco__enter(cx->run);
+    coco_status rc = coco__declare_held(cx, d, child);
+    coco__leave(cx->run);
     return rc;
 }
 
@@ -880,7 +456,7 @@ coco_status coco_declare_container(coco_ctx *cx, coco_target *target, coco_value
     return coco__declare(cx, &d, child);
 }
 
-coco_status coco_attachment(coco_ctx *cx, coco_target *container, const char *name, coco_target **out)
+static coco_status coco__attachment(coco_ctx *cx, coco_target *container, const char *name, coco_target **out)
 {
     coco_status rc;
 
@@ -892,6 +468,14 @@ coco_status coco_attachment(coco_ctx *cx, coco_target *container, const char *na
     if (rc == COCO_OK) return coco__target_title(cx, *out, NULL);
     *out = NULL;
     return coco__keep(cx, rc, coco_error_message(cx->run->cx));
+}
+
+coco_status coco_attachment(coco_ctx *cx, coco_target *container, const char *name, coco_target **out)
+{
+    coco__enter(cx->run);
+    coco_status rc = coco__attachment(cx, container, name, out);
+    coco__leave(cx->run);
+    return rc;
 }
 
 /* ---- No longer declared ---- */
@@ -916,14 +500,14 @@ static bool coco__place_condemned(const coco_target *t)
 
 static coco_status coco__gone_state(coco__comp *comp, coco__change *c, const coco__state *s, coco_target *t)
 {
-    coco_ctx cx = { .run = comp->run, .comp = comp, .arena = &comp->arena, .home = &comp->arena };
+    coco_ctx cx = { .run = comp->run, .comp = comp, .arena = comp->shared, .home = comp->shared };
     coco__reader r = coco__reader_of(s->key.p, s->key.n);
     coco_decision decision;
     coco_change in = { .possible = s->possible, .npossible = s->npossible };
     coco_status rc;
 
     in.may_be_missing = coco__any_absent(s);
-    COCO_TRY(coco__key_get(&r, &comp->arena, &in.key));
+    COCO_TRY(coco__key_get(&r, comp->shared, &in.key));
     rc = coco__reconcile(&cx, t, &in, &decision);
     if (rc != COCO_OK) return coco__keep(comp->run->cx, rc, coco_error_message(&cx));
     if (!decision.act) return COCO_OK;
@@ -937,9 +521,9 @@ static coco_status coco__gone_state(coco__comp *comp, coco__change *c, const coc
 /* Lists a container whose delete waits for the end of the update. */
 static coco_status coco__condemn(coco__comp *comp, coco_str ekey, const coco__state *s, coco_target *place)
 {
-    coco__condemned *d = coco__arena_zalloc(&comp->run->arena, sizeof *d);
+    coco__condemned *d = coco__arena_zalloc(comp->run->passing, sizeof *d);
 
-    if (!d || !(d->ekey.p = coco__arena_copy(&comp->run->arena, ekey.p, ekey.n))) return COCO_ENOMEM;
+    if (!d || !(d->ekey.p = coco__arena_copy(comp->run->passing, ekey.p, ekey.n))) return COCO_ENOMEM;
     d->ekey.n = ekey.n;
     d->place = place;
     COCO_TRY(coco__target_at(comp->run, place, s->key, (coco_str){ 0 }, &d->child));
@@ -955,7 +539,7 @@ COCO__IN coco_status coco__declare_gone(coco__comp *comp, const coco__entry *e, 
     coco_target *t = NULL;
     coco__change *c;
     coco__state s;
-    coco_str value = { coco__arena_copy(&comp->arena, e->value.p, e->value.n), e->value.n };
+    coco_str value = { coco__arena_copy(comp->shared, e->value.p, e->value.n), e->value.n };
 
     if (!value.p) return COCO_ENOMEM;
     if (space < COCO__S_FIRST_PROVIDER) {
@@ -998,14 +582,14 @@ COCO__IN coco_status coco__declare_gone(coco__comp *comp, const coco__entry *e, 
 
 COCO__IN coco_status coco__reclaim(coco__comp *comp, coco__change *c, const coco__state *now)
 {
-    coco_ctx cx = { .run = comp->run, .comp = comp, .arena = &comp->arena, .home = &comp->arena };
+    coco_ctx cx = { .run = comp->run, .comp = comp, .arena = comp->shared, .home = comp->shared };
     coco__reader r = coco__reader_of(c->key.p, c->key.n);
     coco_decision decision;
     coco_change in = { .desired = c->desired, .possible = now->possible, .npossible = now->npossible };
 
     COCO_TRY(coco__old_keep(comp, c, now));
     in.may_be_missing = comp->run->full || coco__any_absent(now) || now->counter != c->target->counter;
-    COCO_TRY(coco__key_get(&r, &comp->arena, &in.key));
+    COCO_TRY(coco__key_get(&r, comp->shared, &in.key));
     COCO_TRY(coco__reconcile(&cx, c->target, &in, &decision));
     if (decision.act) {
         COCO_TRY(coco__keep_action(comp, c, &decision));

@@ -24,6 +24,7 @@
 
 #include "cocoindex.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -38,6 +39,18 @@ typedef struct lines {
     size_t n;
 } lines;
 
+/* Threads of the pool by the environment (COCOINDEX_THREADS); a promise about the order holds with none. */
+static inline unsigned threads_asked(void)
+{
+    const char *n = getenv("COCOINDEX_THREADS");
+
+    return n ? (unsigned)strtoul(n, NULL, 10) : 0;
+}
+#define ONE_THREAD_ONLY() \
+    do { \
+        if (threads_asked()) skip(); \
+    } while (0)
+
 static inline void lines_clear(lines *l)
 {
     while (l->n) free(l->v[--l->n]);
@@ -46,14 +59,17 @@ static inline void lines_clear(lines *l)
 static inline void lines_add(lines *l, const char *fmt, ...) COCO__PRINTF(2, 3);
 static inline void lines_add(lines *l, const char *fmt, ...)
 {
+    static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* sinks, sources and functions run on any thread */
     char line[8192];
     va_list ap;
 
-    if (l->n == sizeof l->v / sizeof l->v[0]) return; /* large programs are judged by their counts */
     va_start(ap, fmt);
     vsnprintf(line, sizeof line, fmt, ap);
     va_end(ap);
-    l->v[l->n++] = strdup(line);
+    pthread_mutex_lock(&mutex);
+    /* large programs are judged by their counts */
+    if (l->n < sizeof l->v / sizeof l->v[0]) l->v[l->n++] = strdup(line);
+    pthread_mutex_unlock(&mutex);
 }
 
 static inline char *lines_join(char *const *v, size_t n)
@@ -67,14 +83,29 @@ static inline char *lines_join(char *const *v, size_t n)
     return all;
 }
 
+static inline int lines_order(const void *a, const void *b)
+{ return strcmp(*(char *const *)(uintptr_t)a, *(char *const *)(uintptr_t)b); }
+
+/* With a pool (COCOINDEX_THREADS) the lines may come in any order. */
 static inline void lines_expect(const lines *l, const char *const *want, const char *file, int line)
 {
     size_t n = 0;
-    char *is = lines_join(l->v, l->n), *should;
+    char **got = calloc(l->n + 1, sizeof *got), **wanted, *is, *should;
     bool equal;
 
     while (want[n]) n++;
-    should = lines_join((char *const *)(uintptr_t)want, n);
+    wanted = calloc(n + 1, sizeof *wanted);
+    assert_true(got && wanted);
+    for (size_t i = 0; i < l->n; i++) got[i] = l->v[i];
+    for (size_t i = 0; i < n; i++) wanted[i] = (char *)(uintptr_t)want[i];
+    if (threads_asked()) {
+        qsort(got, l->n, sizeof *got, lines_order);
+        qsort(wanted, n, sizeof *wanted, lines_order);
+    }
+    is = lines_join(got, l->n);
+    should = lines_join(wanted, n);
+    free(got);
+    free(wanted);
     equal = strcmp(is, should) == 0;
     if (!equal) print_error("expected\n%sgot\n%s", should, is);
     free(is);
@@ -90,6 +121,7 @@ typedef struct thing {
     char *name, *value; /* TITLE:key, printed value */
     char *place;        /* title of its content, where it is a container; else NULL */
     bool unique;        /* container: no two rows of one value */
+    uint8_t record[48]; /* its tracking record */
 } thing;
 
 /* What goes wrong with an action on `name` (or, name "", with any batch): `times` tries fail, -1 for all. */
@@ -111,7 +143,11 @@ static struct world {
     fault faults[16];
     size_t nfaults;
     void (*before_apply)(void); /* called when a batch reaches the sink */
+    bool unsound; /* the test has damaged the database: its end doesn't check it */
     lines actions, events, failures;
+    lines asked;        /* containers that were asked for: TITLE:key */
+    bool shapes;        /* exists tells what is there, too */
+    const char *unsure; /* the container that exists can't tell of; NULL: none */
     int batches;
     coco_status rc; /* of the last update */
     coco_result result;
@@ -167,6 +203,7 @@ typedef struct place {
 typedef struct cargo {
     const char *value;
     bool unique;
+    uint8_t record[48];
 } cargo;
 
 static inline thing *shelf_find(const char *name)
@@ -209,16 +246,32 @@ static inline const char *place_of_key(const place *p, coco_value key, char *out
     return out;
 }
 
-/* TITLE:key of an action. */
+/* TITLE:key of a state. */
+static inline const char *state_name(const place *p, coco_value key, char *out, size_t size)
+{
+    const char *quote = key.kind == COCO_TEXT_KIND ? "\"" : "";
+    char text[300];
+
+    place_of_key(&(place){ "", true, false }, key, text, sizeof text);
+    snprintf(out, size, "%s:%s%s%s", p->title, quote, text, quote);
+    return out;
+}
 static inline const char *action_name(const coco_action *a, char *out, size_t size)
 {
-    const place *p = coco_target_self(a->target);
-    const char *quote = a->key.kind == COCO_TEXT_KIND ? "\"" : "";
-    char key[300];
+    return state_name(coco_target_self(a->target), a->key, out, size);
+}
 
-    place_of_key(&(place){ "", true, false }, a->key, key, sizeof key);
-    snprintf(out, size, "%s:%s%s%s", p->title, quote, key, quote);
-    return out;
+/* Takes a container and its content off the shelf behind the engine's back. */
+static inline void shelf_lose(const char *name)
+{
+    thing *t = shelf_find(name);
+    char inside[300];
+
+    assert_non_null(t);
+    assert_non_null(t->place);
+    snprintf(inside, sizeof inside, "%s", t->place);
+    shelf_content(inside, true);
+    shelf_take(shelf_find(name));
 }
 
 /* Decides whether an action (or, name "", a batch) fails now. */
@@ -276,7 +329,8 @@ static inline void shelf_put(const coco_action *a, const char *name)
     }
     free(t->value);
     free(t->place);
-    *t = (thing){ t->name, strdup(c->value), a->container ? strdup(inside) : NULL, c->unique };
+    *t = (thing){ t->name, strdup(c->value), a->container ? strdup(inside) : NULL, c->unique, { 0 } };
+    memcpy(t->record, c->record, sizeof t->record);
 }
 
 static inline coco_status shelf_apply(void *self, coco_action **actions, size_t n, coco_err *err)
@@ -306,6 +360,24 @@ static inline coco_status shelf_apply(void *self, coco_action **actions, size_t 
 static coco_sink shelf_sink = { .apply = shelf_apply, .name = "shelf", .retry_ms = 200 };
 
 /* A record is three fingerprints: of the value's "schema", of its "lossy", and of all of it. */
+static inline coco_status shelf_record(coco_value v, uint8_t fp[48])
+{
+    COCO_TRY(coco_fingerprint(coco_get(v, "schema"), fp));
+    COCO_TRY(coco_fingerprint(coco_get(v, "lossy"), fp + 16));
+    return coco_fingerprint(v, fp + 32);
+}
+
+/* Changes a state to what would have been declared as v, behind the engine's back. */
+static inline void shelf_alter(const char *name, coco_value v, const char *printed)
+{
+    thing *t = shelf_find(name);
+
+    assert_non_null(t);
+    assert_int_equal(shelf_record(v, t->record), COCO_OK);
+    free(t->value);
+    t->value = strdup(printed);
+}
+
 static inline coco_status shelf_reconcile(coco_ctx *cx, void *self, const coco_change *in, coco_decision *out)
 {
     uint8_t fp[48];
@@ -317,9 +389,7 @@ static inline coco_status shelf_reconcile(coco_ctx *cx, void *self, const coco_c
     out->act = true;
     out->action.kind = !in->desired ? COCO_DELETE : there ? COCO_UPDATE : COCO_INSERT;
     if (!in->desired) return COCO_OK;
-    COCO_TRY(coco_fingerprint(coco_get(*in->desired, "schema"), fp));
-    COCO_TRY(coco_fingerprint(coco_get(*in->desired, "lossy"), fp + 16));
-    COCO_TRY(coco_fingerprint(*in->desired, fp + 32));
+    COCO_TRY(shelf_record(*in->desired, fp));
     for (size_t i = 0; i < in->npossible; i++) {
         coco_str old = in->possible[i];
         destroyed |= old.n == sizeof fp && memcmp(old.p, fp, 16) != 0;
@@ -333,7 +403,8 @@ static inline coco_status shelf_reconcile(coco_ctx *cx, void *self, const coco_c
     COCO_TRY(coco_print(cx, *in->desired, &text));
     cargo *c = coco_alloc(cx, sizeof *c);
     if (!c) return COCO_ENOMEM;
-    *c = (cargo){ coco_copy(cx, text).p, coco_bool_of(coco_get(*in->desired, "unique")) };
+    *c = (cargo){ coco_copy(cx, text).p, coco_bool_of(coco_get(*in->desired, "unique")), { 0 } };
+    memcpy(c->record, fp, sizeof fp);
     out->action.value = c;
     return out->record.p && c->value ? COCO_OK : COCO_ENOMEM;
 }
@@ -357,6 +428,35 @@ static inline coco_status shelf_attachment(coco_ctx *cx, void *self, const char 
     return shelf_handler(cx, coco_format(cx, "%s/%s", p->title, name).p, true, out);
 }
 
+static inline coco_status shelf_exists(coco_ctx *cx, void *self, coco_value key, coco_str record, bool *exists,
+                                       coco_str *shape)
+{
+    char name[700];
+    thing *t = shelf_find(state_name(self, key, name, sizeof name));
+
+    (void)record;
+    lines_add(&w.asked, "%s", name);
+    if (w.unsure && strcmp(w.unsure, name) == 0) return coco_fail(cx, COCO_EIO, "the shelf is out of sight");
+    *exists = t != NULL;
+    if (t && w.shapes) *shape = coco_copy(cx, (coco_str){ (char *)t->record, sizeof t->record });
+    return COCO_OK;
+}
+
+static inline coco_status shelf_verify(coco_ctx *cx, void *self, coco_finding *states, size_t n)
+{
+    char name[700];
+
+    (void)cx;
+    for (size_t i = 0; i < n; i++) {
+        coco_finding *f = &states[i];
+        const thing *t = shelf_find(state_name(self, f->key, name, sizeof name));
+        bool same = t && f->record.n == sizeof t->record && memcmp(f->record.p, t->record, f->record.n) == 0;
+        f->verdict = same ? COCO_STATE_OK : t ? COCO_STATE_DIFFERENT : COCO_STATE_MISSING;
+        if (t && !same) f->detail = COCO_STR("value");
+    }
+    return COCO_OK;
+}
+
 static inline coco_status shelf_handler(coco_ctx *cx, const char *title, bool attachment, coco_target_handler *out)
 {
     place *p = coco_alloc(cx, sizeof *p);
@@ -364,7 +464,8 @@ static inline coco_status shelf_handler(coco_ctx *cx, const char *title, bool at
     if (!p || !title || !(p->title = coco_copy(cx, coco_str_of(title)).p)) return COCO_ENOMEM;
     p->attachment = attachment;
     *out = (coco_target_handler){ .name = "shelf", .self = p, .sink = &shelf_sink, .reconcile = shelf_reconcile,
-                                  .child = shelf_child, .attachment = shelf_attachment };
+                                  .child = shelf_child, .attachment = shelf_attachment, .exists = shelf_exists,
+                                  .verify = shelf_verify };
     return COCO_OK;
 }
 
@@ -459,6 +560,7 @@ static inline void begin_run(void)
     lines_clear(&w.actions);
     lines_clear(&w.events);
     lines_clear(&w.failures);
+    lines_clear(&w.asked);
     w.batches = 0;
 }
 
@@ -575,6 +677,7 @@ static inline void events_expect(const char *word, bool whole, const char *const
 #define expect_hits(...) EVENTS_EXPECT("hit", false, __VA_ARGS__)
 #define expect_actions(...) LINES_EXPECT(&w.actions, __VA_ARGS__) /* "+ tab:1", "~ tab:2", "- tab:3", "! tab:4" */
 #define expect_failures(...) LINES_EXPECT(&w.failures, __VA_ARGS__) /* "/@item/1 COCO_EFAIL message" */
+#define expect_asked(...) LINES_EXPECT(&w.asked, __VA_ARGS__)     /* containers whose existence was asked for */
 
 static inline int by_text(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
@@ -623,6 +726,23 @@ static inline int world_begin(void **state)
     return 0;
 }
 
+/* Nothing may be wrong with what is recorded; says what is. */
+static inline coco_status say_problem(void *user, const coco_problem *p)
+{
+    (void)user;
+    print_error("check: %s: %s\n", p->path, p->what);
+    return COCO_OK;
+}
+static inline void expect_sound(const char *file, int line)
+{
+    const coco_check_visitor v = { NULL, say_problem };
+    const coco_check_opts here = { .same_process = true };
+
+    if (coco_check(w.env, NULL, &here, &v, &w.err) == COCO_OK) return;
+    print_error("check: %s\n", w.err.msg);
+    _fail(file, line);
+}
+
 static inline int world_end(void **state)
 {
     static const char *const files[] = { "data.mdb", "lock.mdb", "cocoindex.lock", "saved" };
@@ -630,6 +750,7 @@ static inline int world_end(void **state)
 
     (void)state;
     w.before_apply = NULL;
+    if (w.env && !w.unsound) expect_sound(__FILE__, __LINE__);
     restart();
     begin_run();
     while (w.nshelf) shelf_take(&w.shelf[0]);

@@ -21,6 +21,7 @@ static struct {
     coco_target *target;
 } plan_targets[100];
 static size_t plan_ntargets;
+static pthread_mutex_t plan_mutex = PTHREAD_MUTEX_INITIALIZER;
 
 COCO_FN_DECLARE(plan_main);
 
@@ -59,9 +60,11 @@ static inline coco_target *plan_target(coco_ctx *cx, const char *name)
     size_t n = at ? (size_t)(at - name) : strlen(name);
     coco_target *out = NULL;
 
+    pthread_mutex_lock(&plan_mutex);
     for (size_t i = 0; i < plan_ntargets && !out; i++)
         if (strlen(plan_targets[i].name) == n && memcmp(plan_targets[i].name, name, n) == 0)
             out = plan_targets[i].target;
+    pthread_mutex_unlock(&plan_mutex);
     if (at && out && coco_attachment(cx, out, at + 1, &out) != COCO_OK) return NULL;
     if (!out) coco_fail(cx, COCO_ENOTFOUND, "no container %s", name);
     return out;
@@ -69,8 +72,10 @@ static inline coco_target *plan_target(coco_ctx *cx, const char *name)
 
 static inline void plan_keep(const char *name, coco_target *t)
 {
+    pthread_mutex_lock(&plan_mutex);
     snprintf(plan_targets[plan_ntargets].name, sizeof plan_targets[0].name, "%s", name);
     plan_targets[plan_ntargets++].target = t;
+    pthread_mutex_unlock(&plan_mutex);
 }
 
 static inline coco_value plan_key(coco_ctx *cx, const char *s)

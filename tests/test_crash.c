@@ -214,6 +214,9 @@ CRASH(container_moved_and_renamed_survives_a_crash_anywhere, "",
       "b&: [#box] | r: box.1=10 | q: box.3=30")
 CRASH(container_that_becomes_a_row_survives_a_crash_anywhere, "tab tab/x", "a: tab/x.1=10 | B: tab.2=2", "tab",
         "a: tab.x=5 | B: tab.2=2")
+CRASH(value_taken_over_from_a_gone_child_survives_a_crash_anywhere, "tab+u",
+      "p: tab.9=90 | p/a: tab.1=10 | P: tab.8=80 | P/a: tab.2=20 | P/a/b: tab.3=30", "tab+u",
+      "p: tab.9=10 | P: tab.8=20 tab.7=30")
 static void dropping_survives_a_crash_anywhere(void **state)
 {
     (void)state;
@@ -330,6 +333,7 @@ int main(void)
         CRASHES(container_condemned_below_a_memo_survives_a_crash_anywhere),
         CRASHES(container_moved_and_renamed_survives_a_crash_anywhere),
         CRASHES(container_that_becomes_a_row_survives_a_crash_anywhere),
+        CRASHES(value_taken_over_from_a_gone_child_survives_a_crash_anywhere),
         CRASHES(dropping_survives_a_crash_anywhere),
         CRASHES(second_crash_in_the_recovery_is_survived_too),
         CRASHES(update_survives_any_failing_allocation),

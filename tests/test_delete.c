@@ -36,6 +36,22 @@ static void failed_delete_is_tried_again_in_the_next_update(void **state)
     expect_nothing_written();
 }
 
+/* S7.11, S10.6: what is above it stays, too, and isn't said to be deleted. */
+static void component_above_a_failed_delete_is_not_told_as_deleted(void **state)
+{
+    (void)state;
+    plan("tab", "a: | a/b: tab.1=10 | a/c: tab.2=20");
+    update(NULL);
+    plan("tab", "");
+    fault_on("tab:1", -1, false);
+    update_fails(COCO_EFAIL, NULL);
+    expect_events("deleted", "/\"a\"/\"c\"");
+    faults_clear();
+    update(NULL);
+    expect_events("deleted", "/\"a\"/\"b\"", "/\"a\"");
+    expect_nothing_written();
+}
+
 /* S3.7: what is left is worked off also where the parent hits. */
 static void tombstone_below_a_hit_is_worked_off(void **state)
 {
@@ -111,6 +127,54 @@ static void container_whose_delete_fails_is_dropped_by_the_next_update(void **st
     expect_actions("- shelf:\"tab\"");
     update(NULL);
     expect_hits("/\"P\"");
+    expect_actions(NULL);
+}
+
+/* S7.5: content before container. */
+static void container_stays_while_the_delete_of_its_content_fails(void **state)
+{
+    (void)state;
+    plan("tab tab/sub other", "a: tab/sub.1=10 tab/sub.2=20 other.1=1");
+    update(NULL);
+    plan("", "");
+    fault_on("tab/sub:2", -1, false);
+    update_fails(COCO_EFAIL, NULL);
+    assert_int_equal(w.failures.n, 1);
+    assert_non_null(strstr(w.failures.v[0], "/\"a\" COCO_EIO tab/sub:2: refused"));
+    expect_shelf("shelf:\"tab\" = null", "tab/sub:2 = 20", "tab:\"sub\" = null");
+    faults_clear();
+    update(NULL);
+    expect_shelf(NULL);
+    expect_nothing_written();
+}
+
+static void container_goes_after_the_last_try_of_its_content(void **state)
+{
+    (void)state;
+    plan("tab", "a: tab.1=10 tab.2=20 | a/b: tab.3=30");
+    update(NULL);
+    plan("", "");
+    fault_on("tab:2", 1, false);
+    update(NULL);
+    expect_failures(NULL);
+    expect_shelf(NULL);
+    expect_nothing_written();
+}
+
+static void condemned_container_stays_while_a_running_component_fails_to_empty_it(void **state)
+{
+    (void)state;
+    plan("", "t&: [tab] | a: tab.1=10 tab.2=20");
+    update(NULL);
+    plan("", "t&: | a: ");
+    fault_on("tab:2", -1, false);
+    update_fails(COCO_EFAIL, NULL);
+    expect_failures("/\"a\" COCO_EIO tab:2: refused");
+    assert_non_null(shelf_find("shelf:\"tab\""));
+    faults_clear();
+    update(NULL);
+    expect_shelf(NULL);
+    update(NULL);
     expect_actions(NULL);
 }
 
@@ -402,6 +466,72 @@ static void guard_counts_what_a_container_takes_along(void **state)
     expect_nothing_written();
 }
 
+/* S3.10: everything else is done, also of a component that has both. */
+static void guard_holds_back_only_the_states_of_its_target(void **state)
+{
+    (void)state;
+    w.config.guard_states = 3;
+    plan("tab other", "A: tab.1=10 other.1=1 | A/B: other.2=2 | c: tab.2=20 tab.3=30 | d: tab.4=40 | e: tab.5=50");
+    update(NULL);
+    plan("tab other", "e: tab.5=50");
+    update_fails(COCO_EGUARD, NULL);
+    assert_non_null(strstr(w.err.msg, "4 of 5"));
+    expect_actions("- other:2", "- other:1");
+    plan("tab other", "A: tab.1=10 other.1=1 | A/B: other.2=2 | e: tab.5=50");
+    update(NULL);
+    expect_actions("+ other:2", "+ other:1", "- tab:4", "- tab:2", "- tab:3");
+    plan("tab other", "e: tab.5=50");
+    update(NULL);
+    expect_shelf("shelf:\"other\" = null", "shelf:\"tab\" = null", "tab:5 = 50");
+    expect_nothing_written();
+}
+
+/* S7.12: the guard is computed and shown. */
+static void preview_shows_what_the_guard_would_let_go(void **state)
+{
+    (void)state;
+    w.config.guard_states = 3;
+    plan("tab other", "a: other.1=1 | a/b: tab.1=10 | a/c: other.2=2 | d: tab.2=20 tab.3=30 | e: tab.4=40 tab.5=50");
+    update(NULL);
+    plan("tab other", "");
+    update_fails(COCO_EGUARD, OPTS(.preview = true));
+    expect_events("deleted", "/\"a\"/\"c\"");
+    expect_events("applied", "/\"a\"/\"c\" other:2 delete", "/\"a\" other:1 delete");
+}
+
+/* S6.7, S6.8: a component held back keeps what it has of its own. */
+static void guard_keeps_the_memos_of_what_it_holds_back(void **state)
+{
+    (void)state;
+    guarded();
+    plan("tab other", "A: tab.1=10 | B: tab.2=20 | C: tab.3=30 | D: tab.4=40 | e: tab.5=50 | o: other.1=1 other.2=2");
+    update(NULL);
+    plan("tab other", "e: tab.5=50 | o: other.1=1 other.2=2");
+    update_fails(COCO_EGUARD, NULL);
+    plan("tab other", "A: tab.1=10 | B: tab.2=20 | C: tab.3=30 | D: tab.4=40 | e: tab.5=50 | o: other.1=1 other.2=2");
+    update(NULL);
+    expect_hits("/\"A\"", "/\"B\"", "/\"C\"", "/\"D\"");
+    expect_actions(NULL);
+}
+
+/* S3.10: the total is right after a container within the target was made anew. */
+static void guard_forgets_what_a_destroyed_container_had(void **state)
+{
+    (void)state;
+    w.config.guard_states = 3;
+    plan("tab tab/sub+s1", "a: tab/sub.1=10 tab/sub.2=20 | b: tab/sub.3=30 tab/sub.4=40");
+    update(NULL);
+    plan("tab tab/sub+s2", "a: tab/sub.1=10 tab/sub.2=20 | b: tab/sub.3=30 tab/sub.4=40");
+    update(NULL);
+    plan("tab tab/sub+s3", "a: tab/sub.1=10 tab/sub.2=20 | b: tab/sub.3=30");
+    update(NULL);
+    plan("tab tab/sub+s3", "a: tab/sub.1=10 tab/sub.2=20 | b: tab/sub.3=30 tab/sub.4=40");
+    update(NULL);
+    plan("tab tab/sub+s3", "");
+    update_fails(COCO_EGUARD, NULL);
+    assert_non_null(strstr(w.err.msg, "4 of 5"));
+}
+
 static void guard_stops_a_condemned_container(void **state)
 {
     (void)state;
@@ -452,11 +582,15 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(component_no_longer_mounted_is_deleted_with_its_children_first),
         TEST(failed_delete_is_tried_again_in_the_next_update),
+        TEST(component_above_a_failed_delete_is_not_told_as_deleted),
         TEST(tombstone_below_a_hit_is_worked_off),
         TEST(mounting_a_path_again_removes_its_tombstone),
         TEST(failed_component_deletes_none_of_its_children),
         TEST(memo_above_a_dropped_container_hits_again),
         TEST(container_whose_delete_fails_is_dropped_by_the_next_update),
+        TEST(container_stays_while_the_delete_of_its_content_fails),
+        TEST(container_goes_after_the_last_try_of_its_content),
+        TEST(condemned_container_stays_while_a_running_component_fails_to_empty_it),
         TEST(nested_containers_go_bottom_up),
         TEST(crate_takes_along_only_its_own_content),
         TEST(crate_that_fails_to_go_keeps_its_content),
@@ -475,6 +609,10 @@ int main(void)
         TEST(half_of_the_states_may_go),
         TEST(component_that_stops_declaring_most_of_its_states_fails),
         TEST(guard_counts_what_a_container_takes_along),
+        TEST(guard_holds_back_only_the_states_of_its_target),
+        TEST(preview_shows_what_the_guard_would_let_go),
+        TEST(guard_keeps_the_memos_of_what_it_holds_back),
+        TEST(guard_forgets_what_a_destroyed_container_had),
         TEST(guard_stops_a_condemned_container),
         TEST(rows_that_move_are_no_deletion),
         TEST(drop_is_not_guarded),

@@ -170,6 +170,41 @@ static void kept_error_fails_the_function_that_forgot_it(void **state)
     assert_non_null(strstr(w.err.msg, "nowhere"));
 }
 
+static bool moody_fails;
+
+COCO_FN(moody, ()) { return moody_fails ? coco_fail(cx, COCO_EFAIL, "in a mood") : COCO_OK; }
+COCO_FN(over_moody, (), .memo = true) { return coco_mount(cx, COCO_AUTO, &moody, COCO_NOARGS, NULL); }
+
+static coco_status mounts_over_moody(coco_ctx *cx)
+{ return coco_mount(cx, COCO_AUTO, &over_moody, COCO_NOARGS, NULL); }
+
+/* S3.6, S4.10 */
+static void component_above_a_failed_one_runs_again_for_that_reason(void **state)
+{
+    (void)state;
+    start(mounts_over_moody);
+    moody_fails = true;
+    update_fails(COCO_EFAIL, NULL);
+    moody_fails = false;
+    update(NULL);
+    expect_why("/ not memoized", "/@over_moody something below failed or was left out",
+               "/@over_moody/@moody never run");
+    update(NULL);
+    expect_hits("/@over_moody");
+}
+
+/* S4.10 */
+static void component_that_kept_no_memo_runs_again_for_that_reason(void **state)
+{
+    (void)state;
+    start(mounts_over_moody);
+    moody_fails = over_moody.memo = false;
+    update(NULL);
+    over_moody.memo = true;
+    update(NULL);
+    expect_why("/ not memoized", "/@over_moody no memo was kept", "/@over_moody/@moody not memoized");
+}
+
 /* ---- S9.2: handlers ---------------------------------------------------------------------------------------------- */
 
 static const char *outer_name, *inner_name;
@@ -293,6 +328,7 @@ static coco_fn_stats stats_of(const char *name)
 static void update_with_a_failed_component_says_so_everywhere(void **state)
 {
     (void)state;
+    ONE_THREAD_ONLY();
     start(rows);
     list = "1=100 2=2 3=100";
     update_fails(COCO_EFAIL, NULL);
@@ -318,6 +354,7 @@ static void first_hundred_failed_paths_are_named_and_all_are_counted(void **stat
     size_t n = 0;
 
     (void)state;
+    ONE_THREAD_ONLY();
     for (int i = 0; i < 150; i++) n += (size_t)snprintf(text + n, sizeof text - n, "%d=100 ", i);
     start(rows);
     list = text;
@@ -426,6 +463,8 @@ int main(void)
         TEST(mount_and_mount_each_and_ready_go_on),
         TEST(drop_returns_the_failure_and_can_be_repeated),
         TEST(kept_error_fails_the_function_that_forgot_it),
+        TEST(component_above_a_failed_one_runs_again_for_that_reason),
+        TEST(component_that_kept_no_memo_runs_again_for_that_reason),
         TEST(handlers_are_told_from_the_innermost_scope_outward),
         TEST(swallowed_failure_goes_no_further_but_counts),
         TEST(handler_is_told_the_kind_of_mount),

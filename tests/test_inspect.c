@@ -354,7 +354,7 @@ static void the_reason_is_that_of_the_last_run(void **state)
     plan.text = "changed";
     recorded();
     assert_int_equal(look("/@item/\"a0000\"", 0, &components), COCO_OK);
-    assert_string_equal(seen.reason, "input changed");
+    assert_string_equal(seen.reason, "input changed (argument name)");
     assert_int_equal(seen.last.run, 2);
 }
 

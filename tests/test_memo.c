@@ -99,6 +99,49 @@ static void unchanged_component_is_not_run_and_its_states_stay(void **state)
     expect_shelf("shelf:\"tab\" = null", "tab:1 = 10", "tab:2 = 20");
 }
 
+#define LONG_WORD "a word of more than thirty-two bytes, of which a fingerprint is kept"
+static const char *words[3];
+
+COCO_FN(three_words, (const char *, one, const char *, two, const char *, three), .memo = true)
+{
+    (void)one, (void)two, (void)three;
+    return cx ? COCO_OK : COCO_EINVAL;
+}
+COCO_FN(words_main, ())
+{
+    return coco_mount(cx, COCO_PATH(coco_text("w")), &three_words,
+                      COCO_ARGS(coco_text(words[0]), coco_text(words[1]), coco_text(words[2])), NULL);
+}
+
+/* S4.10: also where the key is too long to be kept, or becomes so, or no longer is. */
+static void miss_names_the_argument_that_changed(void **state)
+{
+    static const struct { const char *words[3], *why; } steps[] = {
+        { { "a", "b", "c" }, "never run" },
+        { { "a", "bb", "c" }, "input changed (argument two)" },
+        { { "a", "bb", "cc" }, "input changed (argument three)" },
+        { { "", "bb", "cc" }, "input changed (argument one)" },
+        { { "", "bb", LONG_WORD },
+          "input changed (argument three)" },
+        { { "", "b", LONG_WORD }, "input changed (argument two)" },
+        { { LONG_WORD, "b", "c" },
+          "input changed (argument one)" },
+        { { "a", "b", "c" }, "input changed (argument one)" },
+    };
+    char line[200];
+
+    (void)state;
+    program(&words_main);
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        memcpy(words, steps[i].words, sizeof words);
+        update(NULL);
+        snprintf(line, sizeof line, "/\"w\" %s", steps[i].why);
+        expect_why(i ? "/ not memoized" : "/ never run", line);
+        update(NULL);
+        expect_hits("/\"w\"");
+    }
+}
+
 /* S6.1 */
 static void changed_argument_runs_that_component_alone(void **state)
 {
@@ -109,7 +152,7 @@ static void changed_argument_runs_that_component_alone(void **state)
     ITEMS({ "a", 1 }, { "b", 3 });
     run(NULL);
     expect_calls("row 3");
-    expect_why("/ not memoized", "/@shelf/\"tab\" not memoized", "/\"b\" input changed");
+    expect_why("/ not memoized", "/@shelf/\"tab\" not memoized", "/\"b\" input changed (argument n)");
     expect_actions("- tab:2", "+ tab:3");
 }
 
@@ -811,7 +854,7 @@ static coco_status doc_state(coco_ctx *cx, void *object, coco_str stored, coco_s
     *state = coco_format(cx, "%s%s", stamp, d->content);
     *valid = !stored.p || (stored.n >= n && memcmp(stored.p, stamp, n) == 0);
     if (*valid) return coco_error(cx);
-    d->reads++;
+    __atomic_add_fetch(&d->reads, 1, __ATOMIC_RELAXED);
     *valid = stored.n == state->n && memcmp(stored.p + n, d->content, stored.n - n) == 0;
     return coco_error(cx);
 }
@@ -1566,6 +1609,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         MEMO_TEST(unchanged_component_is_not_run_and_its_states_stay),
+        MEMO_TEST(miss_names_the_argument_that_changed),
         MEMO_TEST(changed_argument_runs_that_component_alone),
         MEMO_TEST(nothing_below_a_hit_runs),
         MEMO_TEST(hit_gives_the_stored_value_of_a_used_component),

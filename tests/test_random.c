@@ -356,18 +356,96 @@ static void expect_converged(void)
 /* ---- Steps ---- */
 
 static char db[64];
+static unsigned pool_threads;
+static size_t in_flight = 3;
+extern _Atomic unsigned coco__yields; /* a seed: threads give way at odd moments */
+static char *record; /* what is recorded after the last update, if it is wanted … */
+static bool recording;
+
+static coco_status say_problem(void *user, const coco_problem *p)
+{
+    (void)user;
+    print_error("check: %s: %s\n", p->path, p->what);
+    return COCO_OK;
+}
+
+static void expect_sound(coco_env *env)
+{
+    const coco_check_visitor v = { NULL, say_problem };
+    coco_err err = { 0 };
+
+    if (coco_check(env, NULL, &(coco_check_opts){ .same_process = true }, &v, &err) != COCO_OK) fail_msg("%s", err.msg);
+}
+
+/* ---- What is recorded, up to ids, times and costs ---- */
+
+struct taken { char *lines[4000]; size_t n; };
+
+static void take_line(struct taken *t, const char *fmt, ...) COCO__PRINTF(2, 3);
+static void take_line(struct taken *t, const char *fmt, ...)
+{
+    char line[1000];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(line, sizeof line, fmt, ap);
+    va_end(ap);
+    assert_true(t->n < sizeof t->lines / sizeof t->lines[0]);
+    t->lines[t->n++] = strdup(line);
+}
+
+static coco_status take_component(void *user, const coco_component_info *c)
+{
+    take_line(user, "%s %s%s%s%s, %zu states, %zu memos, from %s", c->path, c->function ? c->function : "-",
+              c->memo ? ", memo" : "", c->pending ? ", pending" : "", c->tombstone ? ", tombstone" : "", c->nstates,
+              c->nmemos, c->source ? c->source : "-");
+    return COCO_OK;
+}
+
+static coco_status take_state(void *user, const coco_component_info *c, const coco_state_info *s)
+{
+    take_line(user, "%s has %s%s%s", c->path, s->state, s->container ? ", container" : "",
+              s->in_flight ? ", in flight" : "");
+    return COCO_OK;
+}
+
+static int by_text(const void *a, const void *b)
+{ return strcmp(*(char *const *)(uintptr_t)a, *(char *const *)(uintptr_t)b); }
+
+static void take_record(coco_env *env)
+{
+    static struct taken t;
+    const coco_inspect_visitor v = { &t, take_component, take_state };
+    coco_err err;
+    size_t size = 1, used = 0;
+
+    free(record);
+    t.n = 0;
+    assert_int_equal(coco_inspect(env, "random", NULL, 0, &v, &err), COCO_OK);
+    qsort(t.lines, t.n, sizeof t.lines[0], by_text);
+    for (size_t i = 0; i < t.n; i++) size += strlen(t.lines[i]) + 1;
+    assert_non_null(record = calloc(1, size));
+    for (size_t i = 0; i < t.n; i++) {
+        used += (size_t)snprintf(record + used, size - used, "%s\n", t.lines[i]);
+        free(t.lines[i]);
+    }
+}
 
 static coco_status update(const coco_update_opts *opts, coco_result *result, coco_err *err)
 {
     coco_env *env = NULL;
     coco_app *app = NULL;
-    coco_app_config config = { .name = "random", .main = &random_main, .max_inflight = 3, .guard_states = 100000 };
+    coco_app_config config = { .name = "random", .main = &random_main, .max_inflight = in_flight,
+                               .guard_states = 100000, .threads = pool_threads };
     coco_status rc;
 
     memset(result, 0, sizeof *result);
     rc = coco_env_open(&(coco_env_config){ .db = db, .map_size = (size_t)1 << 20 }, &env, err);
+    if (rc == COCO_OK) expect_sound(env); /* also after a kill */
     if (rc == COCO_OK) rc = coco_app_open(env, &config, &app, err);
     if (rc == COCO_OK) rc = coco_update(app, opts, result, err);
+    if (app && recording) take_record(env);
+    if (app) expect_sound(env); /* whatever came of it */
     coco_app_close(app);
     coco_env_close(env);
     return rc;
@@ -458,7 +536,7 @@ static void remove_db(void)
     rmdir(db);
 }
 
-static void run_seed(uint64_t seed, int steps)
+static void begin_seed(uint64_t seed)
 {
     memset(real, 0, sizeof *real);
     memset(&world, 0, sizeof world);
@@ -468,6 +546,11 @@ static void run_seed(uint64_t seed, int steps)
     for (int i = 0; i < 20; i++) below(2);
     snprintf(db, sizeof db, "/tmp/coco-random-%ld", (long)getpid());
     remove_db();
+}
+
+static void run_seed(uint64_t seed, int steps)
+{
+    begin_seed(seed);
     for (int s = 0; s < steps; s++) step();
     remove_db();
 }
@@ -485,10 +568,64 @@ static void random_edits_kills_and_failures_end_where_a_run_from_nothing_would(v
     }
 }
 
+enum { EDITS = 25 };
+
+/* Edits and updates; leaves what is recorded after each. */
+static void run_edits(uint64_t seed, unsigned threads, char *records[EDITS])
+{
+    coco_result result;
+    coco_err err;
+
+    begin_seed(seed);
+    pool_threads = threads;
+    in_flight = seed % 2 ? 3 : 50;
+    coco__yields = (unsigned)seed * 8 + threads;
+    recording = true;
+    for (int i = 0; i < EDITS; i++) {
+        for (int n = 1 + below(6); n > 0; n--) edit();
+        if (update(&(coco_update_opts){ .full_reprocess = below(15) == 0 }, &result, &err) != COCO_OK)
+            fail_msg("threads %u, update %d: %s", threads, i, err.msg);
+        coco_result_free(&result);
+        expect_converged();
+        records[i] = record;
+        record = NULL;
+    }
+    recording = false;
+    coco__yields = 0;
+    pool_threads = 0;
+    in_flight = 3;
+    remove_db();
+}
+
+/* S3.9: the same targets and the same records, whatever the number of threads and who was faster */
+static void random_edits_end_the_same_with_any_number_of_threads(void **unused)
+{
+    static const unsigned threads[] = { 1, 2, 8 };
+    const char *seed = getenv("SEED");
+    uint64_t first = seed ? strtoull(seed, NULL, 10) : 1, last = seed ? first : 6;
+    char *want[EDITS], *is[EDITS];
+
+    (void)unused;
+    for (uint64_t s = first; s <= last; s++) {
+        print_message("SEED=%llu\n", (unsigned long long)s);
+        run_edits(s, 0, want);
+        for (size_t t = 0; t < 3; t++) {
+            run_edits(s, threads[t], is);
+            for (int i = 0; i < EDITS; i++) {
+                assert_string_equal(is[i], want[i]);
+                free(is[i]);
+            }
+        }
+        for (int i = 0; i < EDITS; i++) free(want[i]);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(
-        random_edits_kills_and_failures_end_where_a_run_from_nothing_would) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(random_edits_kills_and_failures_end_where_a_run_from_nothing_would),
+        cmocka_unit_test(random_edits_end_the_same_with_any_number_of_threads),
+    };
 
     real = mmap(NULL, sizeof *real, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     return real == MAP_FAILED ? 1 : cmocka_run_group_tests(tests, NULL, NULL);

@@ -286,6 +286,7 @@ COCO_FN(numbers, ())
 static void ids_start_at_1_differ_and_stay(void **state)
 {
     (void)state;
+    ONE_THREAD_ONLY();
     program(&numbers);
     k.n = 3;
     for (int run = 0; run < 3; run++) {
@@ -300,6 +301,7 @@ static void ids_start_at_1_differ_and_stay(void **state)
 static void id_is_never_given_twice(void **state)
 {
     (void)state;
+    ONE_THREAD_ONLY();
     program(&numbers);
     k.n = 3;
     update(NULL);
@@ -517,7 +519,7 @@ COCO_FN(wraps_numbers, (int64_t, n), .memo = true)
 {
     coco_value v;
 
-    k.initial++;
+    __atomic_add_fetch(&k.initial, 1, __ATOMIC_RELAXED);
     COCO_TRY(coco_call(cx, &numbers_in, COCO_ARGS(coco_int(n)), &v));
     return coco_return(cx, v);
 }

@@ -291,6 +291,7 @@ static void damage(int byte)
     char copy[4000];
 
     restart();
+    w.unsound = true;
     raw_begin("app:test");
     assert_int_equal(mdb_cursor_open(raw_txn, raw_dbi, &cur), 0);
     assert_int_equal(mdb_cursor_get(cur, &k, &v, MDB_SET_RANGE), 0);

@@ -285,6 +285,7 @@ static void comps(int64_t n, int64_t each, int64_t roots)
 static void components_share_a_batch(void **state)
 {
     (void)state;
+    ONE_THREAD_ONLY();
     comps(3, 2, 1);
     update(NULL);
     LINES_EXPECT(&batches, "first: +0 +1 +10 +11 +20 +21");
@@ -294,6 +295,7 @@ static void components_share_a_batch(void **state)
 static void sink_limit_closes_a_batch_before_the_next_component(void **state)
 {
     (void)state;
+    ONE_THREAD_ONLY();
     comps(4, 2, 1);
     sinks[0] = (coco_sink){ .apply = probe_apply, .name = "first", .max_actions = 5 };
     update(NULL);
@@ -312,6 +314,7 @@ static void large_component_is_a_batch_of_its_own(void **state)
 static void sink_limit_of_bytes_closes_a_batch(void **state)
 {
     (void)state;
+    ONE_THREAD_ONLY();
     comps(4, 1, 1);
     weight = 100;
     sinks[0] = (coco_sink){ .apply = probe_apply, .name = "first", .max_bytes = 200 };
@@ -322,6 +325,7 @@ static void sink_limit_of_bytes_closes_a_batch(void **state)
 static void each_sink_gets_its_own_batches(void **state)
 {
     (void)state;
+    ONE_THREAD_ONLY();
     comps(4, 1, 2);
     update(NULL);
     LINES_EXPECT(&batches, "first: +0 +20", "other: +10 +30");
@@ -466,6 +470,80 @@ static void unique_value_freed_by_a_tombstone_is_applied_by_the_end(void **state
     update(NULL);
     expect_failures(NULL);
     expect_shelf("shelf:\"tab\" = {\"unique\":true}", "tab:1 = 10", "tab:5 = 20");
+}
+
+/* S3.7, S7.4: the last try comes after the deletes, those of the component's own gone children too. */
+static void unique_value_freed_by_an_own_gone_child_is_applied_by_the_end(void **state)
+{
+    (void)state;
+    plan("tab+u", "p: tab.9=90 | p/a: tab.1=10 | p/a/b: tab.2=20");
+    update(NULL);
+    plan("tab+u", "p: tab.9=20");
+    update(NULL);
+    expect_failures(NULL);
+    expect_events("gone", "/\"p\"/\"a\"");
+    expect_shelf("shelf:\"tab\" = {\"unique\":true}", "tab:9 = 20");
+    expect_nothing_written();
+}
+
+/* S3.7, S7.10: a component whose function returned says what is gone, also if its sink fails for good. */
+static void gone_children_of_a_component_that_fails_for_good_are_deleted(void **state)
+{
+    (void)state;
+    plan("tab+u", "p: tab.9=90 | p/a: tab.1=10");
+    update(NULL);
+    plan("tab+u", "p: tab.9=91");
+    fault_on("tab:9", -1, false);
+    update_fails(COCO_EFAIL, NULL);
+    expect_failures("/\"p\" COCO_EIO tab:9: refused");
+    expect_shelf("shelf:\"tab\" = {\"unique\":true}", "tab:9 = 90");
+    faults_clear();
+    update(NULL);
+    expect_actions("~ tab:9");
+    expect_nothing_written();
+}
+
+static bool child_has_it;
+
+COCO_FN(one_unique, ()) { return coco_declare(cx, plan_target(cx, "tab"), coco_int(1), coco_int(10)); }
+
+COCO_FN(handing_main, ())
+{
+    char tab[] = "tab+u";
+
+    plan_ntargets = 0;
+    COCO_TRY(plan_container(cx, tab, false));
+    if (child_has_it) return coco_mount(cx, COCO_AUTO, &one_unique, COCO_NOARGS, NULL);
+    return coco_declare(cx, plan_target(cx, "tab"), coco_int(9), coco_int(10));
+}
+
+/* S3.7, S7.4: so it is with the root. */
+static void unique_value_that_the_root_takes_from_a_gone_child_is_applied_by_the_end(void **state)
+{
+    (void)state;
+    program(&handing_main);
+    child_has_it = true;
+    update(NULL);
+    child_has_it = false;
+    update(NULL);
+    expect_failures(NULL);
+    expect_shelf("shelf:\"tab\" = {\"unique\":true}", "tab:9 = 10");
+    expect_nothing_written();
+}
+
+/* S9.1, S7.10 */
+static void root_whose_sink_fails_for_good_fails_the_update_and_is_tried_again(void **state)
+{
+    (void)state;
+    program(&handing_main);
+    child_has_it = false;
+    fault_on("tab:9", -1, false);
+    update_fails(COCO_EIO, NULL);
+    expect_failures("/ COCO_EIO tab:9: refused");
+    assert_string_equal(w.err.msg, "tab:9: refused");
+    faults_clear();
+    update(NULL);
+    expect_shelf("shelf:\"tab\" = {\"unique\":true}", "tab:9 = 10");
 }
 
 static void transient_failure_is_tried_again(void **state)
@@ -873,6 +951,7 @@ static void two_targets_of_one_title_are_an_error(void **state)
 static void row_in_a_container_that_is_not_applied_is_refused(void **state)
 {
     (void)state;
+    ONE_THREAD_ONLY();
     plan("", "t: [tab] | a: tab.1=10");
     w.config.max_inflight = 1000;
     update_fails(COCO_EFAIL, NULL);
@@ -934,6 +1013,10 @@ int main(void)
         PROBE(batch_refused_as_a_whole_is_applied_one_component_at_a_time),
         TEST(swapped_unique_values_are_applied_by_the_end),
         TEST(unique_value_freed_by_a_tombstone_is_applied_by_the_end),
+        TEST(unique_value_freed_by_an_own_gone_child_is_applied_by_the_end),
+        TEST(gone_children_of_a_component_that_fails_for_good_are_deleted),
+        TEST(unique_value_that_the_root_takes_from_a_gone_child_is_applied_by_the_end),
+        TEST(root_whose_sink_fails_for_good_fails_the_update_and_is_tried_again),
         TEST(transient_failure_is_tried_again),
         TEST(transient_failure_of_a_batch_is_tried_again),
         TEST(transient_failure_beyond_the_budget_is_a_failure),

@@ -1,0 +1,312 @@
+/* audit.c - coco_check: the walk, here or in a child process, and the repair; what was found is told afterwards.
+ *
+ * Floor: above repair. LMDB trusts its pages: a damaged one may kill the process that reads it. So what reads all of a
+ * store runs in a child process (coco__apart), which says through a pipe how it went; if it dies, pages are damaged,
+ * and that is what is told. The child opens an environment of its own and uses libc's memory; it takes no lock that
+ * another thread of the parent may hold. */
+#include "engine.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { COCO__REPAIR_ROUNDS = 64, COCO__FINDINGS_MAX = 10000 };
+
+/* ---- In a child process ---- */
+
+static bool coco__pipe_write(int fd, const void *p, size_t n)
+{
+    const char *at = p;
+
+    while (n) {
+        ssize_t got = write(fd, at, n);
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) return false;
+        at += got;
+        n -= (size_t)got;
+    }
+    return true;
+}
+
+/* Says {status, message, what the body put out}. */
+static void coco__apart_child(const coco_env *env, const coco__apart_body *body, int fd)
+{
+    static const int deadly[] = { SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL };
+    static const coco__mem libc;
+    coco_env_config config = { .db = env->dir, .read_only = true, .map_size = env->map_size };
+    coco_env *own;
+    coco__buf out;
+    coco_err err = { 0 };
+    int32_t rc;
+
+    for (size_t i = 0; i < sizeof deadly / sizeof deadly[0]; i++) signal(deadly[i], SIG_DFL);
+    coco__buf_init(&out, &libc);
+    rc = coco_env_open(&config, &own, &err);
+    if (rc == COCO_OK) rc = body->run(own, body->self, &out, &err);
+    if (rc == COCO_OK && out.failed) rc = COCO_ENOMEM;
+    if (coco__pipe_write(fd, &rc, sizeof rc) && coco__pipe_write(fd, err.msg, sizeof err.msg) &&
+        coco__pipe_write(fd, out.p, out.n))
+        _exit(0);
+    _exit(1);
+}
+
+/* All that comes through the pipe. */
+static coco_status coco__pipe_read(int fd, coco__buf *b)
+{
+    char bytes[4096];
+    ssize_t got;
+
+    while ((got = read(fd, bytes, sizeof bytes)) != 0) {
+        if (got > 0) coco__buf_put(b, bytes, (size_t)got);
+        else if (errno != EINTR) return COCO_EIO;
+    }
+    return b->failed ? COCO_ENOMEM : COCO_OK;
+}
+
+static coco_status coco__apart_said(const coco_env *env, coco__buf *out, int status, coco_err *err)
+{
+    size_t head = sizeof(int32_t) + COCO_ERR_MAX;
+    int32_t rc;
+
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0 || out->n < head)
+        return coco_err_set(err, COCO_ECORRUPT, COCO__PAGES_DAMAGED, env->dir);
+    memcpy(&rc, out->p, sizeof rc);
+    if (rc != COCO_OK) return coco_err_set(err, rc, "%s", (char *)out->p + sizeof rc);
+    memmove(out->p, out->p + head, out->n -= head);
+    return COCO_OK;
+}
+
+COCO__IN coco_status coco__apart(coco_env *env, const coco__apart_body *body, coco__buf *out, coco_err *err)
+{
+    int ends[2], status = 0, dead;
+    coco_status rc;
+    pid_t pid;
+
+    if (pipe(ends) != 0) return coco_err_set(err, COCO_EIO, "pipe: %s", strerror(errno));
+    if ((pid = fork()) == 0) {
+        close(ends[0]);
+        coco__apart_child(env, body, ends[1]);
+    }
+    close(ends[1]);
+    rc = pid < 0 ? coco_err_set(err, COCO_EIO, "fork: %s", strerror(errno)) : coco__pipe_read(ends[0], out);
+    close(ends[0]);
+    if (pid < 0) return rc;
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
+    if (env->mdb) mdb_reader_check(env->mdb, &dead); /* one that died leaves its place in the table of readers */
+    if (rc != COCO_OK) return coco_err_set(err, rc, "%s", coco_status_text(rc));
+    return coco__apart_said(env, out, status, err);
+}
+
+/* ---- Findings ---- */
+
+/* Findings kept until no transaction is open: at most so many, and how many there were. */
+typedef struct coco__findings {
+    coco__buf text;   /* path and words, each with its NUL */
+    uint64_t n, kept;
+    bool first;       /* round of a repair: later ones find what the first has left */
+} coco__findings;
+
+static coco_status coco__keep_finding(void *self, const char *path, const char *what)
+{
+    coco__findings *f = self;
+
+    if (!f->first) return COCO_OK;
+    if (f->n++ >= COCO__FINDINGS_MAX) return COCO_OK;
+    f->kept++;
+    coco__buf_put(&f->text, path, strlen(path) + 1);
+    coco__buf_put(&f->text, what, strlen(what) + 1);
+    return f->text.failed ? COCO_ENOMEM : COCO_OK;
+}
+
+typedef struct coco__repairing {
+    coco__findings *findings;
+    bool fixed; /* something was */
+} coco__repairing;
+
+static coco_status coco__repair_body(void *self, coco__txn *t)
+{
+    coco__repairing *r = self;
+    coco_status rc = COCO_OK;
+
+    r->findings->first = r->findings->n == 0; /* not again when the map has grown */
+    for (int round = 0; rc == COCO_OK && round < COCO__REPAIR_ROUNDS; round++) {
+        coco__audit a = { .tell = coco__keep_finding, .self = r->findings, .repair = true };
+        rc = coco__audit_run(&a, t);
+        uint64_t found = a.nfound;
+        if (rc == COCO_OK && found) rc = coco__mend_round(&a, t);
+        coco__audit_free(&a);
+        r->findings->first = false;
+        if (rc != COCO_OK || found == 0) return rc;
+        r->fixed = true;
+    }
+    if (rc != COCO_OK) return rc;
+    return coco_err_set(t->err, COCO_ECORRUPT, "state database %s: can't be repaired", t->env->dir);
+}
+
+static coco_status coco__check_here(coco_app *app, coco__findings *f, bool *fixed, coco_err *err)
+{
+    coco__repairing r = { f, false };
+    coco__writer w = { coco__repair_body, NULL, &r, true };
+    coco__audit a = { .tell = coco__keep_finding, .self = f };
+    MDB_txn *reader = NULL;
+    coco__txn t;
+    coco_status rc;
+
+    COCO_TRY(coco__store_app(app, false, err));
+    if (!app->has_dbi) return COCO_OK;
+    if (fixed) {
+        rc = coco__write(app, &w, err);
+        *fixed = rc == COCO_OK && r.fixed;
+        return rc;
+    }
+    COCO_TRY(coco__read_begin(app, &reader, &t, err));
+    f->first = true;
+    rc = coco__audit_run(&a, &t);
+    coco__audit_free(&a);
+    coco__read_end(app, &t);
+    mdb_txn_abort(reader);
+    return rc;
+}
+
+/* In the child: how many, and their text. */
+static coco_status coco__check_apart_body(coco_env *own, void *self, coco__buf *out, coco_err *err)
+{
+    coco_app app = { .env = own, .name = self };
+    coco__findings f = { .n = 0 };
+    coco_status rc;
+
+    coco__buf_init(&f.text, &own->mem);
+    rc = coco__check_here(&app, &f, NULL, err);
+    coco__buf_be64(out, f.n);
+    coco__buf_put(out, f.text.p, f.text.n);
+    return rc;
+}
+
+static coco_status coco__check_apart(coco_env *env, const char *name, coco__findings *f, coco_err *err)
+{
+    coco__apart_body body = { coco__check_apart_body, (void *)(uintptr_t)name };
+
+    COCO_TRY(coco__apart(env, &body, &f->text, err));
+    f->n = f->text.n >= 8 ? coco__get_be64(f->text.p) : 0;
+    if (f->text.n >= 8) memmove(f->text.p, f->text.p + 8, f->text.n -= 8);
+    f->kept = f->n < COCO__FINDINGS_MAX ? f->n : COCO__FINDINGS_MAX;
+    return COCO_OK;
+}
+
+/* ---- coco_check ---- */
+
+/* Tells what was found; the first finding is the message. */
+static coco_status coco__tell_findings(const coco_check_visitor *v, const char *app, const coco__findings *f,
+                                       bool fixed, coco_err *err)
+{
+    const char *path = (char *)f->text.p, *what = "";
+
+    for (uint64_t i = 0; i < f->kept; i++) {
+        coco_problem p = { .app = app, .path = path, .repaired = fixed };
+        what = path + strlen(path) + 1;
+        p.what = what;
+        if (i == 0)
+            coco_err_set(err, COCO_ECORRUPT, "%s: %llu problem%s, the first: %s%s%s", app, (unsigned long long)f->n,
+                         f->n == 1 ? "" : "s", path, *path ? ": " : "", what);
+        if (v && v->problem) COCO_TRY(v->problem(v->user, &p));
+        path = what + strlen(what) + 1;
+    }
+    return f->n && !fixed ? COCO_ECORRUPT : COCO_OK;
+}
+
+static coco_status coco__check_app(coco_env *env, const char *name, const coco_check_opts *opts,
+                                   const coco_check_visitor *v, coco_err *err)
+{
+    coco_app app = { .env = env, .name = name };
+    coco__findings f = { .n = 0 };
+    bool fixed = false;
+    coco_status rc = COCO_OK;
+
+    coco__buf_init(&f.text, &env->mem);
+    if (!opts->same_process) rc = coco__check_apart(env, name, &f, err);
+    if (rc == COCO_OK && opts->repair && (f.n || opts->same_process)) {
+        f.text.n = f.n = f.kept = 0;
+        rc = coco__check_here(&app, &f, &fixed, err);
+    } else if (rc == COCO_OK && opts->same_process) {
+        rc = coco__check_here(&app, &f, NULL, err);
+    }
+    if (rc == COCO_OK) rc = coco__tell_findings(v, name, &f, fixed, err);
+    coco__buf_free(&f.text);
+    return rc;
+}
+
+/* The apps of an environment, and what is wrong with the first of them that something is wrong with. */
+typedef struct coco__checking {
+    coco__buf names; /* each with its NUL */
+} coco__checking;
+
+static coco_status coco__check_name(void *user, const char *app, bool has_run)
+{
+    coco__checking *c = user;
+
+    (void)has_run;
+    coco__buf_put(&c->names, app, strlen(app) + 1);
+    return c->names.failed ? COCO_ENOMEM : COCO_OK;
+}
+
+/* An app that is open here may not be updated meanwhile. */
+static coco_status coco__check_hold(coco_env *env, const char *name, coco_app **held, coco_err *err)
+{
+    coco_status rc = COCO_OK;
+
+    *held = NULL;
+    pthread_mutex_lock(&env->mutex);
+    for (coco_app *a = env->apps; a; a = a->next) {
+        if (strcmp(a->name, name) != 0) continue;
+        if (atomic_exchange(&a->running, 1)) rc = coco_err_set(err, COCO_EBUSY, "app %s is being updated", name);
+        else *held = a;
+    }
+    pthread_mutex_unlock(&env->mutex);
+    return rc;
+}
+
+static coco_status coco__check_each(coco_env *env, const char *name, const coco_check_opts *opts,
+                                    const coco_check_visitor *v, coco_err *err)
+{
+    coco_app *held;
+    coco_status rc;
+
+    if (!opts->repair) return coco__check_app(env, name, opts, v, err);
+    if (env->config.read_only)
+        return coco_err_set(err, COCO_EACCESS, "state directory %s is open for reading only", env->dir);
+    COCO_TRY(coco__check_hold(env, name, &held, err));
+    rc = coco__store_lock(env, err);
+    if (rc == COCO_OK) {
+        rc = coco__check_app(env, name, opts, v, err);
+        coco__store_unlock(env);
+    }
+    if (held) held->running = 0;
+    return rc;
+}
+
+coco_status coco_check(coco_env *env, const char *app, const coco_check_opts *opts, const coco_check_visitor *v,
+                       coco_err *err)
+{
+    static const coco_check_opts none;
+    coco__checking c;
+    coco_err one = { 0 };
+    coco_status rc, all = COCO_OK;
+    bool known = false;
+
+    if (!opts) opts = &none;
+    COCO_TRY(coco__fork_check(env, err));
+    coco__buf_init(&c.names, &env->mem);
+    rc = coco_inspect_apps(env, coco__check_name, &c, err);
+    for (size_t at = 0; rc == COCO_OK && at < c.names.n; at += strlen((char *)c.names.p + at) + 1) {
+        const char *name = (char *)c.names.p + at;
+        if (app && strcmp(app, name) != 0) continue;
+        known = true;
+        rc = coco__check_each(env, name, opts, v, &one);
+        if (rc != COCO_OK && all == COCO_OK && err) *err = one;
+        if (rc != COCO_OK && all == COCO_OK) all = rc;
+        if (rc == COCO_ECORRUPT) rc = COCO_OK; /* the others are looked at too */
+    }
+    coco__buf_free(&c.names);
+    if (rc == COCO_OK && app && !known) return coco_err_set(err, COCO_ENOTFOUND, "%s holds no app %s", env->dir, app);
+    return all != COCO_OK ? all : rc;
+}

@@ -1,0 +1,662 @@
+/* check.c - the store of an app walked in one snapshot: findings, and what is primary, targets and components.
+ *
+ * Floor: above app, beside inspect; calls store, states, memo's decoder and key to print. recount.c goes on from here
+ * to what follows from these records. Each record is decoded in key order, and looked for from the other side: the
+ * owner of each target state, the place of each number. The use of function memos, of dependency sets and of targets is
+ * added up in tables. Invariants:
+ *   - Any bytes whatever may stand in a record: they lead to a line that names it, never further.
+ *   - Where repair is asked for, each finding leaves a fix in a list (repair.c applies it when the walk is over), so
+ *     that the walk never sees a half repaired store.
+ * Memory: some 64 bytes a function memo, a dependency set and a provider; components cost none. */
+#include "engine.h"
+
+/* ---- Findings ---- */
+
+COCO__IN coco_status coco__fix_add(coco__audit *a, enum coco__fix_op op, const coco__dbkey *k, coco_str payload)
+{
+    coco__fix *f;
+
+    if (!a->repair) return COCO_OK;
+    if (a->fixes && a->fixes->op == op && a->fixes->key.n == k->n && memcmp(a->fixes->key.b, k->b, k->n) == 0)
+        return COCO_OK; /* the same component again */
+    if (!(f = coco__arena_zalloc(&a->arena, sizeof *f))) return COCO_ENOMEM;
+    f->op = op;
+    f->key = *k;
+    f->payload = (coco_str){ coco__arena_copy(&a->arena, payload.p, payload.n), payload.n };
+    if (!f->payload.p) return COCO_ENOMEM;
+    f->next = a->fixes;
+    a->fixes = f;
+    return COCO_OK;
+}
+
+COCO__IN coco_status coco__fix_del(coco__audit *a, const coco__dbkey *k)
+{ return coco__fix_add(a, COCO__FIX_DEL, k, (coco_str){ "", 0 }); }
+
+COCO__IN coco_status coco__fix_number(coco__audit *a, const coco__dbkey *k, uint64_t n)
+{
+    coco__buf *b = &a->bytes;
+
+    b->n = 0;
+    coco__buf_varint(b, n);
+    return b->failed ? COCO_ENOMEM : coco__fix_add(a, COCO__FIX_PUT, k, (coco_str){ (char *)b->p, b->n });
+}
+
+/* A record is put together anew from what can be read of it and from the indexes. */
+COCO__IN coco_status coco__fix_rebuild(coco__audit *a, const coco__place *at)
+{
+    coco__dbkey k;
+
+    coco__place_key(&k, COCO__COMPONENT, at);
+    return coco__fix_add(a, COCO__FIX_REBUILD, &k, at->segment);
+}
+
+/* Tells a finding about the component at `at` (NULL: about none). */
+COCO__IN coco_status coco__found(coco__audit *a, const coco__place *at, const char *fmt, ...)
+{
+    char text[COCO_ERR_MAX];
+    va_list ap;
+    coco__buf path;
+    coco_status rc;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    a->text.n = 0;
+    coco__buf_init(&path, a->arena.mem);
+    if (at && coco__place_path(&a->quiet, at, &path) == COCO_OK) coco__path_print(&a->text, path.p, path.n);
+    else if (at) {
+        coco__buf_str(&a->text, "?/");
+        coco__key_print(&a->text, at->segment.p, at->segment.n);
+    }
+    coco__buf_free(&path);
+    a->nfound++;
+    rc = a->text.failed ? COCO_ENOMEM : a->tell(a->self, coco__buf_cstr(&a->text), text);
+    return rc;
+}
+
+/* ---- Walking ---- */
+
+/* Calls fn for each record whose key begins with prefix. LMDB's own damage shows as an error, or as keys that don't
+ * ascend. */
+COCO__IN coco_status coco__each_row(coco__audit *a, const coco__dbkey *prefix, coco__row_fn fn)
+{
+    MDB_val key = { prefix->n, (void *)(uintptr_t)prefix->b }, data;
+    coco__dbkey before = { .n = 0 }, k;
+    MDB_cursor *cur;
+    coco_str payload;
+    coco_status status = COCO_OK;
+    int rc = mdb_cursor_open(a->t.mdb, a->t.dbi, &cur);
+
+    if (rc) return coco__mdb_error(a->t.err, rc, a->t.env, "read");
+    rc = mdb_cursor_get(cur, &key, &data, prefix->n ? MDB_SET_RANGE : MDB_FIRST);
+    for (; rc == 0 && status == COCO_OK; rc = mdb_cursor_get(cur, &key, &data, MDB_NEXT)) {
+        if (key.mv_size < prefix->n || memcmp(key.mv_data, prefix->b, prefix->n) != 0) break;
+        if (key.mv_size > COCO__KEY_MAX || coco__bytes_cmp(before.b, before.n, key.mv_data, key.mv_size) >= 0) {
+            status = coco_err_set(a->t.err, COCO_ECORRUPT, COCO__PAGES_DAMAGED, a->t.env->dir);
+            break;
+        }
+        memcpy(k.b, key.mv_data, k.n = key.mv_size);
+        before = k;
+        a->nrows++;
+        if (coco__check_payload(&a->quiet, &key, &data, &payload) != COCO_OK) payload = (coco_str){ NULL, 0 };
+        status = fn(a, &k, payload);
+    }
+    mdb_cursor_close(cur);
+    if (rc == MDB_CORRUPTED || rc == MDB_PAGE_NOTFOUND)
+        return coco_err_set(a->t.err, COCO_ECORRUPT, COCO__PAGES_DAMAGED, a->t.env->dir);
+    return rc == 0 || rc == MDB_NOTFOUND ? status : coco__mdb_error(a->t.err, rc, a->t.env, "read");
+}
+
+COCO__IN coco_status coco__each_of(coco__audit *a, enum coco__kind kind, coco__row_fn fn)
+{
+    coco__dbkey prefix;
+
+    coco__dbkey_raw(&prefix, kind, NULL, 0);
+    return coco__each_row(a, &prefix, fn);
+}
+
+/* A record read beside the walk; damage counts as none: its own row tells it. */
+COCO__IN bool coco__peek(coco__audit *a, const coco__dbkey *k, coco_str *payload)
+{
+    if (coco__get(&a->quiet, k, payload) == COCO_OK) return true;
+    *payload = (coco_str){ NULL, 0 };
+    return false;
+}
+
+COCO__IN void coco__raise(uint64_t *top, uint64_t id)
+{
+    if (id >= *top && id < UINT64_MAX) *top = id + 1;
+}
+
+/* The number in a key behind the kind; 0 if the key is malformed. */
+COCO__IN uint64_t coco__key_number(const coco__dbkey *k) { return k->n == 9 ? coco__get_be64(k->b + 1) : 0; }
+
+COCO__IN coco_status coco__damaged(coco__audit *a, const coco__dbkey *k, const char *what)
+{
+    COCO_TRY(coco__found(a, NULL, "%s is damaged", what));
+    return coco__fix_add(a, COCO__FIX_DAMAGED, k, (coco_str){ "", 0 });
+}
+
+/* ---- Tallies: what the records of components and memos add up to ---- */
+
+COCO__IN coco__tally *coco__tally_of(coco__audit *a, coco__table *table, const void *key, size_t n)
+{
+    coco__tally *t = coco__table_get(table, key, n);
+
+    if (t) return t;
+    if (!(t = coco__arena_zalloc(&a->arena, sizeof *t))) return NULL;
+    memcpy(t->key, key, n);
+    return coco__table_put(table, t->key, n, t) ? t : NULL;
+}
+
+static coco_status coco__use(coco__audit *a, const void *fp)
+{
+    coco__tally *t = coco__tally_of(a, &a->uses, fp, COCO__FP);
+
+    if (!t) return COCO_ENOMEM;
+    t->n++;
+    return COCO_OK;
+}
+
+COCO__IN bool coco__set_there(coco__audit *a, uint64_t id)
+{
+    coco__dbkey k;
+    coco_str p;
+
+    coco__dbkey_id(&k, COCO__DEPSET, id, NULL, 0);
+    return coco__peek(a, &k, &p);
+}
+
+/* Counts a use of a dependency set. */
+COCO__IN coco_status coco__use_set(coco__audit *a, uint64_t id)
+{
+    uint8_t be[8];
+    coco__tally *t;
+
+    coco__put_be64(be, id);
+    if (!(t = coco__tally_of(a, &a->sets, be, sizeof be))) return COCO_ENOMEM;
+    t->n++;
+    coco__raise(&a->top.next_depset, id);
+    return COCO_OK;
+}
+
+/* ---- Providers ---- */
+
+/* Decodes a provider's record, whose key below its parent must follow from it. */
+static bool coco__provider_sound(coco__audit *a, const coco__dbkey *k, coco_str payload, coco__seen_place *out)
+{
+    coco__reader r = coco__reader_of(payload.p, payload.n);
+    uint8_t cut[COCO__CUT_LENGTH];
+    coco_str key;
+
+    out->id = coco__read_varint(&r);
+    coco__read_varint(&r); /* the counter */
+    coco__read_byte(&r);
+    out->title = coco__read_blob(&r);
+    coco__read_blob(&r); /* the container's record */
+    out->attachment = coco__read_byte(&r);
+    key = coco__read_blob(&r);
+    if (r.bad || coco__left(&r) || k->n < 9 || out->id < COCO__S_FIRST_PROVIDER) return false;
+    out->parent = coco__get_be64(k->b + 1);
+    if (out->parent >= out->id) return false; /* numbers rise on the way down */
+    a->bytes.n = 0;
+    if (out->attachment) coco__buf_byte(&a->bytes, 0xfe);
+    else if (coco__key_length((const uint8_t *)key.p, key.n) != key.n) return false;
+    coco__buf_put(&a->bytes, key.p, key.n);
+    size_t n = coco__cut(cut, a->bytes.p, a->bytes.n);
+    return coco__bytes_cmp(cut, n, k->b + 9, k->n - 9) == 0;
+}
+
+COCO__IN coco_status coco__provider_row(coco__audit *a, const coco__dbkey *k, coco_str payload)
+{
+    coco__seen_place seen = { .id = 0 }, *s;
+    coco__dbkey by_id;
+    coco_str p;
+
+    if (!payload.p || !coco__provider_sound(a, k, payload, &seen))
+        return coco__damaged(a, k, "the record of a target");
+    coco__raise(&a->top.next_provider, seen.id);
+    if (coco__table_get(&a->places, &seen.id, sizeof seen.id)) {
+        COCO_TRY(coco__found(a, NULL, "target %.*s has the id of another", (int)seen.title.n, seen.title.p));
+        return coco__fix_del(a, k);
+    }
+    if (!(s = coco__arena_copy(&a->arena, &seen, sizeof seen))) return COCO_ENOMEM;
+    if (!(s->title.p = coco__arena_copy(&a->arena, seen.title.p, seen.title.n))) return COCO_ENOMEM;
+    if (!(s->key = coco__arena_copy(&a->arena, k, sizeof *k))) return COCO_ENOMEM;
+    if (!coco__table_put(&a->places, &s->id, sizeof s->id, s)) return COCO_ENOMEM;
+    coco__dbkey_id(&by_id, COCO__PROVIDER_ID, seen.id, NULL, 0);
+    if (coco__peek(a, &by_id, &p) && coco__bytes_cmp(p.p, p.n, k->b + 1, k->n - 1) == 0) return COCO_OK;
+    COCO_TRY(coco__found(a, NULL, "target %.*s is not found by its id", (int)seen.title.n, seen.title.p));
+    return coco__fix_add(a, COCO__FIX_PUT, &by_id, (coco_str){ (const char *)k->b + 1, k->n - 1 });
+}
+
+/* The provider under which states are counted; NULL: id is void, as its provider or one above it is no more. */
+COCO__IN coco__seen_place *coco__top_of(coco__audit *a, uint64_t id)
+{
+    coco__seen_place *s = coco__table_get(&a->places, &id, sizeof id), *below = s;
+
+    for (int depth = 0; s && s->parent && depth < 10000; depth++) {
+        below = s;
+        s = coco__table_get(&a->places, &s->parent, sizeof s->parent);
+    }
+    return !s || s->parent ? NULL : below;
+}
+
+COCO__IN coco_status coco__provider_id_row(coco__audit *a, const coco__dbkey *k, coco_str payload)
+{
+    uint64_t id = coco__key_number(k);
+    const coco__seen_place *s = coco__table_get(&a->places, &id, sizeof id);
+
+    coco__raise(&a->top.next_provider, id);
+    if (s && payload.p) return COCO_OK; /* compared from the other side */
+    COCO_TRY(coco__found(a, NULL, "target number %llu has no record", (unsigned long long)id));
+    return coco__fix_add(a, payload.p ? COCO__FIX_PROVIDER : COCO__FIX_DAMAGED, k, payload);
+}
+
+/* What is recorded below it is void then, and goes. */
+static coco_status coco__drop_provider(coco__audit *a, const coco__seen_place *s, const char *why)
+{
+    coco__dbkey by_id;
+
+    COCO_TRY(coco__found(a, NULL, "target %.*s %s", (int)s->title.n, s->title.p, why));
+    coco__dbkey_id(&by_id, COCO__PROVIDER_ID, s->id, NULL, 0);
+    COCO_TRY(coco__fix_del(a, &by_id));
+    return coco__fix_del(a, s->key);
+}
+
+/* After all components: the number of states, and the container that a provider stands for. */
+COCO__IN coco_status coco__provider_end(coco__audit *a, const coco__seen_place *s)
+{
+    coco__dbkey k;
+    coco_str p;
+    uint64_t n = 0;
+
+    if (!coco__top_of(a, s->id)) return coco__drop_provider(a, s, "stands in one that is gone");
+    if (s->parent && !s->attachment && !s->container)
+        return coco__drop_provider(a, s, "is the content of a container that no component has");
+    coco__dbkey_id(&k, COCO__COUNT_OF, s->id, NULL, 0);
+    if (coco__peek(a, &k, &p)) {
+        coco__reader r = coco__reader_of(p.p, p.n);
+        n = coco__read_varint(&r);
+    }
+    if (n == s->states) return COCO_OK;
+    COCO_TRY(coco__found(a, NULL, "target %.*s: %llu states are counted, %llu are there", (int)s->title.n, s->title.p,
+                         (unsigned long long)n, (unsigned long long)s->states));
+    return s->states ? coco__fix_number(a, &k, s->states) : coco__fix_del(a, &k);
+}
+
+COCO__IN coco_status coco__count_row(coco__audit *a, const coco__dbkey *k, coco_str payload)
+{
+    uint64_t id = coco__key_number(k);
+    const coco__seen_place *s = coco__table_get(&a->places, &id, sizeof id);
+
+    if (!payload.p) return coco__damaged(a, k, "a count of states");
+    if (s) return COCO_OK; /* compared there */
+    COCO_TRY(coco__found(a, NULL, "states are counted of a target that is gone"));
+    return coco__fix_del(a, k);
+}
+
+/* ---- Components ---- */
+
+COCO__IN bool coco__states_sound(coco_str states)
+{
+    coco__reader r = coco__reader_of(states.p, states.n);
+
+    while (coco__left(&r) && !r.bad) {
+        uint64_t tag = coco__read_varint(&r);
+        if (tag > COCO_MAX_PARAMS && tag != 15) return false;
+        if (tag == 0) coco__read_blob(&r);             /* its class … */
+        if (tag == 0 || tag == 15) coco__read_blob(&r); /* … and its key */
+        coco__read_blob(&r);
+    }
+    return !r.bad;
+}
+
+COCO__IN bool coco__value_sound(coco__audit *a, coco_str stored)
+{
+    coco__reader r = coco__reader_of(stored.p, stored.n);
+    coco__mark mark = coco__arena_mark(&a->scratch);
+    coco_value v;
+    coco_status rc = stored.n ? coco__value_get(&r, &a->scratch, &v) : COCO_OK;
+
+    coco__arena_release(&a->scratch, mark);
+    return rc != COCO_ECORRUPT && coco__left(&r) == 0;
+}
+
+/* Climbs from a parent id to the root: *hangs, every link is there from both sides; *sealed, a memo above would hit
+ * without looking below. */
+COCO__IN coco_status coco__climb(coco__audit *a, uint64_t id, bool *hangs, bool *sealed)
+{
+    coco__place at = { 0, { "", 0 } };
+    coco__dbkey k;
+    coco__rec rec;
+    coco_str p;
+    bool gone = false; /* a tombstone between: what is above goes on without it */
+
+    *hangs = *sealed = false;
+    for (int depth = 0; id; depth++) {
+        coco__dbkey_id(&k, COCO__PARENT, id, NULL, 0);
+        if (depth == 10000 || !coco__peek(a, &k, &p) || coco__place_get(p, &at) != COCO_OK) return COCO_OK;
+        if (!at.parent && at.segment.n) return COCO_OK;
+        coco__place_key(&k, COCO__COMPONENT, &at);
+        if (!coco__peek(a, &k, &p) || coco__rec_get(p, &rec, NULL) != COCO_OK) return COCO_OK;
+        if (!(rec.flags & COCO__R_ID) || rec.id != id) return COCO_OK;
+        if (!gone) *sealed |= (rec.flags & (COCO__R_MEMO | COCO__R_PENDING)) == COCO__R_MEMO;
+        k.b[0] = COCO__TOMBSTONE;
+        gone |= coco__peek(a, &k, &p);
+        id = at.parent;
+    }
+    *hangs = true;
+    return COCO_OK;
+}
+
+/* Does the place that the owner index gives for an entry really have it? */
+COCO__IN bool coco__owner_true(coco__audit *a, coco_str ekey, coco_str payload)
+{
+    coco__mark mark = coco__arena_mark(&a->scratch);
+    coco__place at;
+    coco__dbkey k;
+    coco__rec rec;
+    coco_str p, value = { 0 };
+
+    if (coco__place_get(payload, &at) != COCO_OK) return false;
+    coco__place_key(&k, COCO__COMPONENT, &at);
+    if (!coco__peek(a, &k, &p) || coco__rec_get(p, &rec, NULL) != COCO_OK) return false;
+    bool has = coco__entry_get(&a->quiet, &rec, ekey, &a->scratch, &value) == COCO_OK && value.p;
+    coco__arena_release(&a->scratch, mark);
+    return has;
+}
+
+static bool coco__same_place(const coco__place *a, const coco__place *b)
+{ return a->parent == b->parent && coco_str_equal(a->segment, b->segment); }
+
+/* The record of a container's place; NULL: there is none. */
+COCO__IN coco__seen_place *coco__place_below(coco__audit *a, uint64_t space, coco_str key)
+{
+    coco__reader r = coco__reader_of(NULL, 0);
+    coco__ekey e;
+    coco__dbkey k;
+    coco_str p;
+
+    coco__ekey_make(&e, space, key.p, key.n);
+    size_t skip = 1u + e.b[0];
+    coco__dbkey_id(&k, COCO__PROVIDER, space, e.b + skip, e.n - skip);
+    if (coco__peek(a, &k, &p)) r = coco__reader_of(p.p, p.n);
+    uint64_t id = coco__read_varint(&r);
+    return coco__table_get(&a->places, &id, sizeof id);
+}
+
+static bool coco__maybe_absent(const coco__state *s)
+{
+    for (size_t i = 0; i < s->npossible; i++)
+        if (!s->possible[i].p) return true;
+    return false;
+}
+
+/* Is the owner index's way to the state the one to the component being looked at? */
+static coco_status coco__check_owner(coco__audit *a, const coco__entry *e, const coco__seen_place *in, coco_str key)
+{
+    coco__place owner;
+    coco__dbkey k;
+    coco_str p;
+
+    coco__dbkey_raw(&k, COCO__OWNER, e->ekey.p, e->ekey.n);
+    if (coco__peek(a, &k, &p) && coco__place_get(p, &owner) == COCO_OK && coco__same_place(&owner, &a->at)) {
+        a->nowners++;
+        return COCO_OK;
+    }
+    a->bytes.n = 0;
+    coco__buf_put(&a->bytes, in->title.p, in->title.n);
+    coco__buf_byte(&a->bytes, ':');
+    coco__key_print(&a->bytes, key.p, key.n);
+    if (p.p && coco__owner_true(a, e->ekey, p)) {
+        a->sound = false;
+        return coco__found(a, &a->at, "another component owns its target state %s", coco__buf_cstr(&a->bytes));
+    }
+    COCO_TRY(coco__found(a, &a->at, "the owner index doesn't lead to it from its target state %s",
+                         coco__buf_cstr(&a->bytes)));
+    a->bytes.n = 0;
+    coco__place_put(&a->bytes, &a->at);
+    return coco__fix_add(a, COCO__FIX_PUT, &k, (coco_str){ (char *)a->bytes.p, a->bytes.n });
+}
+
+/* A state that isn't void: counted under its top, found by the owner index; of a container the content has a place. */
+static coco_status coco__check_state(coco__audit *a, const coco__entry *e, uint64_t space)
+{
+    coco__seen_place *s = coco__table_get(&a->places, &space, sizeof space), *top = coco__top_of(a, space);
+    coco__state state;
+
+    coco__raise(&a->top.next_provider, space);
+    a->nstates++;
+    if (!top || coco__state_get(e->ekey, e->value, &state) != COCO_OK) return COCO_OK;
+    top->states++;
+    a->unsettled |= state.npossible != 1 || !state.possible[0].p || state.condemned;
+    if (state.container) {
+        coco__seen_place *below = coco__place_below(a, space, state.key);
+        if (below) below->container = true;
+        else if (!coco__maybe_absent(&state)) {
+            a->sound = false;
+            COCO_TRY(coco__found(a, &a->at, "a container of it has no place for its content"));
+        }
+    }
+    return coco__check_owner(a, e, s, state.key);
+}
+
+/* Can the entry be what it says? */
+COCO__IN bool coco__entry_sound(coco__audit *a, const coco__entry *e)
+{
+    size_t skip = 0;
+    uint64_t space = coco__ekey_space((const uint8_t *)e->ekey.p, e->ekey.n, &skip);
+    coco__memo m;
+    coco__state s;
+
+    switch (space) {
+    case 0: return false;
+    case COCO__S_USE: return e->ekey.n - skip == COCO__FP && e->value.n == 0;
+    case COCO__S_MEMO:
+        return e->ekey.n - skip == COCO__FP && coco__memo_get(e->value, &m) == COCO_OK &&
+               coco__states_sound(m.states) && coco__value_sound(a, m.result) && coco__set_there(a, m.set);
+    case COCO__S_STATE: return e->value.n && coco__value_sound(a, e->value);
+    case COCO__S_ID: return e->value.n == 8;
+    default:
+        return space >= COCO__S_FIRST_PROVIDER && coco__state_get(e->ekey, e->value, &s) == COCO_OK &&
+               coco__key_length((const uint8_t *)s.key.p, s.key.n) == s.key.n;
+    }
+}
+
+/* One entry of the component being looked at. */
+static coco_status coco__check_entry(coco__audit *a, const coco__entry *e)
+{
+    size_t skip = 0;
+    uint64_t space = coco__ekey_space((const uint8_t *)e->ekey.p, e->ekey.n, &skip);
+    coco__memo m;
+
+    if (coco__bytes_cmp(a->last.b, a->last.n, e->ekey.p, e->ekey.n) >= 0) {
+        a->sound = false;
+        return coco__found(a, &a->at, "its entries are out of order");
+    }
+    memcpy(a->last.b, e->ekey.p, a->last.n = e->ekey.n);
+    if (!coco__entry_sound(a, e)) {
+        a->sound = false;
+        a->nstates += space >= COCO__S_FIRST_PROVIDER;
+        return coco__found(a, &a->at, space == COCO__S_MEMO ? "a memo of it is malformed, or its dependency set gone"
+                                                            : "what it has recorded is malformed");
+    }
+    if (space == COCO__S_USE) return coco__use(a, e->ekey.p + skip);
+    if (space == COCO__S_MEMO && coco__memo_get(e->value, &m) == COCO_OK) return coco__use_set(a, m.set);
+    if (space == COCO__S_ID) coco__raise(&a->top.next_int_id, coco__get_be64((const uint8_t *)e->value.p));
+    return space >= COCO__S_FIRST_PROVIDER ? coco__check_state(a, e, space) : COCO_OK;
+}
+
+static coco_status coco__check_entries(coco__audit *a, coco_str bytes)
+{
+    coco_status rc = coco__view_decode(&a->view, bytes);
+
+    if (rc == COCO_ECORRUPT) return a->sound = false, coco__found(a, &a->at, "its entries are malformed");
+    for (size_t i = 0; i < a->view.n && rc == COCO_OK; i++) rc = coco__check_entry(a, &a->view.entries[i]);
+    return rc;
+}
+
+/* A page's keys lie from its label up to the next one's: what came before it is smaller. */
+static coco_status coco__own_page_row(coco__audit *a, const coco__dbkey *k, coco_str payload)
+{
+    a->nrows--; /* the pass over all pages counts it */
+    a->npages++;
+    if (!payload.p) return a->sound = false, coco__found(a, &a->at, "a page of its target states is damaged");
+    if (coco__bytes_cmp(a->last.b, a->last.n, k->b + 9, k->n - 9) >= 0 && (k->n > 9 || a->last.n)) {
+        a->sound = false;
+        return coco__found(a, &a->at, "a page of its target states begins before the one before it ends");
+    }
+    coco_status rc = coco__view_decode(&a->view, payload);
+    if (rc == COCO_OK && a->view.n &&
+        coco__bytes_cmp(a->view.entries[0].ekey.p, a->view.entries[0].ekey.n, k->b + 9, k->n - 9) < 0) {
+        a->sound = false;
+        return coco__found(a, &a->at, "a page of its target states is labelled wrong");
+    }
+    return rc == COCO_ENOMEM ? rc : coco__check_entries(a, payload);
+}
+
+COCO__IN bool coco__any_child(const coco__txn *t, enum coco__kind kind, uint64_t id)
+{
+    coco__dbkey k;
+    MDB_cursor *cur;
+    MDB_val key, data;
+    bool any = false;
+
+    coco__dbkey_id(&k, kind, id, NULL, 0);
+    key = (MDB_val){ k.n, k.b };
+    if (mdb_cursor_open(t->mdb, t->dbi, &cur) != 0) return true;
+    if (mdb_cursor_get(cur, &key, &data, MDB_SET_RANGE) == 0)
+        any = key.mv_size >= k.n && memcmp(key.mv_data, k.b, k.n) == 0;
+    mdb_cursor_close(cur);
+    return any;
+}
+
+/* The id by which children and pages find it. */
+static coco_status coco__check_id(coco__audit *a, const coco__rec *rec)
+{
+    coco__dbkey k;
+    coco__place at;
+    coco_str p;
+
+    coco__raise(&a->top.next_id, rec->id);
+    coco__dbkey_id(&k, COCO__PARENT, rec->id, NULL, 0);
+    bool there = coco__peek(a, &k, &p) && coco__place_get(p, &at) == COCO_OK;
+    if (there && at.parent == a->at.parent && coco_str_equal(at.segment, a->at.segment)) {
+        a->nparents++;
+        if ((rec->flags & COCO__R_COMPONENT) || coco__any_child(&a->t, COCO__COMPONENT, rec->id)) return COCO_OK;
+        if (rec->flags & COCO__R_SOURCE) return COCO_OK; /* it was followed when its last item went */
+        a->sound = false;
+        return coco__found(a, &a->at, "an inner node that nothing stands below");
+    }
+    a->sound = false;
+    return coco__found(a, &a->at, "its children and pages are not found by its number");
+}
+
+/* A component's memo, or what is kept of a failure. */
+COCO__IN bool coco__memo_sound(coco__audit *a, const coco__rec *rec)
+{
+    bool has = rec->flags & (COCO__R_MEMO | COCO__R_FAILED);
+
+    return coco__states_sound(rec->states) && coco__value_sound(a, rec->result) &&
+           (!has || coco__set_there(a, rec->depset));
+}
+
+static coco_status coco__check_memo(coco__audit *a, const coco__rec *rec)
+{
+    if (rec->flags & (COCO__R_MEMO | COCO__R_FAILED)) COCO_TRY(coco__use_set(a, rec->depset));
+    if (coco__memo_sound(a, rec)) return COCO_OK;
+    a->sound = false;
+    return coco__found(a, &a->at, "its memo is malformed, or its dependency set gone");
+}
+
+/* A component whose record could be decoded: its memo, its name, its entries, what they add up to. */
+static coco_status coco__check_component(coco__audit *a, const coco__rec *rec)
+{
+    bool pending = rec->flags & COCO__R_PENDING;
+    coco__dbkey prefix, k;
+    coco_str p;
+
+    a->nstates = a->last.n = 0;
+    a->unsettled = false;
+    coco__raise(&a->top.next_run, rec->run);
+    coco__dbkey_id(&k, COCO__NAME, rec->fn, NULL, 0);
+    if (!coco__peek(a, &k, &p) && !(rec->fn == 0 && pending)) { /* 0: it was rebuilt */
+        a->sound = false;
+        COCO_TRY(coco__found(a, &a->at, "the name of its function is gone"));
+    }
+    COCO_TRY(coco__check_memo(a, rec));
+    if (rec->flags & COCO__R_PAGED) {
+        coco__dbkey_id(&prefix, COCO__PAGE, rec->id, NULL, 0);
+        COCO_TRY(coco__each_row(a, &prefix, coco__own_page_row));
+    } else {
+        COCO_TRY(coco__check_entries(a, rec->entries));
+    }
+    if (a->nstates != rec->nstates) {
+        COCO_TRY(coco__found(a, &a->at, "%llu target states are counted, %llu are there",
+                             (unsigned long long)rec->nstates, (unsigned long long)a->nstates));
+        a->sound = false;
+    }
+    if (a->unsettled && (rec->flags & COCO__R_MEMO) && !pending) {
+        a->sound = false;
+        return coco__found(a, &a->at, "its memo stands for a target state that isn't settled");
+    }
+    if (!pending || !a->sealed) return COCO_OK;
+    a->sound = false;
+    return coco__found(a, &a->at, "pending below a memo that would hit");
+}
+
+/* Is the record's key that of the segment? *at is where it stands. */
+static bool coco__segment_sound(const coco__dbkey *k, const coco__rec *rec, coco__place *at)
+{
+    uint8_t cut[COCO__CUT_LENGTH];
+    size_t n;
+
+    at->parent = coco__get_be64(k->b + 1);
+    at->segment = (coco_str){ (const char *)k->b + 9, k->n - 9 };
+    if (rec->flags & COCO__R_LONG) at->segment = rec->segment;
+    if (!at->parent) return at->segment.n == 0 && k->n == 9;
+    n = coco__cut(cut, at->segment.p, at->segment.n);
+    return coco__bytes_cmp(cut, n, k->b + 9, k->n - 9) == 0 &&
+           coco__key_length((const uint8_t *)at->segment.p, at->segment.n) == at->segment.n;
+}
+
+/* Decodes a component's record, whose parts must go together. */
+COCO__IN bool coco__rec_read(coco_str payload, coco__rec *rec)
+{
+    const uint32_t both = COCO__R_COMPONENT | COCO__R_ID;
+
+    if (coco__rec_get(payload, rec, NULL) != COCO_OK || !(rec->flags & both)) return false;
+    if (!(rec->flags & COCO__R_ID) != !rec->id) return false;
+    return !(rec->flags & COCO__R_PAGED) || (rec->flags & both) == both;
+}
+
+COCO__IN coco_status coco__component_row(coco__audit *a, const coco__dbkey *k, coco_str payload)
+{
+    coco__rec rec = { .flags = 0 };
+
+    if (k->n < 9) return coco__damaged(a, k, "the record of a component");
+    if (!a->begun || a->parent != coco__get_be64(k->b + 1)) {
+        a->begun = true;
+        a->parent = coco__get_be64(k->b + 1);
+        COCO_TRY(coco__climb(a, a->parent, &a->hangs, &a->sealed));
+        coco__raise(&a->top.next_id, a->parent);
+        if (!a->hangs) {
+            COCO_TRY(coco__found(a, NULL, "components stand below number %llu, which hangs nowhere",
+                                 (unsigned long long)a->parent));
+            COCO_TRY(coco__fix_add(a, COCO__FIX_ATTACH, k, (coco_str){ "", 0 }));
+        }
+    }
+    a->sound = payload.p && coco__rec_read(payload, &rec);
+    bool placed = coco__segment_sound(k, &rec, &a->at);
+    if (!a->sound) {
+        COCO_TRY(coco__found(a, &a->at, "its record is damaged"));
+    } else if (!placed) {
+        COCO_TRY(coco__found(a, NULL, "a component's record stands under a key that isn't its own"));
+        return coco__fix_add(a, COCO__FIX_MOVE, k, (coco_str){ "", 0 });
+    } else {
+        if (rec.flags & COCO__R_ID) COCO_TRY(coco__check_id(a, &rec));
+        if (rec.flags & COCO__R_COMPONENT) COCO_TRY(coco__check_component(a, &rec));
+    }
+    return a->sound ? COCO_OK : coco__fix_add(a, COCO__FIX_REBUILD, k, a->at.segment); /* it may be cut */
+}

@@ -1,0 +1,375 @@
+/* inputs.c - what a call is about and how fresh its inputs are: keys of arguments, memo states, reasons to run.
+ *
+ * Floor: above logic. The key of a call is its arguments by value or identity; it is kept itself while that is short,
+ * else as a fingerprint with a digest of each argument, so that a changed one can be named. Memo states are what the
+ * classes of arguments, of tracked objects and of context values said about them, to be asked again next time. Memos
+ * of components and of functions are judged by both alike. */
+#include "engine.h"
+
+/* ---- Reasons ---- */
+
+COCO__IN void coco__why_print(coco__buf *b, coco__why why)
+{
+    static const char *const texts[] = {
+        [COCO__WHY_NEW] = "never run",           [COCO__WHY_PENDING] = "pending",
+        [COCO__WHY_INPUT] = "input changed",     [COCO__WHY_STATE] = "input changed",
+        [COCO__WHY_LOGIC] = "logic changed",     [COCO__WHY_CONTEXT] = "context changed",
+        [COCO__WHY_PARAM] = "parameter changed", [COCO__WHY_SCHEMA] = "target schema changed",
+        [COCO__WHY_FORCED] = "forced",           [COCO__WHY_NOMEMO] = "not memoized",
+        [COCO__WHY_RECHECK] = "recheck",         [COCO__WHY_FUNCTION] = "another function before",
+        [COCO__WHY_RETRY] = "failed before",     [COCO__WHY_MOVED] = "a target state moved away",
+        [COCO__WHY_BELOW] = "something below failed or was left out",
+        [COCO__WHY_UNKEPT] = "no memo was kept",
+        [COCO__WHY_MISSING] = "target is missing",
+    };
+    static const char *const kinds[] = { [COCO__WHY_INPUT] = "argument", [COCO__WHY_STATE] = "argument",
+                                         [COCO__WHY_LOGIC] = "function", [COCO__WHY_CONTEXT] = "key",
+                                         [COCO__WHY_PARAM] = "parameter", [COCO__WHY_SCHEMA] = "target",
+                                         [COCO__WHY_MISSING] = "target" };
+
+    if (why.reason == 0 || (size_t)why.reason >= sizeof texts / sizeof texts[0]) return;
+    coco__buf_str(b, texts[why.reason]);
+    if (why.detail.n == 0 || (size_t)why.reason >= sizeof kinds / sizeof kinds[0] || !kinds[why.reason]) return;
+    coco__buf_printf(b, " (%s %.*s%s)", kinds[why.reason], (int)why.detail.n, why.detail.p,
+                     why.reason == COCO__WHY_STATE ? ": content" : "");
+}
+
+COCO__IN coco__why coco__set_why(const coco__depset *set)
+{
+    static const coco__reason reasons[] = { [COCO__D_LOGIC] = COCO__WHY_LOGIC, [COCO__D_CONTEXT] = COCO__WHY_CONTEXT,
+                                            [COCO__D_PARAM] = COCO__WHY_PARAM, [COCO__D_PROVIDER] = COCO__WHY_SCHEMA };
+
+    if (!set || !set->differs) return (coco__why){ COCO__WHY_LOGIC, { 0 } };
+    return (coco__why){ set->missing ? COCO__WHY_MISSING : reasons[set->differs->kind], set->differs->name };
+}
+
+/* ---- Keys ---- */
+
+coco_status coco_memo_skip(coco_ctx *cx, coco_value in, coco_value *out)
+{
+    (void)cx, (void)in;
+    *out = coco_null();
+    return COCO_OK;
+}
+
+/* In the key of a call: what follows is the memo key of an object; and, in front, is a fingerprint. No encoded value
+ * begins with them. */
+enum { COCO__KEY_OBJECT = 0xfd, COCO__KEY_HASHED = 0xfe };
+
+static coco_status coco__arg_encode(coco_ctx *cx, const coco_fn *fn, size_t i, coco_value v, coco__buf *b)
+{
+    const char *name = fn->params[i].name;
+    coco_status rc;
+
+    if (fn->memo_key[i]) {
+        unsigned user = coco__user_begin(cx->run);
+        rc = fn->memo_key[i](cx, v, &v);
+        coco__user_end(cx->run, user);
+        COCO_TRY(rc);
+    }
+    if (v.kind == COCO_OBJECT) {
+        const coco_class *cls = v.as.s.p.cls;
+        if (!cls->memo_key)
+            return coco_fail(cx, COCO_ETYPE, "%s: argument %zu%s%s (%s) can't be part of a memo key", fn->name, i + 1,
+                             name ? " " : "", name ? name : "", cls->type);
+        coco__buf_byte(b, COCO__KEY_OBJECT);
+        unsigned user = coco__user_begin(cx->run);
+        rc = cls->memo_key(cx, v.as.s.u.object, &v);
+        coco__user_end(cx->run, user);
+        COCO_TRY(rc);
+    }
+    rc = coco__value_put(b, v, COCO__CANONICAL);
+    return rc == COCO_OK ? rc
+                         : coco_fail(cx, rc, "%s: argument %zu can't be part of a memo key: %s", fn->name, i + 1,
+                                     coco_status_text(rc));
+}
+
+/* Two bytes an argument: enough to tell which one changed. */
+static void coco__arg_digest(const uint8_t *p, size_t n, uint8_t out[2])
+{
+    uint32_t hash = coco__hash32(p, n, 0);
+
+    out[0] = (uint8_t)(hash >> 8), out[1] = (uint8_t)hash;
+}
+
+COCO__IN coco_status coco__argkey(coco_ctx *cx, const coco_fn *fn, coco_args args, coco_str *key)
+{
+    coco__buf b;
+    coco_status rc = COCO_OK;
+    uint8_t hashed[1 + COCO__FP + 2 * COCO_MAX_PARAMS] = { COCO__KEY_HASHED };
+    size_t ends[COCO_MAX_PARAMS] = { 0 };
+
+    assert(args.n <= COCO_MAX_PARAMS);
+    coco__buf_init(&b, cx->run->mem);
+    for (size_t i = 0; i < args.n && rc == COCO_OK; i++) {
+        rc = coco__arg_encode(cx, fn, i, args.v[i], &b);
+        ends[i] = b.n;
+    }
+    if (rc == COCO_OK && b.failed) rc = coco__oom(cx);
+    if (rc == COCO_OK && b.n > 2 * COCO__FP) {
+        size_t n = 1 + COCO__FP, at = 0;
+        coco_fingerprint_bytes(b.p, b.n, hashed + 1);
+        for (size_t i = 0; i < args.n; at = ends[i++], n += 2) coco__arg_digest(b.p + at, ends[i] - at, hashed + n);
+        *key = (coco_str){ coco__arena_copy(cx->arena, hashed, n), n };
+    } else if (rc == COCO_OK) {
+        *key = (coco_str){ coco__arena_copy(cx->arena, b.p, b.n), b.n };
+    }
+    coco__buf_free(&b);
+    return rc != COCO_OK ? rc : key->p ? COCO_OK : coco__oom(cx);
+}
+
+/* Is the argument that encodes as p the one at *at in a key, or its digest the i-th? *at goes behind it. */
+static bool coco__arg_same(coco_str key, size_t i, const coco__buf *b, size_t *at)
+{
+    uint8_t digest[2];
+    size_t from = *at;
+
+    if (key.n && (uint8_t)key.p[0] == COCO__KEY_HASHED) {
+        coco__arg_digest(b->p, b->n, digest);
+        from = 1 + COCO__FP + 2 * i;
+        return from + 2 <= key.n && memcmp(key.p + from, digest, 2) == 0;
+    }
+    *at += b->n;
+    return *at <= key.n && memcmp(key.p + from, b->p, b->n) == 0;
+}
+
+/* Which argument isn't what it was when the call had the key `old`: the first of them. Encodings are no prefixes of
+ * each other, so they can be compared one by one without being decoded. */
+COCO__IN coco_status coco__arg_changed(coco_ctx *cx, const coco_fn *fn, coco_args args, coco_str old, coco_str *name)
+{
+    coco__buf b;
+    size_t at = 0;
+    coco_status rc = COCO_OK;
+    bool same = true;
+
+    *name = (coco_str){ 0 };
+    coco__buf_init(&b, cx->run->mem);
+    for (size_t i = 0; i < args.n && rc == COCO_OK && same; i++) {
+        b.n = 0;
+        rc = coco__arg_encode(cx, fn, i, args.v[i], &b);
+        if (rc == COCO_OK && b.failed) rc = coco__oom(cx);
+        same = rc != COCO_OK || coco__arg_same(old, i, &b, &at);
+        if (!same) *name = fn->params[i].name ? coco_str_of(fn->params[i].name) : coco_format(cx, "%zu", i + 1);
+    }
+    coco__buf_free(&b);
+    return rc;
+}
+
+/* ---- Memo states: {1 + argument, state} or {0, class, key, state} or {15, context key, state} ---- */
+
+enum { COCO__TAG_TRACKED = 0, COCO__TAG_CONTEXT = 15 };
+
+static coco_status coco__state_hook(coco_ctx *cx, const coco_class *cls, void *object, coco_str stored, coco_str *state,
+                                    bool *valid)
+{
+    *valid = true;
+    *state = (coco_str){ "", 0 };
+    if (!cls->memo_state) return COCO_OK;
+    unsigned user = coco__user_begin(cx->run);
+    coco_status rc = cls->memo_state(cx, object, stored, state, valid);
+    coco__user_end(cx->run, user);
+    return rc;
+}
+
+/* The object of a tracked input, made again from its key where only the record is known. */
+static coco_status coco__reopen(coco_ctx *cx, coco__tracked *t)
+{
+    coco__reader r = coco__reader_of(t->key.p, t->key.n);
+    const coco__provided *p;
+    coco_value key;
+
+    if (t->object) return COCO_OK;
+    if (t->context) {
+        p = coco__provided_find(cx->run, t->key);
+        if (!p || p->value.kind != COCO_OBJECT) return COCO_ENOTFOUND;
+        t->cls = p->value.as.s.p.cls;
+        t->object = p->value.as.s.u.object;
+        return COCO_OK;
+    }
+    if (!t->cls || !t->cls->reopen) return COCO_ENOTFOUND;
+    COCO_TRY(coco__value_get(&r, cx->arena, &key));
+    unsigned user = coco__user_begin(cx->run);
+    coco_status rc = t->cls->reopen(cx, key, &t->object);
+    coco__user_end(cx->run, user);
+    return rc;
+}
+
+static coco_status coco__tracked_state(coco_ctx *cx, coco__tracked *t)
+{
+    coco_str state;
+    bool valid;
+
+    if (t->state.p) return COCO_OK;
+    COCO_TRY(coco__reopen(cx, t));
+    COCO_TRY(coco__state_hook(cx, t->cls, t->object, (coco_str){ NULL, 0 }, &state, &valid));
+    t->state = (coco_str){ coco__arena_copy(cx->home, state.p, state.n), state.n };
+    return t->state.p ? COCO_OK : COCO_ENOMEM;
+}
+
+/* What was used again in the same state is put once. */
+static coco_status coco__tracked_take(coco_ctx *cx, coco__tracked *t, coco__table *seen, coco__buf *b)
+{
+    const coco__tracked *same = coco__table_get(seen, t->key.p, t->key.n);
+
+    if (same && same->context == t->context && (t->context || same->cls == t->cls) &&
+        (!t->state.p || coco_str_equal(same->state, t->state)))
+        return COCO_OK;
+    COCO_TRY(coco__tracked_state(cx, t));
+    coco__buf_varint(b, t->context ? COCO__TAG_CONTEXT : COCO__TAG_TRACKED);
+    if (!t->context) coco__buf_blob(b, t->cls->type, strlen(t->cls->type));
+    coco__buf_blob(b, t->key.p, t->key.n);
+    coco__buf_blob(b, t->state.p, t->state.n);
+    return coco__table_put(seen, t->key.p, t->key.n, t) ? COCO_OK : COCO_ENOMEM;
+}
+
+/* What a component has tracked outlives it, in its parent's memory. */
+COCO__IN coco_status coco__tracked_pass(coco_ctx *frame, coco_ctx *caller)
+{
+    coco__tracked **last = &frame->tracked;
+
+    if (frame->home == caller->home) {
+        while (*last) last = &(*last)->next;
+        *last = caller->tracked;
+        caller->tracked = frame->tracked;
+        return COCO_OK;
+    }
+    for (coco__tracked *t = frame->tracked, *copy; t; t = t->next) {
+        COCO_TRY(coco__tracked_state(frame, t));
+        if (!(copy = coco__arena_copy(caller->home, t, sizeof *t))) return COCO_ENOMEM;
+        copy->object = NULL;
+        copy->key.p = coco__arena_copy(caller->home, t->key.p, t->key.n);
+        copy->state.p = coco__arena_copy(caller->home, t->state.p, t->state.n);
+        if (!copy->key.p || !copy->state.p) return COCO_ENOMEM;
+        copy->next = caller->tracked;
+        caller->tracked = copy;
+    }
+    return COCO_OK;
+}
+
+COCO__IN coco_status coco__states_take(coco_ctx *cx, const coco_fn *fn, coco_args args, coco__tracked *tracked,
+                                       coco_str *states)
+{
+    coco__buf b;
+    coco__table seen;
+    coco_status rc = COCO_OK;
+    coco_str state;
+    bool valid;
+
+    coco__buf_init(&b, cx->run->mem);
+    coco__table_init(&seen, cx->run->mem);
+    for (size_t i = 0; i < args.n && rc == COCO_OK; i++) {
+        if (args.v[i].kind != COCO_OBJECT || !args.v[i].as.s.p.cls->memo_state || fn->memo_key[i] == coco_memo_skip)
+            continue;
+        rc = coco__state_hook(cx, args.v[i].as.s.p.cls, args.v[i].as.s.u.object, (coco_str){ NULL, 0 }, &state, &valid);
+        coco__buf_varint(&b, i + 1);
+        if (rc == COCO_OK) coco__buf_blob(&b, state.p, state.n);
+    }
+    for (; tracked && rc == COCO_OK; tracked = tracked->next) rc = coco__tracked_take(cx, tracked, &seen, &b);
+    if (rc == COCO_OK) {
+        *states = (coco_str){ b.failed ? NULL : coco__arena_copy(cx->arena, b.p, b.n), b.n };
+        if (!states->p) rc = coco__oom(cx);
+    }
+    coco__table_free(&seen);
+    coco__buf_free(&b);
+    return rc;
+}
+
+/* Reads one stored state; *arg is its argument or -1. */
+static coco_status coco__state_read(coco__reader *r, int *arg, coco__tracked *t, coco_str *state)
+{
+    uint64_t tag = coco__read_varint(r);
+
+    memset(t, 0, sizeof *t);
+    *arg = tag >= 1 && tag <= COCO_MAX_PARAMS ? (int)tag - 1 : -1;
+    if (tag == COCO__TAG_TRACKED) t->cls = coco__class_named(coco__read_blob(r));
+    t->context = tag == COCO__TAG_CONTEXT;
+    if (*arg < 0) t->key = coco__read_blob(r);
+    *state = coco__read_blob(r);
+    return r->bad ? COCO_ECORRUPT : COCO_OK;
+}
+
+static coco_status coco__one_state(coco_ctx *cx, const coco_fn *fn, coco_args args, coco__reader *r, coco__buf *b)
+{
+    coco__tracked t;
+    coco_str stored, state;
+    bool valid = false;
+    const uint8_t *begin = r->p;
+    int arg;
+
+    COCO_TRY(coco__state_read(r, &arg, &t, &stored));
+    size_t head = (size_t)((const uint8_t *)stored.p - begin);
+    if (arg >= 0) {
+        if ((size_t)arg >= args.n || args.v[arg].kind != COCO_OBJECT) return COCO_ENOTFOUND;
+        t.cls = args.v[arg].as.s.p.cls;
+        t.object = args.v[arg].as.s.u.object;
+        t.key = coco_str_of(fn->params[arg].name);
+    } else {
+        coco_status rc = coco__reopen(cx, &t);
+        if (rc != COCO_OK) return rc;
+    }
+    COCO_TRY(coco__state_hook(cx, t.cls, t.object, stored, &state, &valid));
+    if (!valid) return COCO_ENOTFOUND;
+    /* Written again with the state's new length; the head ends with the old one. */
+    size_t length = 1;
+    for (size_t n = stored.n; n > 127; n >>= 7) length++;
+    coco__buf_put(b, begin, head - length);
+    coco__buf_blob(b, state.p, state.n);
+    return COCO_OK;
+}
+
+static coco_str coco__state_label(const coco_fn *fn, const uint8_t *at, const uint8_t *end)
+{
+    coco__reader r = coco__reader_of(at, (size_t)(end - at));
+    coco__tracked t;
+    coco_str state;
+    int arg;
+
+    if (coco__state_read(&r, &arg, &t, &state) != COCO_OK) return (coco_str){ 0 };
+    if (arg >= 0) return coco_str_of(fn->params[arg].name);
+    return t.context ? t.key : t.cls ? coco_str_of(t.cls->type) : (coco_str){ 0 };
+}
+
+/* COCO_OK: all valid, *now as they are; COCO_ENOTFOUND: why says which isn't; else a hook's failure. */
+COCO__IN coco_status coco__states_check(coco_ctx *cx, const coco_fn *fn, coco_args args, coco_str stored, coco_str *now,
+                                        coco__why *why)
+{
+    coco__reader r = coco__reader_of(stored.p, stored.n);
+    coco__buf b;
+    coco_status rc = COCO_OK;
+
+    *now = stored;
+    if (stored.n == 0) return COCO_OK;
+    coco__buf_init(&b, cx->run->mem);
+    while (rc == COCO_OK && coco__left(&r)) {
+        const uint8_t *at = r.p;
+        rc = coco__one_state(cx, fn, args, &r, &b);
+        if (rc != COCO_OK) *why = (coco__why){ COCO__WHY_STATE, coco__state_label(fn, at, r.end) };
+    }
+    if (rc == COCO_OK && b.failed) rc = COCO_ENOMEM;
+    if (rc == COCO_OK && coco__bytes_cmp(b.p, b.n, stored.p, stored.n) != 0) {
+        *now = (coco_str){ coco__arena_copy(cx->arena, b.p, b.n), b.n };
+        if (!now->p) rc = COCO_ENOMEM;
+    }
+    coco__buf_free(&b);
+    return rc;
+}
+
+COCO__IN coco_status coco__states_tracked(coco_ctx *cx, coco_str states, coco__tracked **list)
+{
+    coco__reader r = coco__reader_of(states.p, states.n);
+
+    while (coco__left(&r)) {
+        coco__tracked *t = coco__arena_zalloc(cx->home, sizeof *t);
+        coco_str state;
+        int arg;
+        if (!t) return COCO_ENOMEM;
+        COCO_TRY(coco__state_read(&r, &arg, t, &state));
+        if (arg >= 0) continue;
+        t->key.p = coco__arena_copy(cx->home, t->key.p, t->key.n);
+        t->state = (coco_str){ coco__arena_copy(cx->home, state.p, state.n), state.n };
+        if (!t->key.p || !t->state.p) return COCO_ENOMEM;
+        t->next = *list;
+        *list = t;
+    }
+    return COCO_OK;
+}

@@ -1,0 +1,628 @@
+/* provider.c - providers, their handlers and titles, and whether the containers behind them exist.
+ *
+ * Floor: above memo. A provider is the place of a container's children (a directory's files, a table's rows); it has
+ * an id that is never given twice. Recreating the container gives it a new id, and what is recorded under the old one
+ * is void: no delete is sent for it, it is declared anew.
+ *
+ * A provider's record stands under (parent provider, key), so that destroying one is a range of keys below it. */
+#include "engine.h"
+
+static coco_target_type *coco__target_types;
+
+void coco_target_register(coco_target_type *type)
+{
+    for (coco_target_type *t = coco__target_types; t; t = t->next)
+        if (t == type) return;
+    type->next = coco__target_types;
+    coco__target_types = type;
+}
+
+coco_status coco_target_make(coco_ctx *cx, const char *name, coco_value key, coco_target_handler *out)
+{
+    for (coco_target_type *t = coco__target_types; t; t = t->next)
+        if (strcmp(t->name, name) == 0) return t->make(cx, key, out);
+    return coco_fail(cx, COCO_ENOPROVIDER, "no handler called %s is registered", name);
+}
+
+/* ---- Providers ---- */
+
+static coco_status coco__target_memo_key(coco_ctx *cx, void *object, coco_value *key)
+{
+    const coco_target *t = object;
+
+    (void)cx;
+    *key = coco_bytes(t->identity.p, t->identity.n);
+    return COCO_OK;
+}
+
+static coco_status coco__target_copy(coco_ctx *cx, void *object, void **out)
+{
+    (void)cx;
+    *out = object; /* lives until the update ends */
+    return COCO_OK;
+}
+
+const coco_class coco_target_class = { .type = "coco_target",
+                                       .memo_key = coco__target_memo_key,
+                                       .copy = coco__target_copy };
+
+coco_value coco_target_value(coco_target *target) { return coco_object(&coco_target_class, target); }
+void *coco_target_self(coco_target *target) { return target ? target->handler.self : NULL; }
+
+/* The key of a provider's record below its parent; an attachment's begins with a byte that no stable key has. */
+static void coco__provider_suffix(coco__buf *b, coco_str key, coco_str attachment)
+{
+    if (attachment.p) {
+        coco__buf_byte(b, 0xfe);
+        coco__buf_put(b, attachment.p, attachment.n);
+    } else {
+        coco__buf_put(b, key.p, key.n);
+    }
+}
+
+static void coco__provider_key(coco__dbkey *k, uint64_t parent, const coco__buf *suffix)
+{
+    uint8_t cut[COCO__CUT_LENGTH];
+    size_t n = coco__cut(cut, suffix->p, suffix->n);
+
+    coco__dbkey_id(k, COCO__PROVIDER, parent, cut, n);
+}
+
+/* Reads a provider's record into t: {id, counter, user managed, title, container's record, full key or attachment}. */
+static coco_status coco__provider_decode(coco_target *t, coco_str payload)
+{
+    coco__reader r = coco__reader_of(payload.p, payload.n);
+    coco__arena *a = &t->run->arena;
+    coco_str title, record, key;
+    uint8_t attached;
+
+    t->id = coco__read_varint(&r);
+    t->counter = coco__read_varint(&r);
+    t->user_managed = coco__read_byte(&r);
+    title = coco__read_blob(&r);
+    record = coco__read_blob(&r);
+    attached = coco__read_byte(&r);
+    key = coco__read_blob(&r);
+    if (r.bad) return COCO_ECORRUPT;
+    if (!t->title && !(t->title = coco__arena_copy(a, title.p, title.n))) return COCO_ENOMEM;
+    if (!t->record.p && !(t->record = (coco_str){ coco__arena_copy(a, record.p, record.n), record.n }).p)
+        return COCO_ENOMEM;
+    if (!t->key.p && !t->attachment.p) {
+        coco_str copy = { coco__arena_copy(a, key.p, key.n), key.n };
+        if (!copy.p) return COCO_ENOMEM;
+        *(attached ? &t->attachment : &t->key) = copy;
+    }
+    t->stored = true;
+    return COCO_OK;
+}
+
+static coco_status coco__target_link(coco_target *t, coco_target *parent)
+{
+    coco__buf b;
+    char *copy;
+    coco__run *run = t->run;
+
+    t->parent = parent;
+    t->depth = parent ? parent->depth + 1 : 0;
+    t->top = !parent || parent->depth == 0 ? t : parent->top;
+    coco__buf_init(&b, run->mem);
+    if (parent) coco__buf_put(&b, parent->identity.p, parent->identity.n);
+    coco__provider_suffix(&b, t->key, t->attachment);
+    t->identity = (coco_str){ b.failed ? NULL : coco__arena_copy(&run->arena, b.p, b.n), b.n };
+    b.n = 0;
+    coco__buf_be64(&b, parent ? parent->id : 0);
+    coco__provider_suffix(&b, t->key, t->attachment);
+    copy = b.failed ? NULL : coco__arena_copy(&run->arena, b.p, b.n);
+    bool ok = copy && t->identity.p && coco__table_put(&run->target_places, copy, b.n, t) &&
+              coco__table_put(&run->targets, &t->id, sizeof t->id, t);
+    coco__buf_free(&b);
+    return ok ? COCO_OK : COCO_ENOMEM;
+}
+
+/* The provider at (parent, key or attachment): of this run, as recorded, or new. */
+COCO__IN coco_status coco__target_at(coco__run *run, coco_target *parent, coco_str key, coco_str attachment,
+                                     coco_target **out)
+{
+    coco_target *t;
+    coco__buf b, suffix;
+    coco__dbkey k;
+    coco__txn txn;
+    coco_str p;
+    coco_status rc = COCO_ENOTFOUND;
+
+    coco__buf_init(&b, run->mem);
+    coco__buf_init(&suffix, run->mem);
+    coco__provider_suffix(&suffix, key, attachment);
+    coco__buf_be64(&b, parent ? parent->id : 0);
+    coco__buf_put(&b, suffix.p, suffix.n);
+    *out = b.failed || suffix.failed ? NULL : coco__table_get(&run->target_places, b.p, b.n);
+    coco__provider_key(&k, parent ? parent->id : 0, &suffix);
+    bool failed = b.failed || suffix.failed;
+    coco__buf_free(&b);
+    coco__buf_free(&suffix);
+    if (*out) return COCO_OK;
+    if (failed || !(t = coco__arena_zalloc(&run->arena, sizeof *t))) return COCO_ENOMEM;
+    t->run = run;
+    if (attachment.p)
+        t->attachment = (coco_str){ coco__arena_copy(&run->arena, attachment.p, attachment.n), attachment.n };
+    else t->key = (coco_str){ coco__arena_copy(&run->arena, key.p, key.n), key.n };
+    if (!t->key.p && !t->attachment.p) return COCO_ENOMEM;
+    if (run->app->has_dbi) {
+        COCO_TRY(coco__run_read(run, &txn));
+        if ((rc = coco__get(&txn, &k, &p)) == COCO_OK) rc = coco__provider_decode(t, p);
+        coco__run_read_end(run, &txn);
+    }
+    if (rc == COCO_ENOTFOUND) t->id = run->meta.next_provider++, t->found = COCO__FOUND_THERE; /* nothing to miss */
+    else if (rc != COCO_OK) return rc;
+    COCO_TRY(coco__target_link(t, parent));
+    *out = t;
+    return COCO_OK;
+}
+
+COCO__IN coco_status coco__target_by_id(coco__run *run, uint64_t id, coco_target **target)
+{
+    coco_target *t = coco__table_get(&run->targets, &id, sizeof id), *parent = NULL;
+    coco__dbkey k;
+    coco__txn txn;
+    coco_str p;
+    coco_status rc;
+
+    *target = t;
+    for (const coco_target *up = t; up; up = up->parent)
+        if (up->gone) *target = NULL;
+    if (t || !run->app->has_dbi) return COCO_OK;
+    if (!(t = coco__arena_zalloc(&run->arena, sizeof *t))) return COCO_ENOMEM;
+    t->run = run;
+    COCO_TRY(coco__run_read(run, &txn));
+    coco__dbkey_id(&k, COCO__PROVIDER_ID, id, NULL, 0);
+    if ((rc = coco__get(&txn, &k, &p)) == COCO_OK && p.n >= 8 && p.n < COCO__KEY_MAX) {
+        uint64_t up = coco__get_be64((const uint8_t *)p.p);
+        coco__dbkey_id(&k, COCO__PROVIDER, up, p.p + 8, p.n - 8);
+        rc = coco__get(&txn, &k, &p);
+        if (rc == COCO_OK) rc = coco__provider_decode(t, p);
+        coco__run_read_end(run, &txn);
+        /* what stands in another got its number later: no circle of damaged records is followed */
+        if (rc == COCO_OK && up) rc = up < id ? coco__target_by_id(run, up, &parent) : COCO_ECORRUPT;
+        if (rc == COCO_OK && (t->id != id || (up && !parent))) rc = COCO_ENOTFOUND;
+    } else {
+        coco__run_read_end(run, &txn);
+    }
+    if (rc == COCO_ENOTFOUND) return COCO_OK;
+    COCO_TRY(rc);
+    COCO_TRY(coco__target_link(t, parent));
+    *target = t;
+    return COCO_OK;
+}
+
+static coco_status coco__no_provider(coco_target *t, coco_str name)
+{
+    coco_ctx *cx = t->run->cx;
+
+    if (cx->kept == COCO_OK)
+        return coco_fail(cx, COCO_ENOPROVIDER, "target %s: no handler called %.*s is registered",
+                         t->title ? t->title : "", (int)name.n, name.p);
+    return coco_fail(cx, COCO_ENOPROVIDER, "target %s: no handler: %s", t->title ? t->title : "",
+                     coco_error_message(cx));
+}
+
+static coco_status coco__root_handler(coco_target *t)
+{
+    coco__reader r = coco__reader_of(t->key.p, t->key.n);
+    coco_ctx *cx = t->run->cx;
+    coco_value key;
+    coco_target_type *type = coco__target_types;
+
+    COCO_TRY(coco__key_get(&r, &t->run->arena, &key));
+    coco_str name = coco_text_of(coco_at(key, 0));
+    while (type && !coco_str_equal(coco_str_of(type->name), name)) type = type->next;
+    if (!type) return coco__no_provider(t, name);
+    return type->make(cx, coco_at(key, 1), &t->handler) == COCO_OK ? COCO_OK : coco__no_provider(t, name);
+}
+
+/* Was the handler made from what is recorded, while what is desired is known now? */
+static bool coco__handler_stale(const coco_target *t, const coco_value *desired)
+{
+    return t->of_record && (desired || (t->attachment.p && !t->parent->of_record));
+}
+
+/* Makes the handler where it isn't made: from the desired value of the container, or from its record. */
+COCO__IN coco_status coco__target_ready(coco_target *t, const coco_value *desired)
+{
+    coco_ctx *cx = t->run->cx;
+    coco__reader r = coco__reader_of(t->key.p, t->key.n);
+    coco_value key = coco_null();
+    coco_status rc;
+
+    if (t->handler.reconcile && !coco__handler_stale(t, desired)) return COCO_OK;
+    memset(&t->handler, 0, sizeof t->handler);
+    cx->kept = COCO_OK;
+    if (!t->parent) {
+        rc = coco__root_handler(t);
+    } else {
+        coco_target_handler *up = &t->parent->handler;
+        COCO_TRY(coco__target_ready(t->parent, NULL));
+        if (!t->attachment.p) COCO_TRY(coco__key_get(&r, &t->run->arena, &key));
+        if (t->attachment.p)
+            rc = up->attachment
+                     ? up->attachment(cx, up->self, t->attachment.p, &t->handler)
+                     : coco_fail(cx, COCO_EINVAL, "target %s has no attachment %s", t->parent->title, t->attachment.p);
+        else
+            rc = up->child ? up->child(cx, up->self, key, desired, t->record, &t->handler)
+                           : coco_fail(cx, COCO_EINVAL, "target %s has no containers", t->parent->title);
+        if (rc != COCO_OK && !desired && !t->attachment.p) return coco__no_provider(t, coco_str_of(up->name));
+    }
+    COCO_TRY(rc);
+    if (!t->handler.reconcile || !t->handler.sink || !t->handler.sink->apply)
+        return coco_fail(cx, COCO_EINVAL, "target %s: its handler lacks reconcile or a sink", t->title ? t->title : "");
+    t->of_record = t->parent && (t->attachment.p ? t->parent->of_record : !desired);
+    return COCO_OK;
+}
+
+/* ---- Titles ---- */
+
+COCO__IN void coco__state_name(coco__buf *b, const coco_target *target, coco_str key)
+{
+    coco__buf_str(b, target && target->title ? target->title : "");
+    coco__buf_byte(b, ':');
+    coco__key_print(b, key.p, key.n);
+}
+
+static coco_status coco__title_default(coco_target *t, coco__buf *b)
+{
+    coco__reader r = coco__reader_of(t->key.p, t->key.n);
+    coco_value key = coco_null();
+    coco__arena *a = &t->run->arena;
+
+    if (!t->attachment.p) COCO_TRY(coco__key_get(&r, a, &key));
+    if (!t->parent) key = coco_at(key, coco_at(key, 1).kind == COCO_NULL ? 0 : 1);
+    if (t->parent && t->parent->depth > 0) coco__buf_printf(b, "%s/", t->parent->title);
+    if (t->attachment.p) coco__buf_put(b, t->attachment.p, t->attachment.n);
+    else if (coco_text_of(key).n) coco__buf_put(b, coco_text_of(key).p, coco_text_of(key).n);
+    else coco__value_print(b, key);
+    return COCO_OK;
+}
+
+static void coco__place_name(coco__buf *b, const coco_target *t)
+{
+    if (t->parent && !t->attachment.p) coco__state_name(b, t->parent, t->key);
+    else if (t->parent) coco__buf_printf(b, "%s/%s", t->parent->title, t->attachment.p);
+    else coco__key_print(b, t->key.p, t->key.n);
+}
+
+static coco_status coco__title_taken(coco_ctx *cx, coco__buf *title, const coco_target *a, const coco_target *b)
+{
+    coco__buf_str(title, "\": ");
+    coco__place_name(title, a);
+    coco__buf_str(title, " and ");
+    coco__place_name(title, b);
+    return coco_fail(cx, COCO_EDUP, "two targets are called \"%s; tell them apart by .title", coco__buf_cstr(title));
+}
+
+/* Gives the provider its title and keeps titles unique in the run. */
+COCO__IN coco_status coco__target_title(coco_ctx *cx, coco_target *t, const char *title)
+{
+    coco__run *run = t->run;
+    coco__buf b;
+    coco_target *other;
+    coco_status rc = COCO_OK;
+
+    coco__buf_init(&b, run->mem);
+    if (title) coco__buf_str(&b, title);
+    else if (t->handler.title.n) coco__buf_put(&b, t->handler.title.p, t->handler.title.n);
+    else rc = coco__title_default(t, &b);
+    other = coco__table_get(&run->titles, b.p, b.n);
+    if (rc == COCO_OK && other && other != t && !other->gone &&
+        coco__bytes_cmp(other->identity.p, other->identity.n, t->identity.p, t->identity.n))
+        rc = coco__title_taken(cx, &b, other, t);
+    if (rc == COCO_OK) {
+        if (!t->title || strcmp(t->title, coco__buf_cstr(&b)) != 0) t->title = coco__arena_copy(&run->arena, b.p, b.n);
+        if (b.failed || !t->title || !coco__table_put(&run->titles, t->title, b.n, t)) rc = coco__oom(cx);
+        else t->counts = coco__counts_of_title(run->app, t->title);
+    }
+    coco__buf_free(&b);
+    return rc;
+}
+
+static coco_target *coco__target_new(coco_ctx *cx, const char *name, coco_value key, const char *title)
+{
+    coco_value both[2] = { coco_symbol(name), key };
+    coco_target *t = NULL;
+    coco__buf b;
+    coco_status rc;
+
+    coco__buf_init(&b, cx->run->mem);
+    rc = coco__key_put(&b, coco_list(both, 2));
+    if (rc == COCO_OK && b.failed) rc = COCO_ENOMEM;
+    if (rc == COCO_OK) rc = coco__target_at(cx->run, NULL, (coco_str){ (char *)b.p, b.n }, (coco_str){ 0 }, &t);
+    if (rc == COCO_OK) rc = coco__target_ready(t, NULL);
+    coco__buf_free(&b);
+    if (rc == COCO_OK) rc = coco__target_title(cx, t, title);
+    else if (cx->run->cx->said == rc) coco_fail(cx, rc, "%s", coco_error_message(cx->run->cx));
+    else coco_fail(cx, rc, "target %s: %s", name, coco_status_text(rc));
+    if (rc == COCO_OK) return t;
+    coco__keep(cx, rc, NULL);
+    return NULL;
+}
+
+coco_target *coco_target_new(coco_ctx *cx, const char *name, coco_value key, const char *title)
+{
+    coco__enter(cx->run);
+    coco_target *t = coco__target_new(cx, name, key, title);
+    coco__leave(cx->run);
+    return t;
+}
+
+/* ---- Writing providers ---- */
+
+COCO__IN coco_status coco__provider_write(const coco__txn *t, coco_target *p)
+{
+    coco__run *run = p->run;
+    coco__buf suffix;
+    coco__dbkey k, by_id;
+    coco__buf *b = &run->scratch;
+    coco_str key = p->attachment.p ? p->attachment : p->key;
+    coco_status rc;
+
+    if (p->parent && !p->parent->stored) COCO_TRY(coco__provider_write(t, p->parent));
+    coco__buf_init(&suffix, run->mem);
+    coco__provider_suffix(&suffix, p->key, p->attachment);
+    coco__provider_key(&k, p->parent ? p->parent->id : 0, &suffix);
+    bool failed = suffix.failed;
+    coco__buf_free(&suffix);
+    b->n = 0;
+    coco__buf_varint(b, p->id);
+    coco__buf_varint(b, p->counter);
+    coco__buf_byte(b, p->user_managed);
+    coco__buf_blob(b, p->title, p->title ? strlen(p->title) : 0);
+    coco__buf_blob(b, p->record.p, p->record.n);
+    coco__buf_byte(b, p->attachment.p != NULL);
+    coco__buf_blob(b, key.p, key.n);
+    if (b->failed || failed) return COCO_ENOMEM;
+    COCO_TRY(coco__put(t, &k, b->p, b->n));
+    coco__dbkey_id(&by_id, COCO__PROVIDER_ID, p->id, NULL, 0);
+    rc = coco__put(t, &by_id, k.b + 1, k.n - 1);
+    return rc;
+}
+
+/* Everything recorded under one provider id but its own record: index, count, and the providers below. The states that
+ * go with it are taken from the total of top. */
+static coco_status coco__provider_clear(coco_target *top, const coco__txn *t, uint64_t id)
+{
+    uint64_t states = 0;
+    coco__dbkey k, child;
+    coco__ekey e;
+    coco_str p;
+
+    coco__ekey_make(&e, id, NULL, 0);
+    coco__dbkey_raw(&k, COCO__OWNER, e.b, e.n);
+    COCO_TRY(coco__del_range(t, &k, &states));
+    if (states) coco__target_count(top, -(int64_t)states);
+    coco__dbkey_id(&k, COCO__PROVIDER_ID, id, NULL, 0);
+    COCO_TRY(coco__del(t, &k));
+    coco__dbkey_id(&k, COCO__COUNT_OF, id, NULL, 0);
+    COCO_TRY(coco__del(t, &k));
+    coco__dbkey_id(&k, COCO__PROVIDER, id, NULL, 0);
+    for (;;) { /* children one by one: each takes its own range along */
+        MDB_val key = { k.n, k.b }, data;
+        MDB_cursor *cur;
+        int rc = mdb_cursor_open(t->mdb, t->dbi, &cur);
+        if (rc) return coco__mdb_error(t->err, rc, t->env, "read");
+        rc = mdb_cursor_get(cur, &key, &data, MDB_SET_RANGE);
+        bool there = rc == 0 && key.mv_size >= k.n && memcmp(key.mv_data, k.b, k.n) == 0;
+        if (there) memcpy(child.b, key.mv_data, child.n = key.mv_size);
+        mdb_cursor_close(cur);
+        if (!there) return COCO_OK;
+        COCO_TRY(coco__get(t, &child, &p));
+        coco__reader r = coco__reader_of(p.p, p.n);
+        uint64_t below = coco__read_varint(&r);
+        if (r.bad || below <= id) return coco_err_set(t->err, COCO_ECORRUPT, "state database: malformed target record");
+        COCO_TRY(coco__provider_clear(top, t, below));
+        COCO_TRY(coco__del(t, &child));
+    }
+}
+
+COCO__IN coco_status coco__provider_destroy(const coco__txn *t, coco_target *p)
+{
+    coco__buf suffix;
+    coco__dbkey k;
+    coco_str payload;
+    coco_status rc;
+
+    COCO_TRY(coco__provider_clear(p->top, t, p->id));
+    coco__buf_init(&suffix, p->run->mem);
+    coco__provider_suffix(&suffix, p->key, p->attachment);
+    coco__provider_key(&k, p->parent ? p->parent->id : 0, &suffix);
+    coco__buf_free(&suffix);
+    rc = coco__get(t, &k, &payload); /* its successor may stand there already */
+    if (rc == COCO_ENOTFOUND) return COCO_OK;
+    COCO_TRY(rc);
+    coco__reader r = coco__reader_of(payload.p, payload.n);
+    return coco__read_varint(&r) == p->id ? coco__del(t, &k) : COCO_OK;
+}
+
+COCO__IN void coco__target_block(coco_target *target)
+{
+    for (; target; target = target->parent) target->blocked = true;
+}
+
+COCO__IN void coco__target_count(coco_target *target, int64_t delta)
+{
+    coco_target *top = target->top;
+
+    top->delta += delta;
+    if (top->dirty) return;
+    top->dirty = true;
+    top->next_dirty = top->run->dirty_targets;
+    top->run->dirty_targets = top;
+}
+
+static coco_status coco__count_read(const coco__txn *t, uint64_t id, coco__dbkey *k, uint64_t *n)
+{
+    coco_str p;
+    coco_status rc;
+
+    *n = 0;
+    coco__dbkey_id(k, COCO__COUNT_OF, id, NULL, 0);
+    rc = coco__get(t, k, &p);
+    if (rc == COCO_ENOTFOUND) return COCO_OK;
+    COCO_TRY(rc);
+    coco__reader r = coco__reader_of(p.p, p.n);
+    *n = coco__read_varint(&r);
+    return r.bad ? COCO_ECORRUPT : COCO_OK;
+}
+
+COCO__IN coco_status coco__providers_count(coco__run *run, const coco__txn *t)
+{
+    coco__dbkey k;
+    uint64_t n;
+
+    for (coco_target *top = run->dirty_targets; top; top = top->next_dirty) {
+        coco__buf *b = &run->scratch;
+        if (!top->delta || top->gone) continue;
+        COCO_TRY(coco__count_read(t, top->id, &k, &n));
+        n = top->delta < 0 && n < (uint64_t)-top->delta ? 0 : n + (uint64_t)top->delta;
+        b->n = 0;
+        coco__buf_varint(b, n);
+        if (b->failed) return COCO_ENOMEM;
+        COCO_TRY(n ? coco__put(t, &k, b->p, b->n) : coco__del(t, &k));
+    }
+    return COCO_OK;
+}
+
+COCO__IN coco_status coco__top_states(coco__run *run, coco_target *top, uint64_t *n)
+{
+    coco__dbkey k;
+    coco__txn t;
+    coco_status rc;
+
+    COCO_TRY(coco__run_read(run, &t));
+    rc = coco__count_read(&t, top->id, &k, n);
+    coco__run_read_end(run, &t);
+    return rc;
+}
+
+/* ---- A new id ---- */
+
+static void coco__gone_below(coco__run *run, const coco_target *t)
+{
+    coco__slot *slot;
+
+    for (size_t i = 0; coco__table_next(&run->targets, &i, &slot);) {
+        coco_target *below = slot->value;
+        if (below->parent == t && !below->gone) {
+            below->gone = true;
+            coco__gone_below(run, below);
+        }
+    }
+}
+
+/* Gives the container's provider a new id: what was recorded below is void. */
+COCO__IN coco_status coco__provider_renew(coco__run *run, coco_target *old, coco_target **out)
+{
+    coco_target *t = coco__arena_zalloc(&run->arena, sizeof *t);
+
+    if (!t) return COCO_ENOMEM;
+    old->gone = true;
+    coco__gone_below(run, old);
+    run->epoch++;
+    t->run = run;
+    t->key = old->key;
+    t->id = run->meta.next_provider++;
+    t->title = old->title;
+    t->found = COCO__FOUND_THERE;
+    COCO_TRY(coco__target_link(t, old->parent));
+    *out = t;
+    return COCO_OK;
+}
+
+/* ---- Existence (S7.13) ---- */
+
+/* Asks the handler of the place that the container is in; found and shape are set last. */
+static coco_status coco__container_ask(coco_target *t, coco__arena *a)
+{
+    coco__run *run = t->run;
+    const coco_target_handler up = t->parent->handler;
+    coco__reader r = coco__reader_of(t->key.p, t->key.n);
+    coco_ctx cx = *run->cx;
+    coco_str shape = { 0 };
+    coco_value key;
+    bool exists = false;
+    coco_status rc;
+
+    cx.arena = cx.home = a;
+    cx.kept = cx.said = COCO_OK;
+    cx.message = NULL;
+    COCO_TRY(coco__key_get(&r, a, &key));
+    t->found = COCO__FOUND_ASKING;
+    unsigned user = coco__user_begin(run);
+    rc = up.exists(&cx, up.self, key, t->record, &exists, &shape);
+    coco__user_end(run, user);
+    if (rc == COCO_OK) rc = cx.kept;
+    if (rc != COCO_OK) return coco_fail(run->cx, rc, "%s", coco_error_message(&cx));
+    bool other = exists && shape.p && !coco_str_equal(shape, t->record);
+    if (other && !(t->shape.p = coco__arena_copy(&run->arena, shape.p, shape.n))) return COCO_ENOMEM;
+    if (other) t->shape.n = shape.n;
+    t->found = !exists ? COCO__FOUND_MISSING : other ? COCO__FOUND_OTHER : COCO__FOUND_THERE;
+    return COCO_OK;
+}
+
+static coco_status coco__container_look(coco_target *t)
+{
+    coco__arena a;
+    coco_status rc;
+
+    t->run->cx->message = NULL;
+    COCO_TRY(coco__target_ready(t->parent, NULL));
+    if (!t->parent->handler.exists) {
+        t->found = COCO__FOUND_THERE;
+        return COCO_OK;
+    }
+    coco__arena_init(&a, t->run->mem);
+    rc = coco__container_ask(t, &a);
+    coco__arena_free(&a);
+    return rc;
+}
+
+/* Another thread asks. */
+static void coco__container_wait(const coco_target *t)
+{
+    coco__wait_begin(t->run);
+    while (t->found == COCO__FOUND_ASKING) coco__wait_change(t->run, 0);
+    coco__wait_end(t->run);
+}
+
+COCO__IN coco_status coco__container_found(coco_ctx *cx, coco_target *t)
+{
+    coco_target *up = t->stored ? t->parent : NULL;
+
+    if (t->found == COCO__FOUND_UNASKED && up) COCO_TRY(coco__container_found(cx, up)); /* others may run meanwhile */
+    if (t->found == COCO__FOUND_UNASKED && up && up->found == COCO__FOUND_MISSING) t->found = COCO__FOUND_MISSING;
+    /* an attachment is there when its container is */
+    if (t->found == COCO__FOUND_UNASKED && up && !t->attachment.p && !t->user_managed) {
+        if ((t->trouble = coco__container_look(t)) != COCO_OK) {
+            t->found = COCO__FOUND_ERROR;
+            t->trouble_text = cx->run->cx->message;
+        }
+        coco__changed(cx->run);
+    }
+    if (t->found == COCO__FOUND_ASKING) coco__container_wait(t);
+    if (t->found == COCO__FOUND_UNASKED) t->found = COCO__FOUND_THERE;
+    if (t->found != COCO__FOUND_ERROR) return COCO_OK;
+    return coco_fail(cx, t->trouble, "can't tell whether target %s exists: %s", t->title,
+                     t->trouble_text ? t->trouble_text : coco_status_text(t->trouble));
+}
+
+COCO__IN coco_status coco__provider_holds(coco_ctx *cx, const uint8_t fp[COCO__FP], bool *holds, bool *missing)
+{
+    uint64_t id = coco__get_be64(fp);
+    const coco_target *before = coco__table_get(&cx->run->targets, &id, sizeof id);
+    coco_target *t = NULL;
+
+    *missing = before && before->found == COCO__FOUND_MISSING; /* also when it was declared anew since */
+    *holds = coco__target_by_id(cx->run, id, &t) == COCO_OK && t && t->counter == coco__get_be64(fp + 8);
+    if (!*holds) return COCO_OK;
+    COCO_TRY(coco__container_found(cx, t));
+    *missing = t->found == COCO__FOUND_MISSING;
+    *holds = t->found == COCO__FOUND_THERE;
+    return COCO_OK;
+}

@@ -1,0 +1,597 @@
+/* record.c - what the submit of a component writes: records, tombstones, claims, precommit and commit.
+ *
+ * Floor: above target, below the rounds of submit.c, in whose transactions all of it happens, and whose crash protocol
+ * it keeps. A record is read, changed and written again by whoever needs it within one transaction, so several changes
+ * of one record in a round add up. The functions only read memory and the store and can be repeated: a transaction
+ * that finds the map full is run again from the start. */
+#include "engine.h"
+
+COCO__IN coco_status coco__run_read(coco__run *run, coco__txn *t)
+{
+    return coco__read_begin(run->app, &run->reader, t, &run->cx_err);
+}
+
+COCO__IN void coco__run_read_end(coco__run *run, coco__txn *t) { coco__read_end(run->app, t); }
+
+/* ---- Tombstones ---- */
+
+COCO__IN coco_status coco__tomb_add(coco__run *run, const coco__place *at, bool self_only)
+{
+    coco__tomb *g = coco__arena_zalloc(run->passing, sizeof *g);
+    coco__dbkey k;
+    char *key;
+
+    coco__place_key(&k, COCO__TOMBSTONE, at);
+    if (coco__table_get(&run->tomb_places, k.b, k.n)) return COCO_OK;
+    if (!g || !(g->at.segment.p = coco__arena_copy(run->passing, at->segment.p, at->segment.n)) ||
+        !(key = coco__arena_copy(run->passing, k.b, k.n)) || !coco__table_put(&run->tomb_places, key, k.n, g))
+        return COCO_ENOMEM;
+    g->at.parent = at->parent;
+    g->at.segment.n = at->segment.n;
+    g->self_only = self_only;
+    g->next = run->tombs;
+    run->tombs = g;
+    return COCO_OK;
+}
+
+static coco__tomb *coco__tomb_at(const coco__run *run, const coco__place *at)
+{
+    coco__dbkey k;
+    coco__tomb *g;
+
+    if (!run->tombs) return NULL;
+    coco__place_key(&k, COCO__TOMBSTONE, at);
+    g = coco__table_get(&run->tomb_places, k.b, k.n);
+    return g && !g->removed ? g : NULL;
+}
+
+/* A path is mounted again: its tombstone goes with the next transaction. */
+COCO__IN void coco__tomb_remove(coco__run *run, const coco__place *at)
+{
+    coco__tomb *g = coco__tomb_at(run, at);
+
+    if (!g) return;
+    g->removed = true;
+    g->next_removed = run->tombs_removed;
+    run->tombs_removed = g;
+}
+
+static coco_status coco__tomb_put(coco__run *run, const coco__txn *t, const coco__tomb *g)
+{
+    coco__dbkey k;
+    coco__buf *b = &run->scratch;
+
+    coco__place_key(&k, COCO__TOMBSTONE, &g->at);
+    b->n = 0;
+    coco__buf_byte(b, g->self_only);
+    if (g->at.segment.n > COCO__CUT) coco__buf_put(b, g->at.segment.p, g->at.segment.n);
+    return b->failed ? COCO_ENOMEM : coco__put(t, &k, b->p, b->n);
+}
+
+COCO__IN coco_status coco__tombs_write(coco__run *run, const coco__txn *t)
+{
+    coco__dbkey k;
+
+    for (const coco__tomb *g = run->tombs_added; g; g = g->next_added) COCO_TRY(coco__tomb_put(run, t, g));
+    for (coco__tomb *g = run->tombs_removed; g; g = g->next_removed) {
+        coco__place_key(&k, COCO__TOMBSTONE, &g->at);
+        COCO_TRY(coco__del(t, &k));
+    }
+    return COCO_OK;
+}
+
+COCO__IN coco_status coco__tombs_load(coco__run *run, const coco__txn *t)
+{
+    coco__dbkey prefix;
+    MDB_cursor *cur;
+    MDB_val key, data;
+    coco_str p;
+    coco_status status = COCO_OK;
+    int rc = mdb_cursor_open(t->mdb, t->dbi, &cur);
+
+    if (rc) return coco__mdb_error(t->err, rc, t->env, "read");
+    coco__dbkey_raw(&prefix, COCO__TOMBSTONE, NULL, 0);
+    key = (MDB_val){ prefix.n, prefix.b };
+    for (rc = mdb_cursor_get(cur, &key, &data, MDB_SET_RANGE);
+         rc == 0 && status == COCO_OK && key.mv_size >= 9 && *(uint8_t *)key.mv_data == COCO__TOMBSTONE;
+         rc = mdb_cursor_get(cur, &key, &data, MDB_NEXT)) {
+        coco__place at = { coco__get_be64((uint8_t *)key.mv_data + 1), { (char *)key.mv_data + 9, key.mv_size - 9 } };
+        status = coco__check_payload(t, &key, &data, &p);
+        if (status == COCO_OK && p.n > 1) at.segment = (coco_str){ p.p + 1, p.n - 1 };
+        if (status == COCO_OK) status = coco__tomb_add(run, &at, p.n && p.p[0]);
+    }
+    mdb_cursor_close(cur);
+    run->tombs_loaded = run->tombs;
+    return status;
+}
+
+/* ---- Records in the transaction ---- */
+
+/* The stored record, copied; flags 0 if there is none. */
+COCO__IN coco_status coco__stored(coco__run *run, const coco__txn *t, const coco__place *at, coco__buf *copy,
+                                  coco__rec *rec)
+{
+    coco__dbkey k;
+    coco_str p;
+    coco_status rc;
+
+    memset(rec, 0, sizeof *rec);
+    coco__place_key(&k, COCO__COMPONENT, at);
+    rc = coco__get(t, &k, &p);
+    if (rc == COCO_ENOTFOUND) return COCO_OK;
+    COCO_TRY(rc);
+    copy->n = 0;
+    coco__buf_put(copy, p.p, p.n);
+    if (copy->failed) return COCO_ENOMEM;
+    (void)run;
+    return coco__rec_get((coco_str){ copy->p ? (char *)copy->p : "", copy->n }, rec, t->err);
+}
+
+COCO__IN coco_status coco__store_rec(coco__run *run, const coco__txn *t, const coco__place *at, coco__rec *rec)
+{
+    coco__dbkey k;
+    coco__buf *b = &run->scratch;
+
+    if (at->segment.n > COCO__CUT) {
+        rec->flags |= COCO__R_LONG;
+        rec->segment = at->segment;
+    }
+    b->n = 0;
+    coco__rec_put(b, rec);
+    if (b->failed) return COCO_ENOMEM;
+    coco__place_key(&k, COCO__COMPONENT, at);
+    return coco__put(t, &k, b->p, b->n);
+}
+
+static coco_status coco__store_id(coco__run *run, const coco__txn *t, const coco__place *at, uint64_t id)
+{
+    coco__dbkey k;
+    coco__buf *b = &run->scratch;
+
+    b->n = 0;
+    coco__place_put(b, at);
+    if (b->failed) return COCO_ENOMEM;
+    coco__dbkey_id(&k, COCO__PARENT, id, NULL, 0);
+    return coco__put(t, &k, b->p, b->n);
+}
+
+/* Writes the node's id, and those above, where they aren't in the store. */
+COCO__IN coco_status coco__node_persist(coco__run *run, const coco__txn *t, coco__node *node)
+{
+    coco__place at;
+    coco__rec rec;
+
+    if (!node || node->persisted) return COCO_OK;
+    COCO_TRY(coco__node_persist(run, t, node->up));
+    coco__place_of(node, &at);
+    COCO_TRY(coco__stored(run, t, &at, &run->pages, &rec));
+    rec.flags |= COCO__R_ID;
+    rec.id = coco__node_id(node);
+    if (node->each) {
+        rec.flags |= COCO__R_SOURCE;
+        rec.source = node->source;
+    }
+    COCO_TRY(coco__store_rec(run, t, &at, &rec));
+    COCO_TRY(coco__store_id(run, t, &at, rec.id));
+    node->persisted = true;
+    node->next_persisted = run->persisted;
+    run->persisted = node;
+    return COCO_OK;
+}
+
+COCO__IN coco_status coco__place_of_id(coco__run *run, const coco__txn *t, uint64_t id, coco__place *at)
+{
+    coco__dbkey k;
+    coco_str p;
+    coco__buf *b = &run->lookup; /* the place outlives puts */
+
+    coco__dbkey_id(&k, COCO__PARENT, id, NULL, 0);
+    COCO_TRY(coco__get(t, &k, &p));
+    b->n = 0;
+    coco__buf_put(b, p.p, p.n);
+    return b->failed ? COCO_ENOMEM : coco__place_get((coco_str){ (char *)b->p, b->n }, at);
+}
+
+/* A memo of a component above stands for what is being written: it must not hit until that component is committed
+ * itself. With pending false it was, and may. */
+COCO__IN coco_status coco__mark_above(coco__run *run, const coco__txn *t, uint64_t parent, bool pending)
+{
+    coco__place at;
+    coco__rec rec;
+
+    while (parent) {
+        coco_status rc = coco__place_of_id(run, t, parent, &at);
+        if (rc == COCO_ENOTFOUND) return COCO_OK;
+        COCO_TRY(rc);
+        COCO_TRY(coco__stored(run, t, &at, &run->pages, &rec));
+        if (!(rec.flags & COCO__R_PENDING) == pending &&
+            (pending ? (rec.flags & COCO__R_MEMO) != 0 : rec.run == run->number)) {
+            rec.flags ^= COCO__R_PENDING;
+            COCO_TRY(coco__store_rec(run, t, &at, &rec));
+        }
+        if (coco__tomb_at(run, &at)) return COCO_OK; /* what stands above goes on without it */
+        parent = at.parent;
+    }
+    return COCO_OK;
+}
+
+static coco_status coco__write_above(coco__comp *c, const coco__txn *t)
+{
+    /* it may be mounted again half deleted */
+    if (c->under_tomb) return coco__mark_above(c->run, t, c->at.parent, true);
+    if (c->node.up) COCO_TRY(coco__node_persist(c->run, t, c->node.up));
+    if (!c->parent || c->parent->ancestors_marked) return COCO_OK;
+    COCO_TRY(coco__mark_above(c->run, t, c->at.parent, true));
+    c->parent->ancestors_marked = true;
+    for (coco__comp *p = c->parent; p; p = p->parent) p->marked = true;
+    return COCO_OK;
+}
+
+/* Entries that won't fit into the record need an id for their pages. */
+COCO__IN coco_status coco__need_id(coco__comp *c, const coco__txn *t, coco__rec *rec)
+{
+    size_t bytes = rec->entries.n;
+
+    if (rec->flags & COCO__R_ID) return COCO_OK;
+    if (c->owned.all) bytes = COCO__INLINE_BYTES + 1;
+    for (const coco__change *ch = c->owned.changes; ch && bytes <= COCO__INLINE_BYTES; ch = ch->next)
+        bytes += ch->ekey.n + (ch->before.n > ch->after.n ? ch->before.n : ch->after.n) + 4;
+    if (bytes <= COCO__INLINE_BYTES) return COCO_OK;
+    rec->flags |= COCO__R_ID;
+    rec->id = coco__node_id(&c->node);
+    return coco__store_id(c->run, t, &c->at, rec->id);
+}
+
+COCO__IN coco_status coco__header(coco__comp *c, coco__rec *rec)
+{
+    rec->flags |= COCO__R_COMPONENT;
+    rec->run = c->run->number;
+    rec->reason = (int)c->why.reason;
+    rec->detail = c->why.detail;
+    rec->version = c->fn->version;
+    rec->ns = c->fresh.ns;
+    rec->units = c->fresh.units;
+    rec->flags = (rec->flags & ~(uint32_t)COCO__R_UNITS) | (rec->units != 0 ? (uint32_t)COCO__R_UNITS : 0u);
+    return coco__name_id(c->run, c->fn->name, &rec->fn);
+}
+
+/* ---- Claims ---- */
+
+static coco_status coco__edup(coco__comp *c, const coco__change *ch, const char *other)
+{
+    coco__buf state;
+
+    coco__buf_init(&state, c->run->mem);
+    coco__state_name(&state, ch->target, ch->key);
+    coco__buf_printf(&state, " is declared by %s too", other);
+    c->claim_error = coco__arena_copy(c->shared, coco__buf_cstr(&state), strlen(coco__buf_cstr(&state)));
+    coco__buf_free(&state);
+    c->claim_failed = true;
+    return COCO_OK;
+}
+
+static char *coco__print_comp(coco__run *run, const coco__comp *c)
+{
+    coco__buf path, text;
+    char *out;
+
+    coco__buf_init(&path, run->mem), coco__buf_init(&text, run->mem);
+    coco__comp_path(c, &path);
+    coco__path_print(&text, path.p, path.n);
+    out = coco__arena_copy(run->passing, coco__buf_cstr(&text), strlen(coco__buf_cstr(&text)));
+    coco__buf_free(&path), coco__buf_free(&text);
+    return out ? out : (char *)(uintptr_t)"";
+}
+
+static char *coco__print_place(coco__run *run, const coco__txn *t, const coco__place *at)
+{
+    coco__buf path, text;
+    char *out = NULL;
+
+    coco__buf_init(&path, run->mem), coco__buf_init(&text, run->mem);
+    if (coco__place_path(t, at, &path) == COCO_OK) {
+        coco__path_print(&text, path.p, path.n);
+        out = coco__arena_copy(run->passing, coco__buf_cstr(&text), strlen(coco__buf_cstr(&text)));
+    }
+    coco__buf_free(&path), coco__buf_free(&text);
+    return out ? out : (char *)(uintptr_t)"?";
+}
+
+/* The component recorded there, if it has run, or runs, and isn't committed yet. */
+static coco__comp *coco__in_flight(const coco__run *run, const coco__place *at)
+{
+    coco__dbkey k;
+
+    coco__place_key(&k, COCO__COMPONENT, at);
+    coco__comp *c = coco__table_get(&run->in_flight, k.b, k.n);
+    return c && !c->failed ? c : NULL;
+}
+
+/* Does it declare the state? After its function has returned, what is not declared any more has a change. */
+static coco_status coco__declares(coco__comp *c, coco_str ekey, bool *declares)
+{
+    const coco__change *ch = coco__owned_changed(&c->owned, ekey);
+
+    *declares = ch ? ch->record.p != NULL : c->state != COCO__RUNNING;
+    return ch || *declares ? COCO_OK : coco__owned_pin(&c->owned, ekey, declares);
+}
+
+static coco_status coco__note_move(coco__comp *c, coco__change *ch, const coco__txn *t, const coco__place *from)
+{
+    coco__run *run = c->run;
+    coco__moved *m = coco__table_get(&run->moved_states, ch->ekey.p, ch->ekey.n);
+    coco__dbkey k;
+    coco__buf b;
+
+    if (m) return COCO_OK; /* noted in a try that found the map full */
+    coco__place_key(&k, COCO__COMPONENT, from);
+    coco__buf_init(&b, run->mem);
+    coco__state_name(&b, ch->target, ch->key);
+    if ((m = coco__arena_zalloc(run->passing, sizeof *m)) != NULL) {
+        m->ekey = (coco_str){ coco__arena_copy(run->passing, ch->ekey.p, ch->ekey.n), ch->ekey.n };
+        m->from_key = (coco_str){ coco__arena_copy(run->passing, k.b, k.n), k.n };
+        m->from = (coco__place){ from->parent,
+                                 { coco__arena_copy(run->passing, from->segment.p, from->segment.n),
+                                   from->segment.n } };
+        m->state = coco__arena_copy(run->passing, coco__buf_cstr(&b), strlen(coco__buf_cstr(&b)));
+        m->from_path = coco__print_place(run, t, from);
+        m->to_path = coco__print_comp(run, c);
+    }
+    coco__buf_free(&b);
+    if (!m || !m->ekey.p || !m->from_key.p || !m->from.segment.p || !m->state ||
+        !coco__table_put(&run->moved_states, m->ekey.p, m->ekey.n, m) ||
+        !coco__table_put(&run->moved, m->from_key.p, m->from_key.n, m))
+        return COCO_ENOMEM;
+    m->next = run->moves;
+    run->moves = m;
+    coco__emit_state(run, COCO_EV_MOVED, c, ch, m->from_path);
+    return COCO_OK;
+}
+
+static bool coco__same_possible(const coco__state *a, const coco__state *b)
+{
+    if (a->npossible != b->npossible || a->counter != b->counter) return false;
+    for (size_t i = 0; i < a->npossible; i++)
+        if (!a->possible[i].p != !b->possible[i].p || !coco_str_equal(a->possible[i], b->possible[i])) return false;
+    return true;
+}
+
+/* Takes the state out of its owner's record: the owner runs again next time, and so does what has a memo above it. */
+static coco_status coco__take(coco__comp *c, coco__change *ch, const coco__txn *t)
+{
+    coco__run *run = c->run;
+    coco__comp *other = coco__in_flight(run, &ch->owner);
+    coco__change *lost;
+    coco__rec rec;
+
+    COCO_TRY(coco__stored(run, t, &ch->owner, &run->record, &rec));
+    COCO_TRY(coco__entry_remove(t, &rec, ch->ekey, &run->pages));
+    rec.flags |= COCO__R_PENDING;
+    if (rec.nstates) rec.nstates--;
+    COCO_TRY(coco__store_rec(run, t, &ch->owner, &rec));
+    COCO_TRY(coco__mark_above(run, t, ch->owner.parent, true));
+    COCO_TRY(coco__note_move(c, ch, t, &ch->owner));
+    if (!other) return COCO_OK;
+    lost = coco__owned_changed(&other->owned, ch->ekey); /* it lets go: the claim has seen to that */
+    if (!lost && !(lost = coco__owned_change(&other->owned, ch->ekey))) return COCO_ENOMEM;
+    lost->was = lost->cancelled = true;
+    run->moves->reported = true;
+    return COCO_OK;
+}
+
+/* Looks whether the state may be taken from who has it; nothing is taken before all claims of c are through. */
+static coco_status coco__claim_from(coco__comp *c, coco__change *ch, const coco__txn *t, const coco__place *from,
+                                    coco__state *now)
+{
+    coco__run *run = c->run;
+    coco__comp *other = coco__in_flight(run, from);
+    bool declares = false;
+    const coco__moved *m = coco__table_get(&run->moved_states, ch->ekey.p, ch->ekey.n);
+    coco__rec rec;
+    coco_str value;
+
+    COCO_TRY(coco__stored(run, t, from, &run->record, &rec));
+    if (!(rec.flags & COCO__R_COMPONENT)) return COCO_OK;
+    COCO_TRY(coco__entry_get(t, &rec, ch->ekey, c->shared, &value));
+    if (!value.p) return COCO_OK;
+    COCO_TRY(coco__state_get(ch->ekey, value, now));
+    if (m && strcmp(m->to_path, coco__print_comp(run, c)) != 0) return coco__edup(c, ch, m->to_path);
+    /* it came to be since the declaration */
+    if (!ch->desired) return coco__edup(c, ch, coco__print_place(run, t, from));
+    if (other) COCO_TRY(coco__declares(other, ch->ekey, &declares));
+    if (declares) return coco__edup(c, ch, coco__print_comp(run, other));
+    if (run->only.p) {
+        coco__buf path;
+        coco__buf_init(&path, run->mem);
+        bool below = coco__place_path(t, from, &path) == COCO_OK && path.n >= run->only.n &&
+                     memcmp(path.p, run->only.p, run->only.n) == 0;
+        coco__buf_free(&path);
+        if (!below) return coco__edup(c, ch, coco__print_place(run, t, from));
+    }
+    ch->owner = *from;
+    ch->moved = true;
+    return COCO_OK;
+}
+
+static coco_status coco__claim(coco__comp *c, coco__change *ch, const coco__txn *t)
+{
+    coco__run *run = c->run;
+    coco__comp *first = coco__table_get(&run->claims, ch->ekey.p, ch->ekey.n);
+    coco__state now = { 0 };
+    coco__dbkey k;
+    coco__place from;
+    coco_str p;
+    coco_status rc;
+
+    ch->moved = false;
+    if (first && first != c) return coco__edup(c, ch, coco__print_comp(run, first));
+    if (!coco__table_put(&run->claims, ch->ekey.p, ch->ekey.n, c)) return COCO_ENOMEM;
+    coco__dbkey_raw(&k, COCO__OWNER, ch->ekey.p, ch->ekey.n);
+    rc = coco__get(t, &k, &p);
+    if (rc == COCO_OK) {
+        coco_str copy = { coco__arena_copy(c->shared, p.p, p.n), p.n };
+        if (!copy.p) return COCO_ENOMEM;
+        COCO_TRY(coco__place_get(copy, &from));
+        bool self = from.parent == c->at.parent && coco_str_equal(from.segment, c->at.segment);
+        if (!self) COCO_TRY(coco__claim_from(c, ch, t, &from, &now));
+    } else if (rc != COCO_ENOTFOUND) {
+        return rc;
+    }
+    if (ch->child) coco__found_possible(ch->replaced ? ch->replaced : ch->child, &now);
+    if (c->claim_failed || !ch->desired || ch->user_managed || coco__same_possible(&now, coco__old_of(ch)))
+        return COCO_OK;
+    return coco__reclaim(c, ch, &now);
+}
+
+COCO__IN coco_status coco__claims(coco__comp *c, const coco__txn *t)
+{
+    for (coco__change *ch = c->owned.changes; ch && !c->claim_failed; ch = ch->next)
+        if (ch->claimed && ch->target) COCO_TRY(coco__claim(c, ch, t));
+    for (coco__change *ch = c->owned.changes; ch && !c->claim_failed; ch = ch->next)
+        if (ch->moved) COCO_TRY(coco__take(c, ch, t));
+    return COCO_OK;
+}
+
+/* ---- Precommit ---- */
+
+static coco_status coco__precommit_provider(coco__change *ch, const coco__txn *t)
+{
+    if (!ch->target->stored) COCO_TRY(coco__provider_write(t, ch->target));
+    if (!ch->child || ch->child_fate == COCO__CHILD_GONE) return COCO_OK;
+    if (ch->replaced) COCO_TRY(coco__provider_destroy(t, ch->replaced));
+    return coco__provider_write(t, ch->child);
+}
+
+static coco_status coco__precommit_states(coco__comp *c, const coco__txn *t, coco__rec *rec)
+{
+    coco__dbkey k;
+    coco__buf *b = &c->run->scratch;
+
+    for (coco__change *ch = c->owned.changes; ch; ch = ch->next) {
+        if (!ch->target || ch->cancelled) continue;
+        COCO_TRY(coco__precommit_provider(ch, t));
+        if (ch->was || !ch->record.p) continue;
+        b->n = 0;
+        coco__place_put(b, &c->at);
+        if (b->failed) return COCO_ENOMEM;
+        coco__dbkey_raw(&k, COCO__OWNER, ch->ekey.p, ch->ekey.n);
+        COCO_TRY(coco__put(t, &k, b->p, b->n));
+        rec->nstates++;
+        if (!ch->moved) coco__target_count(ch->target, 1);
+    }
+    return COCO_OK;
+}
+
+COCO__IN coco_status coco__precommit(coco__comp *c, const coco__txn *t)
+{
+    coco__rec rec;
+
+    COCO_TRY(coco__write_above(c, t));
+    COCO_TRY(coco__stored(c->run, t, &c->at, &c->run->record, &rec));
+    if (!(rec.flags & COCO__R_COMPONENT)) COCO_TRY(coco__header(c, &rec));
+    COCO_TRY(coco__need_id(c, t, &rec));
+    COCO_TRY(coco__precommit_states(c, t, &rec));
+    COCO_TRY(coco__owned_write(&c->owned, t, &rec, false, &c->run->pages));
+    rec.flags |= COCO__R_PENDING;
+    return coco__store_rec(c->run, t, &c->at, &rec);
+}
+
+/* ---- Commit ---- */
+
+/* The state leaves the index, and the count of its target: what a destroyed container took along has left both. */
+static coco_status coco__owner_remove(coco__comp *c, const coco__change *ch, const coco__txn *t)
+{
+    coco__dbkey k;
+    coco__place at;
+    coco_str p;
+    coco_status rc;
+
+    coco__dbkey_raw(&k, COCO__OWNER, ch->ekey.p, ch->ekey.n);
+    rc = coco__get(t, &k, &p);
+    if (rc == COCO_ENOTFOUND) return COCO_OK;
+    COCO_TRY(rc);
+    COCO_TRY(coco__place_get(p, &at));
+    if (at.parent != c->at.parent || !coco_str_equal(at.segment, c->at.segment)) return COCO_OK;
+    coco__target_count(ch->target, -1);
+    return coco__del(t, &k);
+}
+
+/* What a committed change means outside the entry itself: use counts, index, counts of states, providers. */
+COCO__IN coco_status coco__commit_change(coco__comp *c, coco__change *ch, const coco__txn *t, coco__rec *rec)
+{
+    size_t skip;
+    uint64_t space = coco__ekey_space((const uint8_t *)ch->ekey.p, ch->ekey.n, &skip);
+
+    if (space == COCO__S_USE && ch->was != (ch->after.p != NULL))
+        return coco__memo_use(t, ch->ekey.p + skip, ch->after.p ? 1 : -1);
+    if (space == COCO__S_MEMO) {
+        if (ch->record.p) COCO_TRY(coco__memo_set_use(c->run, ch->record, -1));
+        return ch->after.p ? coco__memo_set_use(c->run, ch->after, 1) : COCO_OK;
+    }
+    if (space < COCO__S_FIRST_PROVIDER) return COCO_OK;
+    if (ch->child_fate == COCO__CHILD_GONE && ch->child && !ch->cancelled)
+        COCO_TRY(coco__provider_destroy(t, ch->child));
+    /* given to the user or taken back without an action: its precommit was none */
+    if (ch->child && !ch->action && ch->after.p && ch->child_fate != COCO__CHILD_GONE)
+        COCO_TRY(coco__provider_write(t, ch->child));
+    if (ch->after.p || !ch->was) return COCO_OK;
+    if (rec->nstates && !ch->cancelled) rec->nstates--;
+    return ch->is_void || ch->cancelled ? COCO_OK : coco__owner_remove(c, ch, t);
+}
+
+COCO__IN coco_status coco__commit_set(coco__comp *c, const coco__rec *old, bool has_new)
+{
+    coco__depset *set = NULL;
+
+    if (old->flags & (COCO__R_MEMO | COCO__R_FAILED)) {
+        if (has_new && c->set && old->depset == c->set->id) return COCO_OK;
+        COCO_TRY(coco__depset_load(c->run, old->depset, &set));
+        if (set) coco__depset_use(c->run, set, -1);
+    }
+    if (has_new) coco__depset_use(c->run, c->set, 1);
+    return COCO_OK;
+}
+
+static coco_status coco__commit_memo(coco__comp *c, coco__rec *rec)
+{
+    uint32_t keeps = c->fresh.flags & (COCO__R_MEMO | COCO__R_FAILED), below = c->fresh.flags & COCO__R_BELOW;
+
+    if (c->restamp) {
+        rec->states = c->fresh.states;
+        return COCO_OK;
+    }
+    COCO_TRY(coco__commit_set(c, rec, keeps != 0));
+    rec->flags = (rec->flags & ~(uint32_t)(COCO__R_MEMO | COCO__R_FAILED | COCO__R_BELOW)) | keeps | below;
+    rec->argkey = c->fresh.argkey;
+    rec->states = c->fresh.states;
+    rec->result = c->fresh.result;
+    rec->depset = keeps ? c->set->id : 0;
+    rec->fail_count = c->fresh.fail_count;
+    rec->fail_time = c->fresh.fail_time;
+    return COCO_OK;
+}
+
+COCO__IN coco_status coco__commit_gone(coco__comp *c, const coco__txn *t)
+{
+    for (const coco__tomb *g = c->gone; g; g = g->next) COCO_TRY(coco__tomb_put(c->run, t, g));
+    return COCO_OK;
+}
+
+COCO__IN coco_status coco__commit(coco__comp *c, const coco__txn *t)
+{
+    coco__rec rec;
+
+    COCO_TRY(coco__write_above(c, t));
+    COCO_TRY(coco__stored(c->run, t, &c->at, &c->run->record, &rec));
+    if (c->deleting) return coco__commit_removal(c, t, &rec);
+    COCO_TRY(coco__need_id(c, t, &rec));
+    for (coco__change *ch = c->owned.changes; ch; ch = ch->next) COCO_TRY(coco__commit_change(c, ch, t, &rec));
+    COCO_TRY(coco__owned_write(&c->owned, t, &rec, true, &c->run->pages));
+    if (!c->restamp && !(c->failed && (rec.flags & COCO__R_COMPONENT))) COCO_TRY(coco__header(c, &rec));
+    COCO_TRY(coco__commit_memo(c, &rec));
+    if (!c->failed && !c->restamp) {
+        rec.flags = (rec.flags & ~(uint32_t)COCO__R_PENDING) | (c->condemns ? (uint32_t)COCO__R_PENDING : 0u);
+        COCO_TRY(coco__commit_gone(c, t));
+    }
+    return coco__store_rec(c->run, t, &c->at, &rec);
+}

@@ -1,0 +1,534 @@
+/* repair.c - what a walk has found wrong is put right.
+ *
+ * Floor: above check. The walk leaves fixes; those of the first sort that there are (engine.h) are made, and the walk
+ * begins again, until nothing is found: all of it in one write transaction, so that a crash leaves the state as it was
+ * or whole. What a fix must never do is lose a target state:
+ *   1. A component whose record can't be read is put together from what is left: its pages, its number, and the owner
+ *      index, which knows its target states. All that is known of such a state is that it may be there ("absent" and
+ *      an unreadable record are its possibilities; of a container the record stands with its content's place), and its
+ *      component is pending: the next update declares it again or deletes it.
+ *   2. What hangs nowhere goes below the root at @lost, where the next update finds it no longer mounted: what is
+ *      declared elsewhere is claimed from there, the rest is deleted from the targets.
+ *   3. Whatever was rebuilt is pending, and so is every memo above it. */
+#include "engine.h"
+
+/* ---- Fixes ---- */
+
+typedef struct coco__mend {
+    coco__audit *a;
+    const coco__txn *t;
+    coco__txn quiet;     /* the same, for records that can't be read */
+    coco__arena arena;   /* of one fix */
+    coco__buf out, bytes;
+} coco__mend;
+
+/* A record, copied, as puts move LMDB's memory; p NULL: missing or damaged. */
+static coco_str coco__mend_read(coco__mend *m, const coco__dbkey *k)
+{
+    coco_str p;
+
+    if (coco__get(&m->quiet, k, &p) != COCO_OK) return (coco_str){ NULL, 0 };
+    return (coco_str){ coco__arena_copy(&m->arena, p.p, p.n), p.n };
+}
+
+static bool coco__mend_rec(coco__mend *m, const coco__dbkey *k, coco__rec *rec)
+{
+    coco_str p = coco__mend_read(m, k);
+
+    if (p.p && coco__rec_read(p, rec)) return true;
+    memset(rec, 0, sizeof *rec);
+    return false;
+}
+
+static coco_status coco__mend_put(coco__mend *m, const coco__dbkey *k, const coco__rec *rec)
+{
+    m->bytes.n = 0;
+    coco__rec_put(&m->bytes, rec);
+    return m->bytes.failed ? COCO_ENOMEM : coco__put(m->t, k, m->bytes.p, m->bytes.n);
+}
+
+static coco_status coco__mend_place(coco__mend *m, uint64_t id, const coco__place *at)
+{
+    coco__dbkey k;
+
+    m->bytes.n = 0;
+    coco__place_put(&m->bytes, at);
+    coco__dbkey_id(&k, COCO__PARENT, id, NULL, 0);
+    return m->bytes.failed ? COCO_ENOMEM : coco__put(m->t, &k, m->bytes.p, m->bytes.n);
+}
+
+static coco_status coco__mend_number(coco__mend *m, uint64_t *id)
+{
+    coco__meta meta;
+
+    if (coco__meta_get(&m->quiet, &meta) != COCO_OK) meta = m->a->top;
+    if (meta.next_id < m->a->top.next_id) meta.next_id = m->a->top.next_id;
+    *id = meta.next_id++;
+    m->a->top.next_id = meta.next_id;
+    return coco__meta_put(m->t, &meta);
+}
+
+/* Memos from a parent's number upward don't hit. */
+static coco_status coco__mend_above(coco__mend *m, uint64_t id)
+{
+    coco__dbkey k;
+    coco__place at;
+    coco__rec rec;
+
+    for (int depth = 0; id && depth < 10000; depth++, id = at.parent) {
+        coco__dbkey_id(&k, COCO__PARENT, id, NULL, 0);
+        coco_str p = coco__mend_read(m, &k);
+        if (!p.p || coco__place_get(p, &at) != COCO_OK) return COCO_OK;
+        coco__place_key(&k, COCO__COMPONENT, &at);
+        if (!coco__mend_rec(m, &k, &rec)) return COCO_OK;
+        if ((rec.flags & (COCO__R_MEMO | COCO__R_PENDING)) != COCO__R_MEMO) continue;
+        rec.flags |= COCO__R_PENDING;
+        COCO_TRY(coco__mend_put(m, &k, &rec));
+    }
+    return COCO_OK;
+}
+
+/* ---- Rebuilding a component ---- */
+
+typedef struct coco__rebuilt {
+    coco__mend *m;
+    coco__dbkey key;    /* of its record */
+    coco__place at;
+    bool whole;         /* its record could be read */
+    coco__rec rec;
+    coco__owned owned;  /* its entries, as changes of an empty record */
+    uint64_t nstates, noted; /* states that it has now; that its record counted */
+} coco__rebuilt;
+
+static coco_status coco__rebuilt_add(coco__rebuilt *b, coco_str ekey, coco_str value)
+{
+    coco__change *c;
+
+    if (coco__owned_changed(&b->owned, ekey)) return COCO_OK;
+    if (!(c = coco__owned_change(&b->owned, ekey))) return COCO_ENOMEM;
+    c->after = (coco_str){ coco__arena_copy(&b->m->arena, value.p, value.n), value.n };
+    b->nstates += coco__ekey_space((const uint8_t *)ekey.p, ekey.n, NULL) >= COCO__S_FIRST_PROVIDER;
+    return c->after.p ? COCO_OK : COCO_ENOMEM;
+}
+
+/* A state of which no more is known than that it may be there. Of a container the record is known (else p NULL), and
+ * that it is there: or all that is recorded in it would be void. */
+static coco_status coco__rebuilt_state(coco__rebuilt *b, coco_str ekey, coco__state *s, coco_str record)
+{
+    s->npossible = 2;
+    s->possible[0] = record;
+    s->possible[1] = (coco_str){ "", 0 };
+    b->m->bytes.n = 0;
+    coco__state_put(&b->m->bytes, s, s->key.n > COCO__CUT);
+    if (b->m->bytes.failed) return COCO_ENOMEM;
+    return coco__rebuilt_add(b, ekey, (coco_str){ (char *)b->m->bytes.p, b->m->bytes.n });
+}
+
+/* Keeps an entry that can be what it says, and isn't another component's. A container without a place for its content
+ * may be there or not. */
+static coco_status coco__rebuilt_entry(coco__rebuilt *b, const coco__entry *e)
+{
+    uint64_t space = coco__ekey_space((const uint8_t *)e->ekey.p, e->ekey.n, NULL);
+    coco__dbkey k;
+    coco__place owner;
+    coco__state s;
+
+    if (!coco__entry_sound(b->m->a, e)) return COCO_OK;
+    if (space < COCO__S_FIRST_PROVIDER) return coco__rebuilt_add(b, e->ekey, e->value);
+    coco__dbkey_raw(&k, COCO__OWNER, e->ekey.p, e->ekey.n);
+    coco_str p = coco__mend_read(b->m, &k);
+    if (p.p && coco__place_get(p, &owner) == COCO_OK && coco__owner_true(b->m->a, e->ekey, p) &&
+        (owner.parent != b->at.parent || !coco_str_equal(owner.segment, b->at.segment)))
+        return COCO_OK;
+    if (coco__state_get(e->ekey, e->value, &s) != COCO_OK) return COCO_OK;
+    if (s.container && !coco__place_below(b->m->a, space, s.key))
+        return coco__rebuilt_state(b, e->ekey, &s, (coco_str){ NULL, 0 });
+    return coco__rebuilt_add(b, e->ekey, e->value);
+}
+
+static coco_status coco__rebuilt_entries(coco__rebuilt *b, coco_str bytes)
+{
+    coco__view v;
+    coco_status rc;
+
+    coco__view_init(&v, b->m->arena.mem);
+    rc = coco__view_decode(&v, bytes);
+    if (rc == COCO_ECORRUPT) rc = COCO_OK, v.n = 0; /* what came before the damage has no keys yet */
+    for (size_t i = 0; i < v.n && rc == COCO_OK; i++) rc = coco__rebuilt_entry(b, &v.entries[i]);
+    coco__view_free(&v);
+    return rc;
+}
+
+/* Calls fn for each record of a kind (prefix) that can be read. */
+typedef coco_status (*coco__mend_fn)(coco__rebuilt *b, const coco__dbkey *k, coco_str payload);
+
+static coco_status coco__mend_each(coco__rebuilt *b, const coco__dbkey *prefix, coco__mend_fn fn)
+{
+    MDB_val key = { prefix->n, (void *)(uintptr_t)prefix->b }, data;
+    MDB_cursor *cur;
+    coco__dbkey k;
+    coco_str p;
+    coco_status status = COCO_OK;
+    int rc = mdb_cursor_open(b->m->t->mdb, b->m->t->dbi, &cur);
+
+    if (rc) return coco__mdb_error(b->m->t->err, rc, b->m->t->env, "read");
+    for (rc = mdb_cursor_get(cur, &key, &data, MDB_SET_RANGE); rc == 0 && status == COCO_OK;
+         rc = mdb_cursor_get(cur, &key, &data, MDB_NEXT)) {
+        if (key.mv_size < prefix->n || memcmp(key.mv_data, prefix->b, prefix->n) != 0) break;
+        memcpy(k.b, key.mv_data, k.n = key.mv_size);
+        if (coco__check_payload(&b->m->quiet, &key, &data, &p) == COCO_OK) status = fn(b, &k, p);
+    }
+    mdb_cursor_close(cur);
+    return status;
+}
+
+static coco_status coco__rebuilt_page(coco__rebuilt *b, const coco__dbkey *k, coco_str payload)
+{
+    (void)k;
+    return coco__rebuilt_entries(b, payload);
+}
+
+/* Does an index entry's place belong to the record? One cut in its key is told in full there. */
+static bool coco__rebuilt_here(coco__rebuilt *b, coco_str payload)
+{
+    coco__place at;
+    coco__dbkey k;
+
+    if (coco__place_get(payload, &at) != COCO_OK || at.parent != b->at.parent) return false;
+    coco__place_key(&k, COCO__COMPONENT, &at);
+    if (coco__bytes_cmp(k.b, k.n, b->key.b, b->key.n) != 0) return false;
+    if (b->at.segment.n <= COCO__CUT) return true;
+    char *copy = coco__arena_copy(&b->m->arena, at.segment.p, at.segment.n);
+    if (copy) b->at.segment = (coco_str){ copy, at.segment.n };
+    return copy != NULL;
+}
+
+static coco_status coco__rebuilt_number(coco__rebuilt *b, const coco__dbkey *k, coco_str payload)
+{
+    if (k->n != 9 || (b->rec.flags & COCO__R_ID) || !coco__rebuilt_here(b, payload)) return COCO_OK;
+    b->rec.flags |= COCO__R_ID;
+    b->rec.id = coco__get_be64(k->b + 1);
+    return COCO_OK;
+}
+
+static coco_status coco__rebuilt_owned(coco__rebuilt *b, const coco__dbkey *k, coco_str payload)
+{
+    coco_str ekey = { (const char *)k->b + 1, k->n - 1 };
+    size_t skip;
+    uint64_t space = coco__ekey_space(k->b + 1, k->n - 1, &skip);
+    coco__state s = { .container = false };
+    coco__dbkey place;
+
+    if (space < COCO__S_FIRST_PROVIDER || !coco__rebuilt_here(b, payload)) return COCO_OK;
+    s.key = (coco_str){ ekey.p + skip, ekey.n - skip };
+    coco__dbkey_id(&place, COCO__PROVIDER, space, s.key.p, s.key.n);
+    coco_str p = coco__mend_read(b->m, &place);
+    coco__reader r = coco__reader_of(p.p, p.n);
+    coco__read_varint(&r), coco__read_varint(&r); /* id, counter */
+    s.user_managed = coco__read_byte(&r);
+    coco__read_blob(&r); /* title */
+    coco_str record = coco__read_blob(&r), full;
+    coco__read_byte(&r);
+    full = coco__read_blob(&r);
+    s.container = p.p && !r.bad;
+    if (s.container) s.key = full;
+    else if (s.key.n > COCO__CUT) return COCO_OK; /* nobody knows it in full */
+    else record = (coco_str){ NULL, 0 }, s.user_managed = false;
+    return coco__rebuilt_state(b, ekey, &s, record);
+}
+
+/* What is left of the entries; where states are missing, the owner index adds them. */
+static coco_status coco__rebuilt_gather(coco__rebuilt *b)
+{
+    coco__dbkey prefix;
+
+    if (!b->whole) {
+        coco__dbkey_raw(&prefix, COCO__PARENT, NULL, 0);
+        COCO_TRY(coco__mend_each(b, &prefix, coco__rebuilt_number));
+    }
+    if (b->whole && !(b->rec.flags & COCO__R_PAGED)) {
+        COCO_TRY(coco__rebuilt_entries(b, b->rec.entries));
+    } else if (b->rec.flags & COCO__R_ID) {
+        coco__dbkey_id(&prefix, COCO__PAGE, b->rec.id, NULL, 0);
+        COCO_TRY(coco__mend_each(b, &prefix, coco__rebuilt_page));
+    }
+    if (b->whole && b->nstates >= b->noted) return COCO_OK;
+    coco__dbkey_raw(&prefix, COCO__OWNER, NULL, 0);
+    return coco__mend_each(b, &prefix, coco__rebuilt_owned);
+}
+
+/* A number that really is another's is given up. */
+static coco_status coco__rebuilt_keep_number(coco__rebuilt *b)
+{
+    coco__dbkey k, c;
+    coco__place at;
+    coco__rec rec;
+
+    if (!(b->rec.flags & COCO__R_ID)) return COCO_OK;
+    coco__dbkey_id(&k, COCO__PARENT, b->rec.id, NULL, 0);
+    coco_str p = coco__mend_read(b->m, &k);
+    if (p.p && coco__place_get(p, &at) == COCO_OK) {
+        coco__place_key(&c, COCO__COMPONENT, &at);
+        bool mine = coco__bytes_cmp(c.b, c.n, b->key.b, b->key.n) == 0;
+        if (!mine && coco__mend_rec(b->m, &c, &rec) && (rec.flags & COCO__R_ID) && rec.id == b->rec.id) {
+            b->rec.flags &= ~(uint32_t)COCO__R_ID;
+            b->rec.id = 0;
+            return COCO_OK;
+        }
+    }
+    coco__dbkey_id(&k, COCO__PAGE, b->rec.id, NULL, 0);
+    COCO_TRY(coco__del_range(b->m->t, &k, NULL));
+    return coco__mend_place(b->m, b->rec.id, &b->at);
+}
+
+static coco_status coco__rebuilt_drop(coco__rebuilt *b)
+{
+    coco__dbkey k;
+
+    if (b->rec.flags & COCO__R_ID) {
+        coco__dbkey_id(&k, COCO__PARENT, b->rec.id, NULL, 0);
+        COCO_TRY(coco__del(b->m->t, &k));
+    }
+    return coco__del(b->m->t, &b->key);
+}
+
+static coco_status coco__rebuilt_write(coco__rebuilt *b)
+{
+    coco__rec *rec = &b->rec;
+    coco__dbkey k;
+    size_t bytes = 0;
+
+    COCO_TRY(coco__rebuilt_keep_number(b));
+    if (!b->whole && b->owned.nchanges) rec->flags |= COCO__R_COMPONENT;
+    bool below = (rec->flags & COCO__R_ID) && coco__any_child(b->m->t, COCO__COMPONENT, rec->id);
+    if (!(rec->flags & COCO__R_COMPONENT)) {
+        if (!below) return coco__rebuilt_drop(b);
+        rec->flags &= COCO__R_ID | COCO__R_SOURCE;
+    }
+    for (const coco__change *c = b->owned.changes; c; c = c->next) bytes += c->ekey.n + c->after.n + 6;
+    if (bytes > COCO__INLINE_BYTES && !(rec->flags & COCO__R_ID)) {
+        COCO_TRY(coco__mend_number(b->m, &rec->id));
+        rec->flags |= COCO__R_ID;
+        COCO_TRY(coco__mend_place(b->m, rec->id, &b->at));
+    }
+    rec->flags &= ~(uint32_t)(COCO__R_PAGED | COCO__R_LONG);
+    if (rec->flags & COCO__R_COMPONENT) rec->flags |= COCO__R_PENDING;
+    if (!coco__memo_sound(b->m->a, rec)) {
+        rec->flags &= ~(uint32_t)(COCO__R_MEMO | COCO__R_FAILED);
+        rec->argkey = rec->states = rec->result = (coco_str){ NULL, 0 };
+    }
+    if (b->at.segment.n > COCO__CUT) rec->flags |= COCO__R_LONG, rec->segment = b->at.segment;
+    coco__dbkey_id(&k, COCO__NAME, rec->fn, NULL, 0);
+    if (!coco__mend_read(b->m, &k).p) rec->fn = 0;
+    rec->entries = (coco_str){ NULL, 0 };
+    rec->nstates = b->nstates;
+    COCO_TRY(coco__owned_write(&b->owned, b->m->t, rec, true, &b->m->out));
+    return coco__mend_put(b->m, &b->key, rec);
+}
+
+static coco_status coco__rebuild(coco__mend *m, const coco__fix *f)
+{
+    coco__rebuilt b = { .m = m, .key = f->key };
+    coco__rec none = { .flags = 0 };
+    coco_status rc;
+
+    b.at = (coco__place){ coco__get_be64(f->key.b + 1), f->payload };
+    b.whole = coco__mend_rec(m, &f->key, &b.rec);
+    b.noted = b.rec.nstates;
+    /* as in coco__entry_remove: nothing is read through it */
+    coco__owned_init(&b.owned, (struct coco__run *)(uintptr_t)1, &m->arena, &none);
+    rc = coco__rebuilt_gather(&b);
+    if (rc == COCO_OK) rc = b.at.segment.n <= COCO__CUT || b.at.segment.n != COCO__CUT_LENGTH || b.whole ||
+                            b.owned.nchanges || (b.rec.flags & COCO__R_ID) ? coco__rebuilt_write(&b)
+                                                                         : coco__del(m->t, &b.key);
+    coco__owned_free(&b.owned);
+    return rc == COCO_OK ? coco__mend_above(m, b.at.parent) : rc;
+}
+
+/* ---- Targets ---- */
+
+/* The state of the container whose content stands at (parent, suffix), from the component that owns it. */
+static bool coco__mend_container(coco__mend *m, uint64_t parent, coco_str suffix, coco__state *s)
+{
+    coco__ekey e;
+    coco__dbkey k;
+    coco__place at;
+    coco__rec rec;
+    coco_str value = { NULL, 0 };
+
+    coco__ekey_make(&e, parent, NULL, 0);
+    memcpy(e.b + e.n, suffix.p, suffix.n);
+    e.n += suffix.n;
+    coco_str ekey = { (char *)e.b, e.n };
+    coco__dbkey_raw(&k, COCO__OWNER, e.b, e.n);
+    coco_str p = coco__mend_read(m, &k);
+    if (!p.p || coco__place_get(p, &at) != COCO_OK) return false;
+    coco__place_key(&k, COCO__COMPONENT, &at);
+    if (!coco__mend_rec(m, &k, &rec)) return false;
+    if (coco__entry_get(&m->quiet, &rec, ekey, &m->arena, &value) != COCO_OK || !value.p) return false;
+    ekey.p = coco__arena_copy(&m->arena, e.b, e.n); /* the state borrows its key */
+    return ekey.p && coco__state_get(ekey, value, s) == COCO_OK && s->container;
+}
+
+/* A target's record anew: under the same number, as what is below it is recorded with it; with a counter that it can't
+ * have had, so that everything below is written again. Its title comes with its next action. */
+static coco_status coco__mend_provider(coco__mend *m, const coco__fix *f)
+{
+    uint64_t parent = f->payload.n >= 8 ? coco__get_be64((const uint8_t *)f->payload.p) : 0;
+    coco_str suffix = { f->payload.p + 8, f->payload.n >= 8 ? f->payload.n - 8 : 0 }, record = { "", 0 };
+    bool attachment = suffix.n && (uint8_t)suffix.p[0] == 0xfe, found = false;
+    coco__state s = { .key = suffix };
+    coco__dbkey k, above;
+    coco__buf title;
+
+    if (suffix.n == 0 || suffix.n > COCO__CUT_LENGTH) return coco__del(m->t, &f->key);
+    coco__dbkey_id(&k, COCO__PROVIDER, parent, suffix.p, suffix.n);
+    coco__dbkey_id(&above, COCO__PROVIDER_ID, parent, NULL, 0);
+    if (!attachment && parent) found = coco__mend_container(m, parent, suffix, &s);
+    if (attachment) s.key = (coco_str){ suffix.p + 1, suffix.n - 1 };
+    bool may = coco__mend_read(m, &k).p == NULL && (!parent || coco__mend_read(m, &above).p);
+    if (!may || (parent && !attachment && !found) || (!found && suffix.n > COCO__CUT) ||
+        (!attachment && coco__key_length((const uint8_t *)s.key.p, s.key.n) != s.key.n))
+        return coco__del(m->t, &f->key);
+    for (size_t i = 0; found && i < s.npossible; i++)
+        if (s.possible[i].p) record = s.possible[i];
+    coco__buf_init(&title, m->arena.mem);
+    if (attachment) coco__buf_put(&title, s.key.p, s.key.n);
+    else coco__key_print(&title, s.key.p, s.key.n);
+    m->bytes.n = 0;
+    coco__buf_varint(&m->bytes, coco__get_be64(f->key.b + 1));
+    coco__buf_varint(&m->bytes, m->a->top.next_run);
+    coco__buf_byte(&m->bytes, s.user_managed);
+    coco__buf_blob(&m->bytes, title.p, title.n);
+    coco__buf_blob(&m->bytes, record.p, record.n);
+    coco__buf_byte(&m->bytes, attachment);
+    coco__buf_blob(&m->bytes, s.key.p, s.key.n);
+    bool failed = title.failed || m->bytes.failed;
+    coco__buf_free(&title);
+    return failed ? COCO_ENOMEM : coco__put(m->t, &k, m->bytes.p, m->bytes.n);
+}
+
+/* ---- What hangs nowhere ---- */
+
+/* The root with a number, to run again: made, if need be. */
+static coco_status coco__mend_root(coco__mend *m, uint64_t *id)
+{
+    coco__place at = { 0, { "", 0 } };
+    coco__dbkey k;
+    coco__rec rec;
+
+    coco__place_key(&k, COCO__COMPONENT, &at);
+    coco__mend_rec(m, &k, &rec);
+    if (!(rec.flags & COCO__R_ID)) {
+        COCO_TRY(coco__mend_number(m, &rec.id));
+        COCO_TRY(coco__mend_place(m, rec.id, &at));
+    }
+    rec.flags |= COCO__R_COMPONENT | COCO__R_ID | COCO__R_PENDING;
+    *id = rec.id;
+    return coco__mend_put(m, &k, &rec);
+}
+
+/* The place below the root where something lost is put: @lost-N. */
+static coco_status coco__mend_lost(coco__mend *m, uint64_t n, coco__place *at)
+{
+    char name[40];
+    coco__buf b;
+
+    COCO_TRY(coco__mend_root(m, &at->parent));
+    snprintf(name, sizeof name, "lost-%llu", (unsigned long long)n);
+    coco__buf_init(&b, m->arena.mem);
+    coco__key_put(&b, coco_symbol(name));
+    at->segment = (coco_str){ coco__arena_copy(&m->arena, b.p, b.n), b.n };
+    bool failed = b.failed || !at->segment.p;
+    coco__buf_free(&b);
+    return failed ? COCO_ENOMEM : COCO_OK;
+}
+
+/* One step up: is the number's place that of a record with this number? *at is the place. */
+static bool coco__mend_up(coco__mend *m, uint64_t id, coco__place *at)
+{
+    coco__dbkey k;
+    coco__rec rec;
+
+    coco__dbkey_id(&k, COCO__PARENT, id, NULL, 0);
+    coco_str p = coco__mend_read(m, &k);
+    if (!p.p || coco__place_get(p, at) != COCO_OK || (!at->parent && at->segment.n)) return false;
+    coco__place_key(&k, COCO__COMPONENT, at);
+    return coco__mend_rec(m, &k, &rec) && (rec.flags & COCO__R_ID) && rec.id == id;
+}
+
+/* What stands below a number, or below the one where its way up ends, goes to @lost. */
+static coco_status coco__mend_attach(coco__mend *m, const coco__fix *f)
+{
+    coco__place at = { coco__get_be64(f->key.b + 1), { NULL, 0 } };
+    coco__rec rec = { .flags = COCO__R_ID, .id = at.parent };
+    coco__dbkey k;
+
+    for (int depth = 0; depth < 10000 && coco__mend_up(m, rec.id, &at); depth++) { /* a circle is opened anywhere */
+        if (!at.parent) return COCO_OK; /* an earlier fix has seen to it */
+        rec.id = at.parent;
+    }
+    COCO_TRY(coco__mend_lost(m, rec.id, &at));
+    coco__place_key(&k, COCO__COMPONENT, &at);
+    COCO_TRY(coco__mend_put(m, &k, &rec));
+    return coco__mend_place(m, rec.id, &at);
+}
+
+static coco_status coco__mend_move(coco__mend *m, const coco__fix *f)
+{
+    coco__rec rec;
+    coco__dbkey k;
+    coco__place at;
+    uint64_t n;
+
+    if (coco__mend_rec(m, &f->key, &rec) && (rec.nstates || (rec.flags & COCO__R_ID))) {
+        COCO_TRY(coco__mend_number(m, &n));
+        COCO_TRY(coco__mend_lost(m, n, &at));
+        rec.flags &= ~(uint32_t)COCO__R_LONG;
+        if (rec.flags & COCO__R_COMPONENT) rec.flags |= COCO__R_PENDING;
+        coco__place_key(&k, COCO__COMPONENT, &at);
+        COCO_TRY(coco__mend_put(m, &k, &rec));
+        if (rec.flags & COCO__R_ID) COCO_TRY(coco__mend_place(m, rec.id, &at));
+    }
+    return coco__del(m->t, &f->key);
+}
+
+/* ---- One round of fixes ---- */
+
+static coco_status coco__mend_one(coco__mend *m, const coco__fix *f)
+{
+    switch (f->op) {
+    case COCO__FIX_REBUILD: return coco__rebuild(m, f);
+    case COCO__FIX_PROVIDER: return coco__mend_provider(m, f);
+    case COCO__FIX_MOVE: return coco__mend_move(m, f);
+    case COCO__FIX_ATTACH: return coco__mend_attach(m, f);
+    case COCO__FIX_PENDING: return f->key.n >= 9 ? coco__mend_above(m, coco__get_be64(f->key.b + 1)) : COCO_OK;
+    case COCO__FIX_PUT: return coco__put(m->t, &f->key, f->payload.p, f->payload.n);
+    default: return coco__del(m->t, &f->key);
+    }
+}
+
+/* Those that are done together. */
+static int coco__fix_sort(enum coco__fix_op op) { return op < COCO__FIX_PENDING ? (int)op : COCO__FIX_PENDING; }
+
+COCO__IN coco_status coco__mend_round(coco__audit *a, const coco__txn *t)
+{
+    coco__mend m = { .a = a, .t = t, .quiet = *t };
+    int first = COCO__FIX_DEL;
+    coco_status rc = COCO_OK;
+
+    m.quiet.err = NULL;
+    coco__arena_init(&m.arena, &t->env->mem);
+    coco__buf_init(&m.out, &t->env->mem);
+    coco__buf_init(&m.bytes, &t->env->mem);
+    for (const coco__fix *f = a->fixes; f; f = f->next)
+        if (coco__fix_sort(f->op) < first) first = coco__fix_sort(f->op);
+    for (const coco__fix *f = a->fixes; f && rc == COCO_OK; f = f->next) {
+        if (coco__fix_sort(f->op) == first) rc = coco__mend_one(&m, f);
+        coco__arena_reset(&m.arena);
+    }
+    coco__buf_free(&m.out);
+    coco__buf_free(&m.bytes);
+    coco__arena_free(&m.arena);
+    return rc;
+}

@@ -1,0 +1,795 @@
+/* test_live.c - live mode (S8): sources that are followed, feeds and their tokens, readiness, stop, the sync barrier.
+ * All of it is done without a pool and with one of two threads. */
+#include "stream.h"
+
+/* ---- S8.3: views and feeds --------------------------------------------------------------------------------------- */
+
+/* S8.3, S3.3 */
+static void changes_of_a_view_are_followed(void **state)
+{
+    (void)state;
+    start(view_plan);
+    set(streams, 1, 10), set(streams, 2, 20);
+    go_ready();
+    expect_shelf("shelf:\"tab\" = null", "tab:1 = 10", "tab:2 = 20");
+    forget_lines();
+    change(streams, 1, 11);
+    in_sync();
+    expect_actions("~ tab:1");
+    change(streams, 3, 30);
+    in_sync();
+    change(streams, 2, 0);
+    in_sync();
+    expect_actions("~ tab:1", "+ tab:3", "- tab:2");
+    expect_events("gone", "/@row/2");
+    halt();
+    expect_shelf("shelf:\"tab\" = null", "tab:1 = 11", "tab:3 = 30");
+    plan = view_plan;
+    update(NULL);
+    expect_actions(NULL);
+}
+
+/* S8.3 */
+static void touched_item_that_never_was_changes_nothing(void **state)
+{
+    (void)state;
+    start(view_plan);
+    set(streams, 1, 10);
+    go_ready();
+    forget_lines();
+    tell(streams, TOUCH, 7, 0, 0);
+    in_sync();
+    expect_actions(NULL);
+    expect_events("gone", NULL);
+    halt();
+}
+
+/* S8.3 */
+static void item_comes_back_after_it_was_gone(void **state)
+{
+    (void)state;
+    start(view_plan);
+    set(streams, 1, 10);
+    go_ready();
+    forget_lines();
+    for (int i = 1; i <= 3; i++) {
+        change(streams, 1, 0);
+        in_sync();
+        expect_shelf("shelf:\"tab\" = null");
+        change(streams, 1, 10 + i);
+        in_sync();
+    }
+    expect_shelf("shelf:\"tab\" = null", "tab:1 = 13");
+    halt();
+    update(NULL);
+    expect_actions(NULL);
+}
+
+/* S8.3: a feed tells no whole; what it doesn't name stays */
+static void feed_deletes_only_what_it_says(void **state)
+{
+    (void)state;
+    start(feed_plan);
+    go();
+    tell(streams, PUT, 1, 11, 0);
+    tell(streams, PUT, 2, 12, 0);
+    tell(streams, READY, 0, 0, 0);
+    UNTIL(ready_seen);
+    halt();
+    expect_shelf("shelf:\"tab\" = null", "tab:1 = 11", "tab:2 = 12");
+    go();
+    tell(streams, READY, 0, 0, 0);
+    UNTIL(ready_seen);
+    expect_actions(NULL);
+    tell(streams, DELETE, 1, 0, 0);
+    in_sync();
+    halt();
+    expect_shelf("shelf:\"tab\" = null", "tab:2 = 12");
+}
+
+/* S3.7, S8.3: an unreadable item stays, counts as an error, and the rest goes on */
+static void unreadable_item_stays(void **state)
+{
+    (void)state;
+    start(view_plan);
+    set(streams, 1, 10);
+    go_ready();
+    forget_lines();
+    change(streams, 1, -1);
+    change(streams, 2, 20);
+    in_sync();
+    expect_failures("stream:1 COCO_EUNREAD no permission");
+    halt_with(COCO_EFAIL);
+    expect_shelf("shelf:\"tab\" = null", "tab:1 = 10", "tab:2 = 20");
+}
+
+/* S8.7: an overflowing queue causes a rescan, not a loss */
+static void rescan_finds_what_was_missed(void **state)
+{
+    (void)state;
+    start(view_plan);
+    set(streams, 1, 10), set(streams, 2, 20), set(streams, 3, 30);
+    go_ready();
+    forget_lines();
+    set(streams, 1, 0), set(streams, 2, 21), set(streams, 4, 40);
+    tell(streams, RESCAN, 0, 0, 0);
+    in_sync();
+    expect_actions("~ tab:2", "+ tab:4", "- tab:1");
+    expect_shelf("shelf:\"tab\" = null", "tab:2 = 21", "tab:3 = 30", "tab:4 = 40");
+    halt();
+}
+
+/* S3.7: nothing is gone below a source whose listing fails */
+static void rescan_that_fails_deletes_nothing(void **state)
+{
+    (void)state;
+    start(view_plan);
+    set(streams, 1, 10), set(streams, 2, 20);
+    go_ready();
+    forget_lines();
+    set(streams, 1, 0);
+    streams[0].broken = true;
+    tell(streams, RESCAN, 0, 0, 0);
+    in_sync();
+    expect_failures("/@row COCO_EIO the listing broke off");
+    expect_actions(NULL);
+    streams[0].broken = false;
+    tell(streams, RESCAN, 0, 0, 0);
+    in_sync();
+    expect_actions("- tab:1");
+    halt_with(COCO_EFAIL);
+}
+
+/* S8.3 */
+static void view_is_listed_anew_in_its_interval(void **state)
+{
+    (void)state;
+    start(view_plan);
+    streams[0].rescan_ms = 20;
+    set(streams, 1, 10);
+    go_ready();
+    set(streams, 1, 11);
+    for (int i = 0; i < 200 && runs < 10; i++) nap(10);
+    halt();
+    expect_shelf("shelf:\"tab\" = null", "tab:1 = 11");
+}
+
+static void touch_mid_scan(stream *s, int key)
+{
+    if (key != 2) return;
+    mid_scan = NULL;
+    change(s, 1, 11); /* it was listed already */
+}
+
+/* S8.7: watching starts before the first scan */
+static void change_during_the_first_scan_is_not_lost(void **state)
+{
+    (void)state;
+    start(view_plan);
+    set(streams, 1, 10), set(streams, 2, 20);
+    mid_scan = touch_mid_scan;
+    go_ready();
+    halt();
+    expect_shelf("shelf:\"tab\" = null", "tab:1 = 11", "tab:2 = 20");
+}
+
+/* ---- S8.1: operations -------------------------------------------------------------------------------------------- */
+
+/* S8.1 */
+static void of_one_child_the_newest_change_wins(void **state)
+{
+    (void)state;
+    start(feed_plan);
+    go();
+    tell(streams, READY, 0, 0, 0);
+    UNTIL(ready_seen);
+    held = 1;
+    tell(streams, PUT, 1, 11, 0);
+    UNTIL(inside == 1);
+    for (int v = 21; v <= 91; v += 10) tell(streams, PUT, 1, v, 0);
+    held = 0;
+    in_sync();
+    assert_int_equal(runs, 2); /* the first and the last */
+    assert_int_equal(most, 1);
+    halt();
+    expect_shelf("shelf:\"tab\" = null", "tab:1 = 91");
+}
+
+/* S8.1: operations of different children run concurrently */
+static void changes_of_different_children_run_at_the_same_time(void **state)
+{
+    (void)state;
+    if (!pooled()) return;
+    start(feed_plan);
+    go();
+    tell(streams, READY, 0, 0, 0);
+    UNTIL(ready_seen);
+    held = 1;
+    tell(streams, PUT, 1, 11, 0);
+    UNTIL(inside == 1);
+    tell(streams, PUT, 2, 12, 0); /* comes while the first is at work */
+    UNTIL(inside == 2);
+    held = 0;
+    in_sync();
+    halt();
+    expect_shelf("shelf:\"tab\" = null", "tab:1 = 11", "tab:2 = 12");
+}
+
+/* S3.8, S8.1 */
+static void put_waits_while_too_many_changes_wait(void **state)
+{
+    (void)state;
+    w.config.max_inflight = 2;
+    start(feed_plan);
+    go();
+    tell(streams, READY, 0, 0, 0);
+    UNTIL(ready_seen);
+    held = 1;
+    for (int i = 1; i <= 3 + (pooled() ? 1 : 0); i++) { /* at work, and waiting */
+        if (i <= 1) tell(streams, PUT, i, 10 + i, 0);
+        else tell(streams, PUT, i, 10 + i, 0);
+        if (i == 1) UNTIL(inside == 1);
+        if (i == 3) break;
+    }
+    pthread_mutex_lock(&lock);
+    streams[0].key = 4, streams[0].number = 14, streams[0].todo = PUT;
+    pthread_mutex_unlock(&lock);
+    nap(50);
+    pthread_mutex_lock(&lock);
+    bool waits = streams[0].todo == PUT;
+    pthread_mutex_unlock(&lock);
+    if (!pooled()) assert_true(waits);
+    held = 0;
+    UNTIL(!streams[0].todo);
+    in_sync();
+    halt();
+    expect_shelf("shelf:\"tab\" = null", "tab:1 = 11", "tab:2 = 12", "tab:3 = 13", "tab:4 = 14");
+}
+
+/* ---- S8.1: tokens ------------------------------------------------------------------------------------------------ */
+
+static int last_done(void) { return streams[0].ndone ? streams[0].done[streams[0].ndone - 1] : 0; }
+
+static void feed_ready(void)
+{
+    go();
+    tell(streams, READY, 0, 0, 0);
+    UNTIL(ready_seen);
+}
+
+/* S8.1: kept across restarts */
+static void token_is_found_again_after_a_restart(void **state)
+{
+    (void)state;
+    start(feed_plan);
+    feed_ready();
+    assert_int_equal(streams[0].found, 0);
+    tell(streams, PUT, 1, 11, 5);
+    in_sync();
+    tell(streams, PUT, 2, 12, 6);
+    in_sync();
+    UNTIL(last_done() == 6);
+    halt();
+    restart();
+    feed_ready();
+    assert_int_equal(streams[0].found, 6);
+    halt();
+}
+
+/* S8.1: also where what it stands for has changed nothing, or was a delete */
+static void token_of_an_operation_without_effect_is_stored(void **state)
+{
+    (void)state;
+    start(feed_plan);
+    feed_ready();
+    tell(streams, PUT, 1, 11, 1);
+    in_sync();
+    tell(streams, DELETE, 9, 0, 2);
+    in_sync();
+    UNTIL(last_done() == 2);
+    tell(streams, DELETE, 1, 0, 3); /* the last child: the node stays for the token */
+    in_sync();
+    UNTIL(last_done() == 3);
+    tell(streams, PUT, 1, 21, 4);
+    in_sync();
+    halt();
+    expect_shelf("shelf:\"tab\" = null", "tab:1 = 21");
+    restart();
+    feed_ready();
+    assert_int_equal(streams[0].found, 4);
+    halt();
+}
+
+/* S8.1: later offsets wait behind a failed operation, and after a restart the feed starts there */
+static void token_does_not_pass_a_failed_operation(void **state)
+{
+    (void)state;
+    start(feed_plan);
+    feed_ready();
+    tell(streams, PUT, 1, 11, 1);
+    in_sync();
+    tell(streams, PUT, 2, 102, 2); /* fails */
+    in_sync();
+    tell(streams, PUT, 3, 13, 3);
+    in_sync();
+    expect_failures("/@fussy/2 COCO_EFAIL over 99");
+    expect_shelf("shelf:\"tab\" = null", "tab:1 = 11", "tab:3 = 13");
+    assert_int_equal(last_done(), 1);
+    halt_with(COCO_EFAIL);
+    restart();
+    feed_ready();
+    assert_int_equal(streams[0].found, 1);
+    halt();
+}
+
+/* S8.1: the same for what the sink refuses, and for a delete */
+static void token_does_not_pass_what_a_sink_refuses(void **state)
+{
+    (void)state;
+    start(feed_plan);
+    feed_ready();
+    tell(streams, PUT, 1, 11, 1);
+    in_sync();
+    fault_on("tab:1", -1, false);
+    tell(streams, DELETE, 1, 0, 2);
+    in_sync();
+    tell(streams, PUT, 3, 13, 3);
+    in_sync();
+    assert_int_equal(last_done(), 1);
+    expect_shelf("shelf:\"tab\" = null", "tab:1 = 11", "tab:3 = 13");
+    faults_clear();
+    halt_with(COCO_EFAIL);
+    feed_ready(); /* the tombstone is worked off */
+    assert_int_equal(streams[0].found, 1);
+    halt();
+    expect_shelf("shelf:\"tab\" = null", "tab:3 = 13");
+}
+
+static bool swallow(void *user, const coco_failure *f)
+{
+    (void)user, (void)f;
+    return true;
+}
+
+static coco_status swallowing_plan(coco_ctx *cx)
+{
+    COCO_TRY(coco_catch_begin(cx, swallow, NULL));
+    return feed_plan(cx);
+}
+
+/* S8.1 */
+static void token_passes_a_failure_that_a_handler_swallowed(void **state)
+{
+    (void)state;
+    start(swallowing_plan);
+    feed_ready();
+    tell(streams, PUT, 2, 102, 2);
+    in_sync();
+    UNTIL(last_done() == 2);
+    halt_with(COCO_EFAIL);
+}
+
+/* S8.1 */
+static void superseded_operation_counts_as_done(void **state)
+{
+    (void)state;
+    start(feed_plan);
+    feed_ready();
+    held = 1;
+    tell(streams, PUT, 1, 11, 1);
+    UNTIL(inside == 1);
+    if (pooled()) {
+        tell(streams, PUT, 3, 13, 2);
+        UNTIL(inside == 2);
+    }
+    tell(streams, PUT, 1, 101, 3); /* would fail */
+    tell(streams, PUT, 1, 21, 4);
+    held = 0;
+    in_sync();
+    UNTIL(last_done() == 4);
+    expect_failures(NULL);
+    halt();
+}
+
+/* S8.1: not while an earlier one is at work */
+static void token_waits_for_the_operations_before_it(void **state)
+{
+    (void)state;
+    if (!pooled()) return;
+    start(feed_plan);
+    feed_ready();
+    held = 1;
+    tell(streams, PUT, 1, 11, 1);
+    UNTIL(inside == 1);
+    held = 2; /* still */
+    tell(streams, PUT, 2, 12, 2);
+    UNTIL(inside == 2);
+    nap(20);
+    assert_int_equal(last_done(), 0);
+    held = 0;
+    in_sync();
+    UNTIL(last_done() == 2);
+    halt();
+}
+
+/* ---- S8.2: readiness --------------------------------------------------------------------------------------------- */
+
+/* S8.2: the same program runs in either mode */
+static void feed_is_caught_up_with_until_it_is_ready(void **state)
+{
+    (void)state;
+    start(feed_plan);
+    go_opts(NULL);
+    tell(streams, PUT, 1, 11, 1);
+    tell(streams, PUT, 2, 12, 2);
+    tell(streams, READY, 0, 0, 0);
+    assert_int_equal(wait_for_end(), COCO_OK);
+    expect_shelf("shelf:\"tab\" = null", "tab:1 = 11", "tab:2 = 12");
+    assert_int_equal(streams[0].closes, 1);
+    assert_false(live_seen);
+    go_opts(NULL);
+    UNTIL(streams[0].watches == 2);
+    assert_int_equal(streams[0].found, 2);
+    tell(streams, READY, 0, 0, 0);
+    assert_int_equal(wait_for_end(), COCO_OK);
+    expect_actions(NULL);
+}
+
+/* S8.2 */
+static void view_is_not_watched_in_catch_up_mode(void **state)
+{
+    (void)state;
+    start(view_plan);
+    set(streams, 1, 10);
+    update(NULL);
+    assert_int_equal(streams[0].watches, 0);
+    assert_int_equal(streams[0].closes, 1);
+    expect_shelf("shelf:\"tab\" = null", "tab:1 = 10");
+}
+
+/* S8.2 */
+static void returning_without_ready_is_ready(void **state)
+{
+    (void)state;
+    start(feed_plan);
+    go_opts(NULL);
+    tell(streams, PUT, 1, 11, 1);
+    tell(streams, RETURN, 0, 0, 0);
+    assert_int_equal(wait_for_end(), COCO_OK);
+    expect_shelf("shelf:\"tab\" = null", "tab:1 = 11");
+}
+
+/* S8.2 */
+static void ready_comes_when_the_initial_state_is_in_the_targets(void **state)
+{
+    (void)state;
+    start(feed_plan);
+    go();
+    held = 1;
+    tell(streams, PUT, 1, 11, 1);
+    tell(streams, READY, 0, 0, 0);
+    UNTIL(inside == 1);
+    nap(20);
+    assert_false(ready_seen);
+    held = 0;
+    UNTIL(ready_seen);
+    assert_true(live_seen);
+    expect_shelf("shelf:\"tab\" = null", "tab:1 = 11");
+    halt();
+}
+
+/* S7.12: in a preview nothing is followed */
+static void preview_starts_no_live_part(void **state)
+{
+    (void)state;
+    start(feed_plan);
+    update(OPTS(.preview = true, .live = true));
+    assert_int_equal(streams[0].watches, 0);
+    start(view_plan);
+    set(streams, 1, 10);
+    update(OPTS(.preview = true, .live = true));
+    assert_int_equal(streams[0].watches, 0);
+    assert_int_equal(w.result.inserts, 2);
+}
+
+static void live_mode_of_one_path_is_refused(void **state)
+{
+    (void)state;
+    start(view_plan);
+    update_fails(COCO_EINVAL, OPTS(.live = true, .only = "/@row"));
+}
+
+/* ---- S8.6: failures and stop ------------------------------------------------------------------------------------- */
+
+/* S8.6: a failure goes to the handlers, and the loop goes on */
+static void failed_change_does_not_end_the_loop(void **state)
+{
+    (void)state;
+    start(view_plan);
+    set(streams, 1, 10);
+    go_ready();
+    forget_lines();
+    change(streams, 1, 100);
+    in_sync();
+    expect_failures("/@row/1 COCO_EFAIL over 99");
+    expect_shelf("shelf:\"tab\" = null", "tab:1 = 10");
+    change(streams, 1, 12);
+    in_sync();
+    expect_shelf("shelf:\"tab\" = null", "tab:1 = 12");
+    halt_with(COCO_EFAIL);
+}
+
+/* S8.6 */
+static void watch_tells_of_failures(void **state)
+{
+    (void)state;
+    start(view_plan);
+    set(streams, 1, 10);
+    go_ready();
+    forget_lines();
+    tell(streams, FAIL, 0, 0, 0);
+    in_sync();
+    expect_failures("/@row COCO_EIO a hiccup");
+    change(streams, 1, 11);
+    in_sync();
+    streams[0].rc = COCO_EIO;
+    tell(streams, RETURN, 0, 0, 0);
+    in_sync();
+    expect_failures("/@row COCO_EIO a hiccup", "/@row COCO_EIO input or output failed");
+    halt_with(COCO_EFAIL);
+}
+
+/* S8.6 */
+static void stop_before_ready_is_a_stop(void **state)
+{
+    (void)state;
+    start(feed_plan);
+    go();
+    tell(streams, PUT, 1, 11, 1);
+    UNTIL(runs == 1);
+    halt_with(COCO_ESTOP);
+}
+
+/* S8.6 */
+static void stop_while_a_function_runs_ends_within_a_second(void **state)
+{
+    (void)state;
+    start(feed_plan);
+    feed_ready();
+    tell(streams, PUT, 1, 11, 1);
+    in_sync();
+    held = 1;
+    tell(streams, PUT, 2, 12, 2);
+    UNTIL(inside == 1);
+    halt(); /* the function sees it at a checkpoint, and fails */
+    held = 0;
+    expect_shelf("shelf:\"tab\" = null", "tab:1 = 11");
+    feed_ready();
+    assert_int_equal(streams[0].found, 1);
+    halt();
+}
+
+static coco_status no_plan(coco_ctx *cx)
+{
+    (void)cx;
+    return COCO_OK;
+}
+
+/* S8.6: sleeping costs nothing, and is ended by a stop */
+static void live_update_of_nothing_waits_for_the_stop(void **state)
+{
+    (void)state;
+    start(no_plan);
+    go_ready();
+    halt();
+}
+
+static coco_status failing_plan(coco_ctx *cx)
+{
+    COCO_TRY(view_plan(cx));
+    return coco_fail(cx, COCO_EFAIL, "as asked");
+}
+
+static void main_that_fails_ends_the_update(void **state)
+{
+    (void)state;
+    start(failing_plan);
+    set(streams, 1, 10);
+    go();
+    wait_for_end();
+    expect_rc(COCO_EFAIL, __FILE__, __LINE__);
+    assert_int_equal(streams[0].closes, 1);
+}
+
+/* ---- S8.8: the barrier ------------------------------------------------------------------------------------------- */
+
+/* S8.8: a source that can't answer is listed anew */
+static void sync_without_a_hook_lists_anew(void **state)
+{
+    (void)state;
+    start(view_plan);
+    streams[0].hooked = false;
+    set(streams, 1, 10);
+    go_ready();
+    set(streams, 1, 0), set(streams, 2, 20);
+    in_sync();
+    expect_shelf("shelf:\"tab\" = null", "tab:2 = 20");
+    halt();
+}
+
+/* S8.8 */
+static void sync_that_takes_too_long_is_a_deadline_error(void **state)
+{
+    coco_err err = { 0 };
+
+    (void)state;
+    start(feed_plan);
+    feed_ready();
+    held = 1;
+    tell(streams, PUT, 1, 11, 1);
+    assert_int_equal(coco_sync(w.app, 50, &err), COCO_EDEADLINE);
+    held = 0;
+    in_sync();
+    halt();
+    assert_int_equal(coco_sync(w.app, 50, &err), COCO_EINVAL);
+}
+
+static void *sync_on_a_thread(void *out)
+{
+    *(coco_status *)out = coco_sync(w.app, 10000, NULL);
+    return NULL;
+}
+
+/* S8.8 */
+static void sync_ends_with_the_update(void **state)
+{
+    pthread_t thread;
+    coco_status rc = COCO_OK;
+
+    (void)state;
+    start(feed_plan);
+    feed_ready();
+    held = 1;
+    tell(streams, PUT, 1, 11, 1);
+    UNTIL(inside == 1);
+    assert_int_equal(pthread_create(&thread, NULL, sync_on_a_thread, &rc), 0);
+    nap(30);
+    halt();
+    pthread_join(thread, NULL);
+    assert_int_equal(rc, COCO_ESTOP);
+    held = 0;
+}
+
+/* ---- S3.10 ------------------------------------------------------------------------------------------------------- */
+
+/* S3.10: a tripped guard is reported and the rest goes on */
+static void guard_that_trips_does_not_end_the_loop(void **state)
+{
+    (void)state;
+    w.config.guard_states = 5;
+    start(view_plan);
+    for (int i = 1; i <= 10; i++) set(streams, i, 10 + i);
+    go_ready();
+    for (int i = 1; i <= 9; i++) set(streams, i, 0);
+    tell(streams, RESCAN, 0, 0, 0);
+    in_sync();
+    assert_int_equal(w.nshelf, 11);
+    forget_lines();
+    change(streams, 20, 20);
+    change(streams, 10, 0); /* one alone may go */
+    in_sync();
+    expect_actions("+ tab:20", "- tab:10");
+    expect_failures(NULL);
+    halt_with(COCO_EGUARD);
+    update(OPTS(.allow_delete = true));
+    expect_shelf("shelf:\"tab\" = null", "tab:20 = 20");
+}
+
+/* ---- Hosts below hosts ------------------------------------------------------------------------------------------- */
+
+COCO_FN(branch, (coco_value, kv, coco_target *, tab))
+{
+    int i = (int)coco_int_of(coco_at(kv, 0));
+
+    if (coco_int_of(coco_at(kv, 1)) > 99) return coco_fail(cx, COCO_EFAIL, "over 99");
+    return coco_mount_each(cx, COCO_AUTO, &row, view_of(cx, i), COCO_ARGS(coco_target_value(tab)));
+}
+
+static coco_status tree_plan(coco_ctx *cx)
+{
+    coco_target *tab;
+
+    COCO_TRY(tab_of(cx, &tab));
+    return coco_mount_each(cx, COCO_AUTO, &branch, view_of(cx, 0), COCO_ARGS(coco_target_value(tab)));
+}
+
+/* S8.1, S3.3 */
+static void source_in_an_item_of_a_source_is_followed(void **state)
+{
+    (void)state;
+    start(tree_plan);
+    set(streams, 1, 1);
+    set(streams + 1, 11, 10), set(streams + 2, 21, 20);
+    go_ready();
+    expect_shelf("shelf:\"tab\" = null", "tab:11 = 10");
+    change(streams, 2, 1); /* another branch */
+    in_sync();
+    change(streams + 2, 22, 22);
+    in_sync();
+    change(streams + 1, 11, 0);
+    in_sync();
+    expect_shelf("shelf:\"tab\" = null", "tab:21 = 20", "tab:22 = 22");
+    change(streams, 2, 2); /* runs anew: its part is begun anew */
+    in_sync();
+    UNTIL(streams[2].watches == 2);
+    change(streams + 2, 22, 23);
+    in_sync();
+    expect_shelf("shelf:\"tab\" = null", "tab:21 = 20", "tab:22 = 23");
+    change(streams, 2, 0); /* gone: so is what it follows */
+    in_sync();
+    expect_shelf("shelf:\"tab\" = null");
+    UNTIL(!streams[2].watched && streams[2].closes == 2);
+    change(streams, 2, 3);
+    in_sync();
+    expect_shelf("shelf:\"tab\" = null", "tab:21 = 20", "tab:22 = 23");
+    halt();
+    update(NULL);
+    expect_actions(NULL);
+}
+
+/* S3.7: what fails keeps its children, but isn't followed until it runs again */
+static void host_that_fails_is_not_followed(void **state)
+{
+    (void)state;
+    start(tree_plan);
+    set(streams, 1, 1), set(streams + 1, 11, 10);
+    go_ready();
+    change(streams, 1, 100);
+    in_sync();
+    UNTIL(!streams[1].watched);
+    expect_shelf("shelf:\"tab\" = null", "tab:11 = 10");
+    change(streams, 1, 2);
+    in_sync();
+    change(streams + 1, 11, 12);
+    in_sync();
+    expect_shelf("shelf:\"tab\" = null", "tab:11 = 12");
+    halt_with(COCO_EFAIL);
+}
+
+RUN_BOTH(TEST(changes_of_a_view_are_followed),
+         TEST(touched_item_that_never_was_changes_nothing),
+         TEST(item_comes_back_after_it_was_gone),
+         TEST(feed_deletes_only_what_it_says),
+         TEST(unreadable_item_stays),
+         TEST(rescan_finds_what_was_missed),
+         TEST(rescan_that_fails_deletes_nothing),
+         TEST(view_is_listed_anew_in_its_interval),
+         TEST(change_during_the_first_scan_is_not_lost),
+         TEST(of_one_child_the_newest_change_wins),
+         TEST(changes_of_different_children_run_at_the_same_time),
+         TEST(put_waits_while_too_many_changes_wait),
+         TEST(token_is_found_again_after_a_restart),
+         TEST(token_of_an_operation_without_effect_is_stored),
+         TEST(token_does_not_pass_a_failed_operation),
+         TEST(token_does_not_pass_what_a_sink_refuses),
+         TEST(token_passes_a_failure_that_a_handler_swallowed),
+         TEST(superseded_operation_counts_as_done),
+         TEST(token_waits_for_the_operations_before_it),
+         TEST(feed_is_caught_up_with_until_it_is_ready),
+         TEST(view_is_not_watched_in_catch_up_mode),
+         TEST(returning_without_ready_is_ready),
+         TEST(ready_comes_when_the_initial_state_is_in_the_targets),
+         TEST(preview_starts_no_live_part),
+         TEST(live_mode_of_one_path_is_refused),
+         TEST(failed_change_does_not_end_the_loop),
+         TEST(watch_tells_of_failures),
+         TEST(stop_while_a_function_runs_ends_within_a_second),
+         TEST(stop_before_ready_is_a_stop),
+         TEST(live_update_of_nothing_waits_for_the_stop),
+         TEST(main_that_fails_ends_the_update),
+         TEST(sync_without_a_hook_lists_anew),
+         TEST(sync_that_takes_too_long_is_a_deadline_error),
+         TEST(sync_ends_with_the_update),
+         TEST(guard_that_trips_does_not_end_the_loop),
+         TEST(source_in_an_item_of_a_source_is_followed),
+         TEST(host_that_fails_is_not_followed))
