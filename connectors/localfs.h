@@ -52,6 +52,16 @@
  * a time for each level on the way down, and one file descriptor. The base of a source may not move while it is
  * listed.
  *
+ * Live. On Linux each directory that is listed is watched (inotify: one watch a directory, see
+ * /proc/sys/fs/inotify/max_user_watches); elsewhere, where watches run out, and on network file systems, all is listed
+ * anew every 2 s, with a notice. The same globs, ignore files, links and left-out directories count as in a listing. A
+ * directory that moves, an ignore file that changes and a queue that overflows have all listed anew. A base that is
+ * removed, replaced or unmounted is a reported failure: what is recorded stays until it is back. Of a file behind a
+ * link, its own changes and its replacement are seen, not those of links in between; changes by mmap, through another
+ * hard link outside, or by other machines are seen when all is listed anew. In a listing a file may be given while it
+ * is still being written; it is given again when it is closed. coco_sync puts a file .coco-sync-… into the base for a
+ * moment.
+ *
  * Freshness. A memo that depends on a file is valid without reading while mtime, ctime, size and inode are what they
  * were; else the content decides. A file changed within 10 ms of the scan that saw it (2 s where stamps are whole
  * seconds) is read once more by the next update.
@@ -87,8 +97,13 @@ typedef struct coco_walk_opts {
                                `!` can match below it. A glob with `/` at its end is for directories alone */
     coco_symlinks symlinks; /* default: followed */
     bool gitignore;         /* leave out what .gitignore files at and below the base say, and .git */
-    bool live;              /* watch for changes in live mode */
-    unsigned rescan_ms;     /* live: full scan this often; 0: one hour */
+    bool live;              /* watch for changes in live mode; what follows is for that */
+    unsigned rescan_ms;     /* list all anew this often; 0: one hour */
+    unsigned quiet_ms;      /* a file that is being written is given when it is closed, or when this long nothing was
+                               written; 0: 500 */
+    unsigned close_ms;      /* a file that was closed or renamed into place is given this much later; 0: at once */
+    unsigned poll_ms;       /* don't watch, list all anew this often; 0: watch, or where the system has no watches (any
+                               more) list all anew every 2 s */
     size_t max_read;        /* bytes that coco_file_read takes; 0: 1 GiB */
     const char *title;      /* NULL: the path as given, or the context key's name */
 } coco_walk_opts;
@@ -155,7 +170,12 @@ bool coco_glob_match(const char *glob, coco_str path);
  * link, an empty directory. A name may have slashes; directories on the way are made. Don't also declare one of those
  * with coco_dir_declare_dir: it would be removed when the file was its last. A name that is absolute, empty, has an
  * empty part, `.`, `..`, a NUL or `.coco-` at the start of a part is COCO_EREFUSED, and so is one that leads through
- * a symbolic link below the base (when it is written). The base itself may be one. */
+ * a symbolic link below the base (when it is written). The base itself may be one.
+ *
+ * Behind the back of the app: a directory of the target that was deleted is made again and refilled by a plain update,
+ * and one that was given a mode gets it back. Of files, verify compares kind, the mode if one was given, size and
+ * content; an update looks at none, so a file deleted or edited in a directory that is still there stays so until its
+ * source changes. */
 
 typedef struct coco_dir_opts {
     const char *title;  /* in TITLE:"name"; NULL: the path as given, or the context key's name */

@@ -100,11 +100,11 @@ static void *counted(void *self, void *p, size_t n)
 {
     (void)self;
     if (n == 0) {
-        live -= p != NULL;
+        __atomic_sub_fetch(&live, p != NULL, __ATOMIC_RELAXED);
         free(p);
         return NULL;
     }
-    live += p == NULL;
+    __atomic_add_fetch(&live, p == NULL, __ATOMIC_RELAXED);
     return realloc(p, n);
 }
 
@@ -595,6 +595,145 @@ static void base_named_by_a_context_key_may_move(void **state)
     assert_int_equal(mkdir("in", 0777), 0);
 }
 
+COCO_FN(keeper, (), .memo = true)
+{
+    coco_dir *out;
+
+    COCO_TRY(coco_declare_dir(cx, coco_text("in/out"), NULL, &out));
+    return coco_dir_declare_file(cx, out, COCO_STR("made"), COCO_STR("made"));
+}
+
+static coco_status keep_and_list(coco_ctx *cx)
+{
+    COCO_TRY(coco_use_mount(cx, COCO_AUTO, &keeper, COCO_NOARGS, NULL));
+    return list_all(cx);
+}
+
+/* C1, S7.13: its component isn't run, so nothing declares it */
+static void target_behind_a_memo_is_left_out_of_the_listing_with_a_notice(void **state)
+{
+    (void)state;
+    plan.main = keep_and_list;
+    put("in/a", "A");
+    for (int i = 0; i < 3; i++) {
+        update();
+        assert_int_equal(seen.hits, i ? 1 : 0);
+        assert_int_equal(seen.notices, 1);
+        assert_non_null(strstr(seen.notice, "in/out/ is left out of the listing"));
+        assert_string_equal(seen.value, "a\n");
+    }
+}
+
+/* ---- What happens behind the engine's back (S7.13) --------------------------------------------------------------- */
+
+static unsigned mode_of(const char *path)
+{
+    struct stat st;
+
+    assert_int_equal(stat(path, &st), 0);
+    return st.st_mode & 07777;
+}
+
+static coco_status declare_nested(coco_ctx *cx)
+{
+    coco_dir *out, *child;
+
+    COCO_TRY(coco_declare_dir(cx, coco_text("deep/out"), &plan.dir, &out));
+    if (!plan.name) return COCO_OK;
+    COCO_TRY(coco_dir_declare_dir(cx, out, coco_str_of(plan.name), &child));
+    return coco_dir_declare_file(cx, child, COCO_STR("x/y"), COCO_STR("below"));
+}
+
+static void remove_tree(const char *path)
+{
+    assert_int_equal(nftw(path, remove_one, 20, FTW_DEPTH | FTW_PHYS), 0);
+}
+
+static void deleted_output_directory_is_refilled_by_a_plain_update(void **state)
+{
+    (void)state;
+    put("in/a.txt", "A");
+    put("in/sub/b.txt", "B");
+    update();
+    settle();
+    remove_tree("out");
+    update();
+    check_counts(3, 0, 0);
+    check_file("out/a.txt", "A");
+    check_file("out/sub/b.txt", "B");
+    update();
+    assert_int_equal(seen.run, 0);
+    assert_int_equal(seen.started, 0);
+    assert_int_equal(run_with(NULL, true), COCO_OK);
+    assert_false(there("out"));
+}
+
+static void directory_deleted_inside_the_output_is_refilled(void **state)
+{
+    (void)state;
+    plan.main = declare_nested;
+    plan.name = "nest";
+    update();
+    remove_tree("deep/out/nest");
+    update();
+    check_counts(2, 0, 0);
+    check_file("deep/out/nest/x/y", "below");
+    remove_tree("deep");
+    update();
+    check_counts(3, 0, 0);
+    check_file("deep/out/nest/x/y", "below");
+    update();
+    assert_int_equal(seen.run, 0);
+    assert_int_equal(run_with(NULL, true), COCO_OK);
+    assert_false(there("deep"));
+}
+
+static void file_where_the_output_directory_was_is_a_clear_error(void **state)
+{
+    (void)state;
+    put("in/a.txt", "A");
+    update();
+    remove_tree("out");
+    put("out", "in the way");
+    update_fails("COCO_EFAIL", "out: a file is in the way of the directory");
+    check_file("out", "in the way");
+    assert_int_equal(remove("out"), 0);
+    update();
+    check_file("out/a.txt", "A");
+}
+
+static void changed_mode_of_the_output_directory_is_set_right(void **state)
+{
+    (void)state;
+    put("in/a.txt", "A");
+    plan.dir.mode = 0750;
+    update();
+    settle();
+    assert_int_equal(chmod("out", 0700), 0);
+    update();
+    check_counts(0, 1, 0);
+    assert_int_equal(seen.started, 0);
+    assert_int_equal(mode_of("out"), 0750);
+    update();
+    assert_int_equal(seen.run, 0);
+}
+
+static void output_that_cannot_be_looked_at_is_not_taken_for_deleted(void **state)
+{
+    (void)state;
+    put("in/a.txt", "A");
+    plan.out = "top/out";
+    if (!without_rights()) skip();
+    update();
+    settle();
+    assert_int_equal(chmod("top", 0), 0);
+    update_fails("COCO_EACCESS", "can't tell whether target top/out exists: top/out: Permission denied");
+    assert_int_equal(chmod("top", 0777), 0);
+    update();
+    check_counts(0, 0, 0);
+    check_file("top/out/a.txt", "A");
+}
+
 /* ---- The walk -------------------------------------------------------------------------------------------------- */
 
 static void check_listing(const char *expected)
@@ -940,14 +1079,6 @@ static void what_a_crash_left_goes_with_the_next_write(void **state)
     assert_false(there(temp));
 }
 
-static unsigned mode_of(const char *path)
-{
-    struct stat st;
-
-    assert_int_equal(stat(path, &st), 0);
-    return st.st_mode & 07777;
-}
-
 static void mode_is_as_asked_and_a_change_of_it_is_applied(void **state)
 {
     coco_file_opts opts = { .mode = 0640, .durable = true };
@@ -986,16 +1117,6 @@ static void single_file_needs_its_directory_unless_told_to_make_it(void **state)
     plan.name = "./plain";
     update();
     check_file("plain", "x");
-}
-
-static coco_status declare_nested(coco_ctx *cx)
-{
-    coco_dir *out, *child;
-
-    COCO_TRY(coco_declare_dir(cx, coco_text("deep/out"), &plan.dir, &out));
-    if (!plan.name) return COCO_OK;
-    COCO_TRY(coco_dir_declare_dir(cx, out, coco_str_of(plan.name), &child));
-    return coco_dir_declare_file(cx, child, COCO_STR("x/y"), COCO_STR("below"));
 }
 
 static void declared_directory_stays_when_empty_and_goes_when_undeclared(void **state)
@@ -1177,6 +1298,12 @@ int main(void)
         TEST(target_below_the_source_is_left_out_with_a_notice),
         TEST(target_mounted_after_the_listing_around_it_is_refused),
         TEST(base_named_by_a_context_key_may_move),
+        TEST(target_behind_a_memo_is_left_out_of_the_listing_with_a_notice),
+        TEST(deleted_output_directory_is_refilled_by_a_plain_update),
+        TEST(directory_deleted_inside_the_output_is_refilled),
+        TEST(file_where_the_output_directory_was_is_a_clear_error),
+        TEST(changed_mode_of_the_output_directory_is_set_right),
+        TEST(output_that_cannot_be_looked_at_is_not_taken_for_deleted),
         TEST(walk_gives_paths_in_byte_order),
         TEST(include_filters_files_and_exclude_prunes_directories),
         TEST(pruned_directory_is_entered_for_what_is_taken_back_in),

@@ -12,11 +12,10 @@
  *      it), the state is one that is never valid: COCO__FS_RACY with COCO__FS_NO_CONTENT.
  *   2. A stamp that a later change might leave as it is (racy, S6.4) is never trusted: the content is compared. */
 
-/* A base directory, shared by the files below it. */
+/* A base directory, shared by the files below it, which may be used by several threads: it doesn't change. */
 typedef struct coco__fs_base {
     coco_value id;   /* identity across runs: text or symbol */
     const char *path;
-    int64_t start;   /* when the scan began, ns since 1970 */
     size_t max_read; /* bytes that coco_file_read takes */
 } coco__fs_base;
 
@@ -39,6 +38,7 @@ struct coco_file {
     const coco__fs_base *base;
     coco_str path;         /* below the base, NUL-terminated */
     unsigned flags;        /* COCO__FS_MISSING … */
+    int64_t start;         /* when the scan that gave it began, ns since 1970: what is changed from then on is racy */
     coco__fs_stamp listed; /* by the walk, or when opened by path */
     coco__fs_stamp seen;   /* when the caller first opened it */
     uint8_t content[16];   /* fingerprint of what the caller read */
@@ -171,13 +171,12 @@ static coco_status coco__fs_resolve(coco_ctx *cx, coco_value base, coco_value *i
     return COCO_OK;
 }
 
-/* A base as of now: what is changed from here on is racy. */
 static coco_status coco__fs_base_new(coco_ctx *cx, coco_value id, const char *path, coco__fs_base **out)
 {
     coco__fs_base *base = coco_alloc(cx, sizeof *base);
 
     if (!base) return COCO_ENOMEM;
-    *base = (coco__fs_base){ .id = id, .path = path, .start = coco__fs_now(), .max_read = COCO__FS_MAX_READ };
+    *base = (coco__fs_base){ .id = id, .path = path, .max_read = COCO__FS_MAX_READ };
     *out = base;
     return COCO_OK;
 }
@@ -512,7 +511,7 @@ static bool coco__fs_hash_now(coco_file *file)
 
     if (fd < 0) return false;
     if ((file->flags & COCO__FS_HASHED) && coco__fs_same(&stamp, &file->hashed) &&
-        !coco__fs_racy(&stamp, file->base->start)) {
+        !coco__fs_racy(&stamp, file->start)) {
         close(fd);
         return true;
     }
@@ -529,7 +528,7 @@ static coco_status coco__fs_state_after(coco_ctx *cx, coco_file *file, coco_str 
     bool opened = file->flags & COCO__FS_OPENED, sure;
     coco__fs_state st = { 0, opened ? file->seen : file->listed, { 0 } };
 
-    if (coco__fs_racy(&st.stamp, file->base->start)) st.flags |= COCO__FS_RACY;
+    if (coco__fs_racy(&st.stamp, file->start)) st.flags |= COCO__FS_RACY;
     if (file->flags & COCO__FS_MIXED) {
         st.flags = COCO__FS_RACY | COCO__FS_NO_CONTENT;
     } else if (!opened && (file->flags & COCO__FS_MISSING)) {
@@ -567,7 +566,7 @@ static coco_status coco__fs_memo_state(coco_ctx *cx, void *object, coco_str stor
     /* The content is what it was: only the stamp is written anew, so that the next update needn't read. */
     *valid = true;
     old.stamp = file->hashed;
-    old.flags = coco__fs_racy(&old.stamp, file->base->start) ? COCO__FS_RACY : 0;
+    old.flags = coco__fs_racy(&old.stamp, file->start) ? COCO__FS_RACY : 0;
     return coco__fs_state_put(cx, &old, state);
 }
 
@@ -599,7 +598,6 @@ static coco_status coco__fs_file_copy(coco_ctx *cx, void *object, void **out)
     COCO_TRY(coco__fs_base_new(cx, coco_copy_value(cx, file->base->id), NULL, &base));
     base->path = coco_copy(cx, coco_str_of(file->base->path)).p;
     if (!base->path) return COCO_ENOMEM;
-    base->start = file->base->start;
     base->max_read = file->base->max_read;
     *copy = *file;
     copy->base = base;
@@ -618,6 +616,7 @@ static coco_status coco__fs_file_at(coco_ctx *cx, const coco__fs_base *base, coc
 
     if (!(file = coco__fs_file_new(cx, base, path))) return COCO_ENOMEM;
     *out = file;
+    file->start = coco__fs_now();
     if (coco__fs_full(base->path, path, full)) {
         *error = stat(full, &st) != 0 ? errno : coco__fs_kind_error(&st);
         if (*error == 0) file->listed = coco__fs_stamp_of(&st);

@@ -7,17 +7,16 @@
  * listed before it comes too late, and is refused: the next update would take what it holds for input.
  *
  * Directories that exist are compared by device and inode, since links may lead to one by several paths; those that
- * don't exist yet by their paths, with the links in what exists of them resolved. */
+ * don't exist yet by their paths, with the links in what exists of them resolved.
+ *
+ * Components that declare directories may run on several threads, and a watch on another: one lock guards all lists. */
 
 /* A directory that this update lists or writes to. */
 typedef struct coco__fs_mark {
     struct coco__fs_mark *next;
     char *path; /* without links, as far as it existed */
     const char *include, *exclude; /* globs of a listing; NULL: none */
-    bool known; /* of one that is written to: it exists, and dev and ino hold */
-    dev_t dev;  /* its identity … */
-    ino_t ino;
-    bool told;  /* … and whether a notice of it was given */
+    bool told;  /* of one that is written to: a notice of it was given */
 } coco__fs_mark;
 
 /* The lists, in the memory of the update. */
@@ -27,6 +26,7 @@ typedef struct coco__fs_marks {
 } coco__fs_marks;
 
 static const char coco__fs_marks_tag = 'm';
+static pthread_mutex_t coco__fs_marks_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static coco__fs_marks *coco__fs_marks_of(coco_ctx *cx)
 {
@@ -112,15 +112,12 @@ static coco_status coco__fs_would_enter(coco_ctx *cx, const coco__fs_mark *listi
     return COCO_OK;
 }
 
-/* Notes that the app writes to the directory. late: whether a listing that may have given what is in it is an error. */
-static coco_status coco__fs_mark_target(coco_ctx *cx, const char *base, bool late)
+/* Notes the directory, whose path is without links, as one that is written to; the lists are locked. */
+static coco_status coco__fs_mark_written(coco_ctx *cx, coco__fs_marks *marks, const char *path, bool late)
 {
-    coco__fs_marks *marks = coco__fs_marks_of(cx);
-    char path[PATH_MAX];
     const char *rel;
     bool enters;
 
-    if (!marks || !coco__fs_real(base, path)) return coco_error(cx);
     for (const coco__fs_mark *m = marks->written; m; m = m->next)
         if (strcmp(m->path, path) == 0) return COCO_OK;
     for (const coco__fs_mark *m = late ? marks->listed : NULL; m; m = m->next) {
@@ -128,27 +125,50 @@ static coco_status coco__fs_mark_target(coco_ctx *cx, const char *base, bool lat
         COCO_TRY(coco__fs_would_enter(cx, m, rel, &enters));
         if (enters)
             return coco_fail(cx, COCO_EINVAL, "the target directory %s is below %s, which was listed before: mount it "
-                             "before, so that the listing leaves it out", base, m->path);
+                             "before, so that the listing leaves it out", path, m->path);
     }
     return coco__fs_mark_add(cx, marks, &marks->written, (const char *const[]){ path, NULL, NULL });
 }
 
-/* Whether the directory with that identity is written to. Tells so once in an update, by the path given. */
-static bool coco__fs_is_target(coco_ctx *cx, const struct stat *dir, const char *base, const char *path)
+/* Notes that the app writes to the directory. late: whether a listing that may have given what is in it is an error. */
+static coco_status coco__fs_mark_target(coco_ctx *cx, const char *base, bool late)
 {
     coco__fs_marks *marks = coco__fs_marks_of(cx);
-    struct stat st;
+    char path[PATH_MAX];
+    coco_status rc;
 
-    for (coco__fs_mark *m = marks ? marks->written : NULL; m; m = m->next) {
-        if (!m->known && stat(m->path, &st) == 0) {
-            m->known = true;
-            m->dev = st.st_dev;
-            m->ino = st.st_ino;
-        }
-        if (!m->known || m->dev != dir->st_dev || m->ino != dir->st_ino) continue;
-        if (!m->told) coco_notice(cx, "%s/%s is left out of the listing: this app writes to it", base, path);
+    if (!marks || !coco__fs_real(base, path)) return coco_error(cx);
+    pthread_mutex_lock(&coco__fs_marks_lock);
+    rc = coco__fs_mark_written(cx, marks, path, late);
+    pthread_mutex_unlock(&coco__fs_marks_lock);
+    return rc;
+}
+
+/* Notes that the directory, whose path is without links, is listed by those globs. */
+static coco_status coco__fs_mark_listed(coco_ctx *cx, coco__fs_marks *marks, const char *const from[3])
+{
+    coco_status rc;
+
+    pthread_mutex_lock(&coco__fs_marks_lock);
+    rc = coco__fs_mark_add(cx, marks, &marks->listed, from);
+    pthread_mutex_unlock(&coco__fs_marks_lock);
+    return rc;
+}
+
+/* Whether the directory with that identity is written to; *first, which may be NULL: nobody was told so yet. */
+static bool coco__fs_is_target(coco__fs_marks *marks, const struct stat *dir, bool *first)
+{
+    struct stat st;
+    bool found = false;
+
+    if (!marks) return false;
+    pthread_mutex_lock(&coco__fs_marks_lock);
+    for (coco__fs_mark *m = marks->written; m && !found; m = m->next) {
+        found = stat(m->path, &st) == 0 && st.st_dev == dir->st_dev && st.st_ino == dir->st_ino;
+        if (!found || !first) continue;
+        *first = !m->told;
         m->told = true;
-        return true;
     }
-    return false;
+    pthread_mutex_unlock(&coco__fs_marks_lock);
+    return found;
 }

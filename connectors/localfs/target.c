@@ -648,65 +648,89 @@ static coco_status coco__fs_look(coco_ctx *cx, coco__fs_op *op, int *fd)
     return rc == COCO_ENOTFOUND ? COCO_OK : coco_fail(cx, rc, "%s", err.msg);
 }
 
-/* Whether what the record speaks of is there, as that kind of thing. */
-static coco_status coco__fs_exists(coco_ctx *cx, void *self, coco_value key, coco_str record, bool *exists)
+/* Looks at what is where the action would go; its mode is 0 where nothing is. Links are followed to a base alone. */
+static coco_status coco__fs_stat(coco_ctx *cx, coco__fs_op *op, struct stat *st)
 {
-    coco__fs_thing thing;
     coco__fs_names n;
-    coco__fs_op op = { 0 };
-    struct stat st;
     int fd, rc, error;
 
-    *exists = false;
-    if (!coco__fs_record_get(record, &thing)) thing.dir = true;
-    COCO_TRY(coco__fs_locate(cx, self, key, thing.dir, &op));
-    if (op.rel.n == 0) {
-        COCO_TRY(coco__fs_mark_target(cx, op.base, false)); /* a memo may stand for the declaration */
-        rc = stat(op.base, &st);
+    st->st_mode = 0;
+    if (op->rel.n == 0) {
+        rc = stat(op->base, st);
         error = errno;
     } else {
-        COCO_TRY(coco__fs_look(cx, &op, &fd));
+        COCO_TRY(coco__fs_look(cx, op, &fd));
         if (fd < 0) return COCO_OK;
-        rc = coco__fs_names_of(&op, &n) ? fstatat(fd, n.name, &st, AT_SYMLINK_NOFOLLOW) : -1;
+        rc = coco__fs_names_of(op, &n) ? fstatat(fd, n.name, st, AT_SYMLINK_NOFOLLOW) : -1;
         error = errno;
         close(fd);
     }
-    if (rc == 0) *exists = thing.dir ? S_ISDIR(st.st_mode) : S_ISREG(st.st_mode);
-    else if (error != ENOENT && error != ENOTDIR) return coco__fs_fail(cx, op.base, op.rel, error);
-    return COCO_OK;
+    if (rc == 0) return COCO_OK;
+    st->st_mode = 0;
+    return error == ENOENT || error == ENOTDIR ? COCO_OK : coco__fs_fail(cx, op->base, op->rel, error);
 }
 
-enum { COCO__FS_OK, COCO__FS_ABSENT, COCO__FS_DIFFERENT, COCO__FS_UNSURE }; /* answers of verify */
+/* A container is a directory. One with another mode than it was given is set right. */
+static coco_status coco__fs_exists(coco_ctx *cx, void *self, coco_value key, coco_str record, bool *exists,
+                                   coco_str *shape)
+{
+    coco__fs_op op = { 0 };
+    coco__fs_thing thing;
+    uint8_t is[COCO__FS_REC_MAX];
+    struct stat st;
 
-/* A file is compared by content and mode, a directory by being one. */
-static coco_status coco__fs_verify(coco_ctx *cx, void *self, coco_value key, coco_str record, int *answer)
+    COCO_TRY(coco__fs_locate(cx, self, key, true, &op));
+    if (op.rel.n == 0) COCO_TRY(coco__fs_mark_target(cx, op.base, false)); /* a memo may stand for the declaration */
+    COCO_TRY(coco__fs_stat(cx, &op, &st));
+    *exists = S_ISDIR(st.st_mode);
+    if (!*exists || !coco__fs_record_get(record, &thing) || !thing.dir || !thing.mode) return COCO_OK;
+    thing.mode = st.st_mode & 07777;
+    *shape = coco_copy(cx, (coco_str){ (const char *)is, coco__fs_record_put(&thing, is) });
+    return shape->p ? COCO_OK : COCO_ENOMEM;
+}
+
+/* Compares the content of the file, which has the recorded size. */
+static coco_verdict coco__fs_compare(coco_ctx *cx, coco__fs_op *op, const coco__fs_thing *thing, coco_str *detail)
+{
+    coco__fs_names n;
+    uint8_t fp[16];
+    int dir, fd = -1, error;
+
+    if (coco__fs_look(cx, op, &dir) != COCO_OK || dir < 0) return COCO_STATE_UNKNOWN;
+    if (coco__fs_names_of(op, &n)) fd = openat(dir, n.name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    error = fd < 0 ? errno : coco__fs_hash_fd(fd, fp);
+    if (fd >= 0) close(fd);
+    close(dir);
+    *detail = error ? coco_str_of(strerror(error)) : COCO_STR("content");
+    return error ? COCO_STATE_UNKNOWN : memcmp(fp, thing->content, 16) ? COCO_STATE_DIFFERENT : COCO_STATE_OK;
+}
+
+static void coco__fs_verify_one(coco_ctx *cx, const coco__fs_place *place, coco_finding *f)
 {
     coco__fs_thing thing;
-    coco__fs_names n;
     coco__fs_op op = { 0 };
     struct stat st;
-    uint8_t fp[16];
-    bool exists;
-    int dir, fd = -1;
 
-    *answer = COCO__FS_UNSURE;
-    if (!coco__fs_record_get(record, &thing)) return COCO_OK;
-    COCO_TRY(coco__fs_exists(cx, self, key, record, &exists));
-    *answer = exists ? COCO__FS_OK : COCO__FS_ABSENT;
-    if (!exists || thing.dir) return COCO_OK;
-    COCO_TRY(coco__fs_locate(cx, self, key, false, &op));
-    COCO_TRY(coco__fs_look(cx, &op, &dir));
-    if (dir >= 0 && coco__fs_names_of(&op, &n))
-        fd = openat(dir, n.name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (dir >= 0) close(dir);
-    *answer = COCO__FS_UNSURE;
-    if (fd < 0) return COCO_OK;
-    if (fstat(fd, &st) == 0 && coco__fs_hash_fd(fd, fp) == 0) {
-        bool same = memcmp(fp, thing.content, 16) == 0 && (!thing.mode || (st.st_mode & 07777) == thing.mode);
-        *answer = same ? COCO__FS_OK : COCO__FS_DIFFERENT;
+    if (!coco__fs_record_get(f->record, &thing)) return;
+    if (coco__fs_locate(cx, place, f->key, thing.dir, &op) != COCO_OK || coco__fs_stat(cx, &op, &st) != COCO_OK) {
+        f->detail = coco_str_of(coco_error_message(cx));
+        return;
     }
-    close(fd);
-    return COCO_OK;
+    f->verdict = st.st_mode ? COCO_STATE_DIFFERENT : COCO_STATE_MISSING;
+    if (!st.st_mode) return;
+    if (thing.dir ? !S_ISDIR(st.st_mode) : !S_ISREG(st.st_mode)) f->detail = COCO_STR("kind");
+    else if (thing.mode && (st.st_mode & 07777) != thing.mode) f->detail = COCO_STR("mode");
+    else if (thing.dir) f->verdict = COCO_STATE_OK;
+    else if ((uint64_t)st.st_size != thing.size) f->detail = COCO_STR("size");
+    else f->verdict = coco__fs_compare(cx, &op, &thing, &f->detail);
+    if (f->verdict == COCO_STATE_OK) f->detail = (coco_str){ 0 };
+}
+
+/* A file is compared by size, content and the mode it was given, a directory by being one and by its mode. */
+static coco_status coco__fs_verify(coco_ctx *cx, void *self, coco_finding *states, size_t n)
+{
+    for (size_t i = 0; i < n; i++) coco__fs_verify_one(cx, self, &states[i]);
+    return coco_error(cx);
 }
 
 static void coco__fs_handler(coco__fs_place *place, coco_target_handler *out)

@@ -10,14 +10,17 @@
  * What can't be read is never passed over in silence and never taken for gone: it is answered with COCO_EUNREAD. What
  * vanished between listing and looking is gone. */
 
+#define COCO__FS_STATE_LOCK "cocoindex.lock" /* stands in the state directory of every environment */
+
 /* What is known of an entry when it is listed. */
 enum {
-    COCO__FS_FILE = 1,   /* a regular file, perhaps by a link */
+    COCO__FS_FILE = 1,   /* a regular file */
     COCO__FS_DIR,        /* a directory */
     COCO__FS_LINKED_DIR, /* a link to a directory */
     COCO__FS_OTHER,      /* a pipe, a socket, a device: never given */
     COCO__FS_UNKNOWN,    /* can't be looked at: reported as a file and as a directory, since it may be either */
     COCO__FS_BAD_NAME,   /* not UTF-8; the name in the list is the escaped one */
+    COCO__FS_LINKED,     /* a link to a regular file */
     COCO__FS_KINDS = 7,  /* mask of the above */
     COCO__FS_PRUNED = 8  /* excluded directory, entered for a glob that takes back in */
 };
@@ -42,17 +45,24 @@ typedef struct coco__fs_level {
 } coco__fs_level;
 
 typedef struct coco__fs_walk {
-    coco_ctx *cx; /* that made the source: the walk's own memory */
+    coco_ctx *cx; /* that made the source, or had it listed anew: the memory of the listing */
+    coco_ctx *at; /* of the item that is being looked for */
     coco__fs_base *base;
     coco__fs_rule *include, *exclude;
     const char *include_globs, *exclude_globs; /* as given; NULL: none */
     bool follow, gitignore;
-    bool begun;           /* an entry was asked for */
+    bool begun;           /* the base is open, or was, and the entries are being given */
+    bool marked;          /* the overlap was told of the listing */
+    bool wrong;           /* the options are: no listing will do */
     coco_status failed;   /* 0, or what the base or the options fail with … */
     const char *why;      /* … and the message; NULL: no memory for it */
+    int64_t start;        /* when the listing began, ns since 1970 */
+    coco__fs_marks *marks; /* of the update */
     coco__fs_level first; /* the base */
     coco__fs_level *top;  /* the directory being given; NULL: at the end */
     coco__fs_buf path;    /* path of top, then of the entry at hand */
+    coco__fs_tree tree;   /* live: what is watched */
+    unsigned quiet_ms, close_ms, poll_ms; /* as the options say, with their defaults */
 } coco__fs_walk;
 
 /* Room for n bytes more; false: no memory. */
@@ -121,37 +131,48 @@ static bool coco__fs_ignore_line(const char *line, size_t n, coco_str path, bool
     return coco__fs_glob_plain(glob, path.p, path.p + path.n, false);
 }
 
-/* Whether the ignore files on the way leave the path out: the last line that matches decides, in the deepest file
- * that has one. */
+/* What one ignore file says of the path, relative to its directory: 1 leave it out, -1 take it, 0 nothing. The last
+ * line that matches decides. */
+static int coco__fs_ignore_says(coco_str text, coco_str path, bool dir)
+{
+    const char *line = text.n ? text.p : "", *end = line + text.n;
+    int says = 0;
+    bool back;
+
+    for (size_t n; line < end; line += n + 1) {
+        const char *eol = memchr(line, '\n', (size_t)(end - line));
+        n = (size_t)((eol ? eol : end) - line);
+        if (coco__fs_ignore_line(line, n, path, dir, &back)) says = back ? -1 : 1;
+    }
+    return says;
+}
+
+/* Whether the ignore files on the way leave the path out: the deepest that says something decides. */
 static bool coco__fs_ignored(const coco__fs_walk *w, coco_str path, bool dir)
 {
-    if (dir && coco_str_equal(coco_path_name(path), COCO_STR(".git"))) return true;
-    for (const coco__fs_level *level = w->top; level; level = level->up) {
-        const char *line = level->ignore.p, *end = line + level->ignore.n;
-        coco_str below = { path.p + level->prefix, path.n - level->prefix };
-        bool matched = false, ignored = false, back;
-        for (size_t n; line && line < end; line += n + 1) {
-            const char *eol = memchr(line, '\n', (size_t)(end - line));
-            n = (size_t)((eol ? eol : end) - line);
-            if (!coco__fs_ignore_line(line, n, below, dir, &back)) continue;
-            matched = true;
-            ignored = !back;
-        }
-        if (matched) return ignored;
-    }
-    return false;
+    int says = dir && coco_str_equal(coco_path_name(path), COCO_STR(".git"));
+
+    for (const coco__fs_level *level = w->top; level && says == 0; level = level->up)
+        says = coco__fs_ignore_says((coco_str){ level->ignore.p, level->ignore.n },
+                                    (coco_str){ path.p + level->prefix, path.n - level->prefix }, dir);
+    return says > 0;
 }
 
 /* ---- Listing one directory ------------------------------------------------------------------------------------- */
 
-/* Whether the file at w->path is to be given. */
-static bool coco__fs_wants_file(const coco__fs_walk *w, coco_str path)
+/* Whether the globs give the file; pruned: of its directory. */
+static bool coco__fs_globs_take(const coco__fs_walk *w, coco_str path, bool pruned)
 {
     const coco__fs_rule *rule = w->include;
 
     while (rule && !coco__fs_rule_matches(rule, path.p, path.n, false)) rule = rule->next;
-    if (w->include && !rule) return false;
-    if (coco__fs_rules_exclude(w->exclude, path, false, w->top->pruned)) return false;
+    return (rule || !w->include) && !coco__fs_rules_exclude(w->exclude, path, false, pruned);
+}
+
+/* Whether the file at w->path is to be given. */
+static bool coco__fs_wants_file(const coco__fs_walk *w, coco_str path)
+{
+    if (!coco__fs_globs_take(w, path, w->top->pruned)) return false;
     return !w->gitignore || !coco__fs_ignored(w, path, false);
 }
 
@@ -182,7 +203,7 @@ static int coco__fs_kind(const coco__fs_walk *w, const struct dirent *e)
     if (link && !w->follow) return COCO__FS_OTHER;
     if (link && fstatat(dirfd(w->top->dir), e->d_name, &st, 0) != 0) return COCO__FS_UNKNOWN;
     if (S_ISDIR(st.st_mode)) return link ? COCO__FS_LINKED_DIR : COCO__FS_DIR;
-    return S_ISREG(st.st_mode) ? COCO__FS_FILE : COCO__FS_OTHER;
+    return !S_ISREG(st.st_mode) ? COCO__FS_OTHER : link ? COCO__FS_LINKED : COCO__FS_FILE;
 }
 
 /* A name that is not UTF-8, with \xHH for its bytes that are none. */
@@ -235,7 +256,8 @@ static bool coco__fs_list_entry(coco__fs_walk *w, const struct dirent *e)
     if ((kind = coco__fs_kind(w, e)) == COCO__FS_OTHER) return true;
     if (!coco__fs_utf8_valid(name, n)) {
         coco__fs_escape(name, n, escaped);
-        return coco__fs_list_as(w, escaped, strlen(escaped), COCO__FS_BAD_NAME, kind != COCO__FS_FILE);
+        return coco__fs_list_as(w, escaped, strlen(escaped), COCO__FS_BAD_NAME,
+                                kind != COCO__FS_FILE && kind != COCO__FS_LINKED);
     }
     if (kind == COCO__FS_UNKNOWN && !coco__fs_list_as(w, name, n, kind, true)) return false;
     return coco__fs_list_as(w, name, n, kind, kind == COCO__FS_DIR || kind == COCO__FS_LINKED_DIR);
@@ -300,6 +322,17 @@ static bool coco__fs_is_above(const coco__fs_level *level, const struct stat *st
     return level != NULL;
 }
 
+/* Whether the directory is one that the app writes to, or in which an environment has its state (which changes with
+ * each update): neither is given. Tells so once of the first kind. */
+static bool coco__fs_is_ours(const coco__fs_walk *w, int fd, const struct stat *st)
+{
+    bool first = false;
+
+    if (!coco__fs_is_target(w->marks, st, &first)) return faccessat(fd, COCO__FS_STATE_LOCK, F_OK, 0) == 0;
+    if (first) coco_notice(w->at, "%s/%s is left out of the listing: this app writes to it", w->base->path, w->path.p);
+    return true;
+}
+
 /* Enters the directory of that name (with its slash) below the top one. Returns 0 or an errno: ENOENT, it is gone;
  * ELOOP, the walk is in it. */
 static int coco__fs_enter(coco__fs_walk *w, char *name, size_t prefix)
@@ -324,7 +357,9 @@ static int coco__fs_enter(coco__fs_walk *w, char *name, size_t prefix)
     level->dev = st.st_dev;
     level->ino = st.st_ino;
     w->top = level;
-    if (coco__fs_is_target(w->cx, &st, w->base->path, w->path.p)) return coco__fs_leave_level(w), 0;
+    if (coco__fs_is_ours(w, fd, &st)) return coco__fs_leave_level(w), 0;
+    coco__fs_tree_enter(&w->tree, w->base->path,
+                        &(coco__fs_entry){ { w->path.p, prefix }, fd, &st, level->pruned, linked });
     if (coco__fs_list(w)) return 0;
     error = errno;
     coco__fs_leave_level(w);
@@ -346,24 +381,28 @@ static int coco__fs_unread(const coco__fs_give *g, coco_str path, const char *wh
     if (!copy.p) return COCO_ENOMEM;
     *g->key = coco_text_n(copy);
     *g->value = coco_bool(path.p[path.n - 1] == '/');
+    if (path.p[path.n - 1] == '/') coco__fs_tree_unread(&g->w->tree);
     return coco_fail(g->cx, COCO_EUNREAD, "%s/%s: %s", g->w->base->path, copy.p, why);
 }
 
 /* Gives the file whose path is in w->path, as a listed item. Returns 1, 0 (it is gone, or no longer a file) or an
  * error. */
-static int coco__fs_item(const coco__fs_give *g, coco_str path)
+static int coco__fs_item(const coco__fs_give *g, coco_str path, bool linked)
 {
-    const coco__fs_walk *w = g->w;
+    coco__fs_walk *w = g->w;
     const char *name = path.p + w->top->prefix;
+    const coco__fs_entry entry = { path, -1, NULL, false, true };
     struct stat st;
     coco_file *file;
 
+    if (linked) coco__fs_tree_link_to(&w->tree, w->base->path, &entry);
     if (fstatat(dirfd(w->top->dir), name, &st, w->follow ? 0 : AT_SYMLINK_NOFOLLOW) != 0) {
         if (errno == ENOENT) return 0;
         return coco__fs_unread(g, path, strerror(errno));
     }
     if (!S_ISREG(st.st_mode)) return 0;
     if (!(file = coco__fs_file_new(g->cx, w->base, path))) return COCO_ENOMEM;
+    file->start = w->start;
     file->listed = coco__fs_stamp_of(&st);
     *g->key = coco_text_n(file->path);
     *g->value = coco_object(&coco_file_class, file);
@@ -395,7 +434,8 @@ static int coco__fs_give_entry(const coco__fs_give *g, char *name)
     memcpy(w->path.p + prefix, name, n + 1);
     path = (coco_str){ w->path.p, prefix + n };
     switch (name[-1] & COCO__FS_KINDS) {
-    case COCO__FS_FILE: return coco__fs_item(g, path);
+    case COCO__FS_FILE: return coco__fs_item(g, path, false);
+    case COCO__FS_LINKED: return coco__fs_item(g, path, true);
     case COCO__FS_UNKNOWN: return coco__fs_unread(g, path, coco__fs_look_again(w, name));
     case COCO__FS_BAD_NAME: return coco__fs_unread(g, path, "the name is not UTF-8");
     default: break;
@@ -407,44 +447,15 @@ static int coco__fs_give_entry(const coco__fs_give *g, char *name)
     return coco__fs_unread(g, path, error == ELOOP ? "a symbolic link to a directory above it" : strerror(error));
 }
 
-/* Notes what is listed from here on, for targets that are declared later. What an ignore file says of them isn't
- * foreseen. */
-static coco_status coco__fs_walk_begin(coco__fs_walk *w)
+/* Notes what is listed, for targets that are declared later. What an ignore file says of them isn't foreseen. */
+static coco_status coco__fs_walk_mark(coco__fs_walk *w)
 {
-    coco__fs_marks *marks = coco__fs_marks_of(w->cx);
     char path[PATH_MAX];
 
-    w->begun = true;
-    if (!marks || w->gitignore || !coco__fs_real(w->base->path, path)) return coco_error(w->cx);
-    return coco__fs_mark_add(w->cx, marks, &marks->listed,
-                             (const char *const[]){ path, w->include_globs, w->exclude_globs });
-}
-
-/* Entries until one gives an answer. */
-static int coco__fs_walk_next(coco_source *src, coco_ctx *cx, coco_value *key, coco_value *value)
-{
-    coco__fs_walk *w = src->self;
-    const coco__fs_give g = { w, cx, key, value };
-
-    if (w->failed) return coco_fail(cx, w->failed, "%s", w->why ? w->why : "out of memory");
-    if (!w->begun) COCO_TRY(coco__fs_walk_begin(w));
-    while (w->top) {
-        coco__fs_level *level = w->top;
-        if (level->next == level->count) {
-            coco__fs_leave_level(w);
-            continue;
-        }
-        int rc = coco__fs_give_entry(&g, ((char **)(void *)level->sorted.p)[level->next++]);
-        if (rc != 0) return rc;
-    }
-    return 0;
-}
-
-static void coco__fs_walk_close(coco_source *src)
-{
-    coco__fs_walk *w = src->self;
-
-    while (w->top) coco__fs_leave_level(w);
+    if (w->marked) return COCO_OK;
+    w->marked = true;
+    if (!w->marks || w->gitignore || !coco__fs_real(w->base->path, path)) return coco_error(w->cx);
+    return coco__fs_mark_listed(w->cx, w->marks, (const char *const[]){ path, w->include_globs, w->exclude_globs });
 }
 
 /* Opens the base directory and lists it. */
@@ -454,20 +465,75 @@ static coco_status coco__fs_walk_start(coco__fs_walk *w)
     struct stat st;
     int error;
 
+    w->begun = true;
+    w->start = coco__fs_now();
+    if (!coco__fs_tree_begin(&w->tree))
+        return coco_fail(w->at, COCO_EIO, "%s is gone: waiting until it is back", w->base->path);
     first->dir = opendir(w->base->path);
-    if (!first->dir) return coco__fs_fail(w->cx, w->base->path, (coco_str){ NULL, 0 }, errno);
+    if (!first->dir) return coco__fs_fail(w->at, w->base->path, (coco_str){ NULL, 0 }, errno);
     w->top = first;
     if (fstat(dirfd(first->dir), &st) == 0) {
+        const coco__fs_entry entry = { { NULL, 0 }, dirfd(first->dir), &st, false, false };
         first->dev = st.st_dev;
         first->ino = st.st_ino;
-        if (coco__fs_list(w)) return COCO_OK;
+        coco__fs_tree_enter(&w->tree, w->base->path, &entry);
+        if (coco__fs_list(w)) return coco__fs_walk_mark(w);
     }
     error = errno;
     coco__fs_leave_level(w);
-    return coco__fs_fail(w->cx, w->base->path, (coco_str){ NULL, 0 }, error);
+    return coco__fs_fail(w->at, w->base->path, (coco_str){ NULL, 0 }, error);
 }
 
-/* Takes in what the program said, and opens the base. */
+/* All was given. Tells once if the system doesn't tell of all changes. */
+static void coco__fs_walk_end(coco__fs_walk *w)
+{
+    const char *why;
+    bool tell;
+
+    coco__fs_tree_end(&w->tree);
+    pthread_mutex_lock(&w->tree.lock);
+    tell = w->tree.feed && !w->tree.told && (w->tree.blind || w->tree.unwatched > 0);
+    why = w->tree.why;
+    w->tree.told |= tell;
+    pthread_mutex_unlock(&w->tree.lock);
+    if (tell) coco_notice(w->at, "%s: the system doesn't tell of all changes (%s): they are looked for every few "
+                          "seconds", w->base->path, why);
+}
+
+/* Entries until one gives an answer. */
+static int coco__fs_walk_next(coco_source *src, coco_ctx *cx, coco_value *key, coco_value *value)
+{
+    coco__fs_walk *w = src->self;
+    const coco__fs_give g = { w, cx, key, value };
+
+    w->at = cx;
+    if (!w->failed && !w->begun && (w->failed = coco__fs_walk_start(w)) != 0) {
+        w->why = coco_copy(w->cx, coco_str_of(coco_error_message(cx))).p;
+        return w->failed;
+    }
+    if (w->failed) return coco_fail(cx, w->failed, "%s", w->why ? w->why : "out of memory");
+    while (w->top) {
+        coco__fs_level *level = w->top;
+        if (level->next == level->count) {
+            coco__fs_leave_level(w);
+            if (!w->top) coco__fs_walk_end(w);
+            continue;
+        }
+        int rc = coco__fs_give_entry(&g, ((char **)(void *)level->sorted.p)[level->next++]);
+        if (rc != 0) return rc;
+    }
+    return 0;
+}
+
+/* Also what a new listing begins with. */
+static void coco__fs_walk_close(coco_source *src)
+{
+    coco__fs_walk *w = src->self;
+
+    while (w->top) coco__fs_leave_level(w);
+}
+
+/* Takes in what the program said. */
 static coco_status coco__fs_walk_init(coco__fs_walk *w, coco_value base, const coco_walk_opts *o, coco_source *src)
 {
     const char *path;
@@ -481,27 +547,30 @@ static coco_status coco__fs_walk_init(coco__fs_walk *w, coco_value base, const c
     w->gitignore = o->gitignore;
     w->include_globs = o->include ? coco_copy(w->cx, coco_str_of(o->include)).p : NULL;
     w->exclude_globs = o->exclude ? coco_copy(w->cx, coco_str_of(o->exclude)).p : NULL;
+    w->marks = coco__fs_marks_of(w->cx);
     COCO_TRY(coco__fs_rules(w->cx, o->include, false, &w->include));
-    COCO_TRY(coco__fs_rules(w->cx, o->exclude, true, &w->exclude));
-    return coco__fs_walk_start(w);
+    return coco__fs_rules(w->cx, o->exclude, true, &w->exclude);
 }
 
-/* What is wrong is the first answer of the source, not NULL: a program that looks for NULL alone must not go on as if
- * the directory were empty, for then all that was made of it would be deleted. */
-coco_source *coco_walk_dir(coco_ctx *cx, coco_value base, const coco_walk_opts *opts)
+/* A source without what live mode asks for: coco_walk_dir adds it. What is wrong is its first answer, not NULL: a
+ * program that looks for NULL alone must not go on as if the directory were empty, for then all that was made of it
+ * would be deleted. */
+static coco_source *coco__fs_walk_new(coco_ctx *cx, coco_value base, const coco_walk_opts *opts)
 {
-    static const coco_walk_opts defaults;
     coco__fs_walk *w = coco_alloc(cx, sizeof *w);
     coco_source *src = coco_source_new(cx);
 
     if (!w || !src) return NULL;
     w->cx = cx;
+    w->tree.fd = -1;
+    pthread_mutex_init(&w->tree.lock, NULL);
     src->title = "localfs";
     src->ordered = true;
     src->self = w;
     src->next = coco__fs_walk_next;
     src->close = coco__fs_walk_close;
-    w->failed = coco__fs_walk_init(w, base, opts ? opts : &defaults, src);
+    w->failed = coco__fs_walk_init(w, base, opts, src);
+    w->wrong = w->failed != 0;
     if (w->failed) w->why = coco_copy(cx, coco_str_of(coco_error_message(cx))).p;
     return src;
 }
