@@ -1,0 +1,410 @@
+/* answer.c - part of embed.c: what an answer says.
+ *
+ * An answer is a small JSON document with large vectors in it. For each number jansson takes 340 ns and an allocation,
+ * cJSON 170, and the network 4. So a reader of our own goes over it once at 14, strictly by RFC 8259 (but for
+ * invalid UTF-8, which doesn't concern us, and escapes in the few names it knows), allocates nothing, and reads the
+ * vectors where it finds them (number.c). Zeros behind the last byte stop every scan. */
+
+#define COCO__EMB_DEPTH 64 /* of lists and objects in one another */
+
+/* The vectors of one answer, in their order there. */
+typedef struct coco__emb_vectors {
+    float *v;          /* n of them, each of dimensions floats */
+    size_t n, want;    /* read, and asked for */
+    size_t dimensions; /* of each; 0: as the first has */
+    size_t cap;        /* floats that v has room for */
+    uint64_t tokens;   /* as the server counted them */
+    size_t *place;     /* want of them: the number of the vector that is text i's; SIZE_MAX: none yet */
+} coco__emb_vectors;
+
+/* A place in an answer. */
+typedef struct coco__emb_reader {
+    const coco_embedder *e;
+    coco__emb_vectors *a;
+    const char *begin, *p, *end;
+    int depth;                   /* of lists and objects around p */
+    size_t entries;              /* of "data" that are read */
+    bool data;                   /* there was a "data" */
+    bool indexed, vector;        /* the entry has an index, a vector: */
+    int64_t index;
+    coco_err *err;
+} coco__emb_reader;
+
+typedef coco_status (*coco__emb_member)(coco__emb_reader *r, coco_str name);
+
+static const char *coco__emb_blank(const char *p)
+{
+    while (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t') p++;
+    return p;
+}
+
+/* ---- JSON ---- */
+
+/* What stands at p can't stand there. */
+static coco_status coco__emb_bad(coco__emb_reader *r, const char *p)
+{
+    char near[100];
+
+    if (p >= r->end) return coco__emb_fail(r->e, r->err, COCO_EPARSE, "the answer is not JSON: it ends too early");
+    coco__emb_quote(r->e, p, (size_t)(r->end - p), near, sizeof near);
+    return coco__emb_fail(r->e, r->err, COCO_EPARSE, "the answer is not JSON from byte %zu on: %s",
+                          (size_t)(p - r->begin), near);
+}
+
+/* Whether p, behind a backslash, is an escape; *n: its length. */
+static bool coco__emb_escaped(const char *p, size_t *n)
+{
+    *n = 1;
+    if (*p != 'u') return *p && strchr("\"\\/bfnrt", *p) != NULL;
+    *n = 5;
+    for (int i = 1; i < 5; i++)
+        if (!isxdigit((unsigned char)p[i])) return false;
+    return true;
+}
+
+/* Passes over a string; *s is what stands between the quotes. */
+static coco_status coco__emb_string(coco__emb_reader *r, coco_str *s)
+{
+    const char *p = r->p + 1;
+    size_t n;
+
+    if (*r->p != '"') return coco__emb_bad(r, r->p);
+    for (; *p != '"'; p++) {
+        if ((unsigned char)*p < ' ') return coco__emb_bad(r, p);
+        if (*p != '\\') continue;
+        if (!coco__emb_escaped(p + 1, &n)) return coco__emb_bad(r, p);
+        p += n;
+    }
+    *s = (coco_str){ r->p + 1, (size_t)(p - r->p) - 1 };
+    r->p = p + 1;
+    return COCO_OK;
+}
+
+static coco_status coco__emb_skip(coco__emb_reader *r);
+
+static coco_status coco__emb_skip_member(coco__emb_reader *r, coco_str name)
+{
+    (void)name;
+    return coco__emb_skip(r);
+}
+
+/* An object: each member goes to fn, which passes over its value. */
+static coco_status coco__emb_object(coco__emb_reader *r, coco__emb_member fn)
+{
+    coco_str name;
+
+    if (*r->p != '{' || ++r->depth > COCO__EMB_DEPTH) return coco__emb_bad(r, r->p);
+    r->p = coco__emb_blank(r->p + 1);
+    for (bool more = *r->p != '}'; more; more = *r->p == ',') {
+        r->p = coco__emb_blank(*r->p == ',' ? r->p + 1 : r->p);
+        COCO_TRY(coco__emb_string(r, &name));
+        r->p = coco__emb_blank(r->p);
+        if (*r->p != ':') return coco__emb_bad(r, r->p);
+        r->p = coco__emb_blank(r->p + 1);
+        COCO_TRY(fn(r, name));
+        r->p = coco__emb_blank(r->p);
+    }
+    if (*r->p != '}') return coco__emb_bad(r, r->p);
+    r->p++, r->depth--;
+    return COCO_OK;
+}
+
+/* A list: fn passes over each of its values. */
+static coco_status coco__emb_list_of(coco__emb_reader *r, coco_status (*fn)(coco__emb_reader *r))
+{
+    if (*r->p != '[' || ++r->depth > COCO__EMB_DEPTH) return coco__emb_bad(r, r->p);
+    r->p = coco__emb_blank(r->p + 1);
+    for (bool more = *r->p != ']'; more; more = *r->p == ',') {
+        r->p = coco__emb_blank(*r->p == ',' ? r->p + 1 : r->p);
+        COCO_TRY(fn(r));
+        r->p = coco__emb_blank(r->p);
+    }
+    if (*r->p != ']') return coco__emb_bad(r, r->p);
+    r->p++, r->depth--;
+    return COCO_OK;
+}
+
+/* Passes over any value. */
+static coco_status coco__emb_skip(coco__emb_reader *r)
+{
+    static const char *const words[] = { "true", "false", "null" };
+    const char *end;
+    coco_str s;
+    float f;
+
+    if (*r->p == '{') return coco__emb_object(r, coco__emb_skip_member);
+    if (*r->p == '[') return coco__emb_list_of(r, coco__emb_skip);
+    if (*r->p == '"') return coco__emb_string(r, &s);
+    for (size_t i = 0; i < 3; i++)
+        if (strncmp(r->p, words[i], strlen(words[i])) == 0) {
+            r->p += strlen(words[i]);
+            return COCO_OK;
+        }
+    if (!(end = coco__emb_number(r->e, r->p, &f))) return coco__emb_bad(r, r->p);
+    r->p = end;
+    return COCO_OK;
+}
+
+/* Passes over a value; *is: whether it is an integer, which is then in *i. */
+static coco_status coco__emb_integer(coco__emb_reader *r, bool *is, int64_t *i)
+{
+    const char *first = r->p;
+    uint64_t m = 0;
+    size_t minus = *first == '-';
+
+    COCO_TRY(coco__emb_skip(r));
+    *is = r->p > first + minus && r->p - first < 18 && coco__emb_digits(first + minus, &m) == r->p;
+    *i = minus ? -(int64_t)m : (int64_t)m;
+    return COCO_OK;
+}
+
+/* ---- Vectors ---- */
+
+/* A place for the next vector, of up to n floats; NULL: no memory. */
+static float *coco__emb_vector_room(const coco_embedder *e, coco__emb_vectors *a, size_t n)
+{
+    size_t begin = a->n * a->dimensions, need = begin + n + 2, cap;
+    float *v;
+
+    if (need <= a->cap) return a->v + begin;
+    cap = a->dimensions * a->want > need ? a->dimensions * a->want + 4 : need;
+    if (!(v = coco__emb_realloc(e, a->v, cap * sizeof *v))) return NULL;
+    a->v = v;
+    a->cap = cap;
+    return v + begin;
+}
+
+/* A vector has been read into its place. */
+static coco_status coco__emb_vector_done(const coco_embedder *e, coco__emb_vectors *a, size_t n, coco_err *err)
+{
+    if (n == 0) return coco__emb_fail(e, err, COCO_EPARSE, "vector %zu of the answer is empty", a->n);
+    if (a->dimensions && n != a->dimensions)
+        return coco__emb_fail(e, err, COCO_EPARSE, "vector %zu of the answer has %zu dimensions, not %zu", a->n, n,
+                              a->dimensions);
+    if (n > COCO__EMB_MAX_DIMENSIONS)
+        return coco__emb_fail(e, err, COCO_EPARSE, "vector %zu of the answer has %zu dimensions; at most %d can be",
+                              a->n, n, COCO__EMB_MAX_DIMENSIONS);
+    if (!coco__emb_finite(a->v + a->n * n, n))
+        return coco__emb_fail(e, err, COCO_EPARSE,
+                              "vector %zu of the answer holds NaN or a number beyond what a float32 can hold", a->n);
+    a->dimensions = n;
+    a->n++;
+    return COCO_OK;
+}
+
+/* Reads numbers up to the end of the list, room of them at most. Returns where it stopped: behind the bracket, or at
+ * what is no number (*n then tells how far it came). */
+static const char *coco__emb_numbers(const coco_embedder *e, const char *p, float *out, size_t room, size_t *n)
+{
+    const char *end;
+
+    for (*n = 0; *n < room; p = *p <= ' ' ? coco__emb_blank(p) : p) {
+        if (!(end = coco__emb_number(e, p, &out[*n]))) return p;
+        ++*n;
+        p = *end == ',' ? end : coco__emb_blank(end);
+        if (*p != ',') return *p == ']' ? p + 1 : p;
+        p++;
+    }
+    return p;
+}
+
+/* The reader is behind the opening bracket, and then behind the closing one. */
+static coco_status coco__emb_read_list(coco__emb_reader *r)
+{
+    const coco_embedder *e = r->e;
+    coco__emb_vectors *a = r->a;
+    size_t room = a->dimensions ? a->dimensions + 1 : COCO__EMB_MAX_DIMENSIONS + 1, n;
+    float *v = coco__emb_vector_room(e, a, room);
+    const char *end;
+    char near[24];
+
+    if (!v) return coco__emb_oom(r->err);
+    r->p = coco__emb_blank(r->p);
+    if (*r->p == ']') return coco__emb_vector_done(e, a, 0, r->err);
+    end = coco__emb_numbers(e, r->p, v, room, &n);
+    if (end[-1] == ']') {
+        r->p = end;
+        return coco__emb_vector_done(e, a, n, r->err);
+    }
+    if (n == room)
+        return coco__emb_fail(e, r->err, COCO_EPARSE, "vector %zu of the answer has more than %zu dimensions", a->n,
+                              room - 1);
+    if (end == r->end) return coco__emb_fail(e, r->err, COCO_EPARSE, "the answer ends within vector %zu", a->n);
+    coco__emb_quote(e, end, strnlen(end, COCO_ERR_MAX), near, sizeof near);
+    return coco__emb_fail(e, r->err, COCO_EPARSE, "number %zu of vector %zu of the answer is no JSON number: \"%s\"", n,
+                          a->n, near);
+}
+
+/* The reader is behind the opening quote, and then behind the closing one. */
+static coco_status coco__emb_read_base64(coco__emb_reader *r)
+{
+    const coco_embedder *e = r->e;
+    coco__emb_vectors *a = r->a;
+    const char *quote = memchr(r->p, '"', (size_t)(r->end - r->p));
+    size_t letters = quote ? (size_t)(quote - r->p) : 0, bytes = coco__emb_base64_size(r->p, letters);
+    float *v;
+
+    if (!quote) return coco__emb_fail(e, r->err, COCO_EPARSE, "the answer ends within vector %zu", a->n);
+    if (bytes % 4)
+        return coco__emb_fail(e, r->err, COCO_EPARSE,
+                              "vector %zu of the answer is cut off: %zu letters of base64 are no whole float32s", a->n,
+                              letters);
+    if (a->dimensions && bytes / 4 != a->dimensions) return coco__emb_vector_done(e, a, bytes / 4, r->err);
+    if (!(v = coco__emb_vector_room(e, a, bytes / 4))) return coco__emb_oom(r->err);
+    if (!coco__emb_base64_floats(r->p, letters, v))
+        return coco__emb_fail(e, r->err, COCO_EPARSE, "vector %zu of the answer is not base64", a->n);
+    r->p = quote + 1;
+    return coco__emb_vector_done(e, a, bytes / 4, r->err);
+}
+
+/* ---- The shape ---- */
+
+static bool coco__emb_named(coco_str name, const char *is) { return coco_str_equal(name, coco_str_of(is)); }
+
+/* The value of "embedding". */
+static coco_status coco__emb_vector(coco__emb_reader *r)
+{
+    bool list = *r->p == '[';
+
+    if (!list && *r->p != '"') return coco__emb_skip(r);
+    if (r->a->n == r->a->want)
+        return coco__emb_fail(r->e, r->err, COCO_EPARSE, "the answer has more than the %zu vectors asked for",
+                              r->a->want);
+    if (r->vector)
+        return coco__emb_fail(r->e, r->err, COCO_EPARSE, "data[%zu] of the answer has two vectors", r->entries);
+    r->p++;
+    r->vector = true;
+    return list ? coco__emb_read_list(r) : coco__emb_read_base64(r);
+}
+
+static coco_status coco__emb_entry_member(coco__emb_reader *r, coco_str name)
+{
+    if (coco__emb_named(name, "embedding")) return coco__emb_vector(r);
+    if (!coco__emb_named(name, "index")) return coco__emb_skip(r);
+    COCO_TRY(coco__emb_integer(r, &r->indexed, &r->index));
+    if (r->indexed) return COCO_OK;
+    return coco__emb_fail(r->e, r->err, COCO_EPARSE, "the index of data[%zu] of the answer is no integer", r->entries);
+}
+
+/* An entry of "data": whose vector it has. */
+static coco_status coco__emb_entry(coco__emb_reader *r)
+{
+    size_t i = r->entries, want = r->a->want;
+
+    r->indexed = r->vector = false;
+    if (*r->p != '{') return coco__emb_fail(r->e, r->err, COCO_EPARSE, "data[%zu] of the answer is no object", i);
+    COCO_TRY(coco__emb_object(r, coco__emb_entry_member));
+    if (!r->indexed) r->index = (int64_t)i; /* some servers leave out what is 0 */
+    if (!r->vector)
+        return coco__emb_fail(r->e, r->err, COCO_EPARSE, "data[%zu] of the answer has no \"embedding\" of numbers", i);
+    if (r->index < 0 || (uint64_t)r->index >= want)
+        return coco__emb_fail(r->e, r->err, COCO_EPARSE,
+                              "data[%zu] of the answer has the index %lld, but %zu texts were sent", i,
+                              (long long)r->index, want);
+    if (r->a->place[r->index] != SIZE_MAX)
+        return coco__emb_fail(r->e, r->err, COCO_EPARSE, "the index %lld comes twice in the answer",
+                              (long long)r->index);
+    r->a->place[r->index] = r->a->n - 1;
+    r->entries++;
+    return COCO_OK;
+}
+
+static coco_status coco__emb_usage_member(coco__emb_reader *r, coco_str name)
+{
+    int64_t tokens;
+    bool is;
+
+    COCO_TRY(coco__emb_integer(r, &is, &tokens));
+    if (is && tokens > 0 && coco__emb_named(name, "total_tokens")) r->a->tokens = (uint64_t)tokens;
+    return COCO_OK;
+}
+
+static coco_status coco__emb_root_member(coco__emb_reader *r, coco_str name)
+{
+    if (coco__emb_named(name, "usage") && *r->p == '{') return coco__emb_object(r, coco__emb_usage_member);
+    if (!coco__emb_named(name, "data") || *r->p != '[') return coco__emb_skip(r);
+    r->data = true;
+    return coco__emb_list_of(r, coco__emb_entry);
+}
+
+static coco_status coco__emb_judge(coco__emb_reader *r)
+{
+    r->p = coco__emb_blank(r->p);
+    COCO_TRY(*r->p == '{' ? coco__emb_object(r, coco__emb_root_member) : coco__emb_skip(r));
+    r->p = coco__emb_blank(r->p);
+    if (r->p != r->end) return coco__emb_bad(r, r->p);
+    if (!r->data)
+        return coco__emb_fail(r->e, r->err, COCO_EPARSE, "the answer is JSON, but has no list \"data\"");
+    if (r->entries == r->a->want) return COCO_OK;
+    return coco__emb_fail(r->e, r->err, COCO_EPARSE, "the answer has %zu vectors, but %zu texts were sent", r->entries,
+                          r->a->want);
+}
+
+/* Reads the vectors of a successful answer; place must have room for a->want. Vectors of an earlier one are given up.
+ * Errors: COCO_EPARSE, COCO_ENOMEM. */
+static coco_status coco__emb_answer(const coco_embedder *e, coco__emb_vectors *a, coco__emb_buf *b, coco_err *err)
+{
+    coco__emb_reader r = { .e = e, .a = a, .err = err };
+
+    if (b->n == 0) return coco__emb_fail(e, err, COCO_EPARSE, "the answer is empty");
+    if (!coco__emb_reserve(e, b, COCO__EMB_PAD)) return coco__emb_oom(err);
+    memset(b->p + b->n, 0, COCO__EMB_PAD);
+    r.begin = r.p = b->p;
+    r.end = b->p + b->n;
+    a->n = 0;
+    a->tokens = 0;
+    a->dimensions = e->dimensions;
+    for (size_t i = 0; i < a->want; i++) a->place[i] = SIZE_MAX;
+    return coco__emb_judge(&r);
+}
+
+/* ---- Answers that say no ---- */
+
+static const char *coco__emb_said(const json_t *root)
+{
+    const json_t *error = json_object_get(root, "error");
+    const char *const names[] = { "message", "error", "detail" };
+    const char *s = json_string_value(json_object_get(error, "message"));
+
+    for (size_t i = 0; !s && i < sizeof names / sizeof names[0]; i++)
+        s = json_string_value(json_object_get(root, names[i]));
+    return s;
+}
+
+/* What the server said, into out: the message of a JSON error, else the beginning of the text. */
+static void coco__emb_message(const coco_embedder *e, const coco__emb_buf *b, char *out, size_t size)
+{
+    json_t *root = json_loadb(b->n ? b->p : "", b->n, JSON_REJECT_DUPLICATES, NULL);
+    const char *s = coco__emb_said(root);
+
+    if (s) coco__emb_quote(e, s, strlen(s), out, size);
+    else coco__emb_quote(e, b->n ? b->p : "", b->n, out, size < 200 ? size : 200);
+    json_decref(root);
+    if (!*out) snprintf(out, size, "nothing more was said");
+}
+
+/* Whether another try may help. */
+static bool coco__emb_may_pass(long status)
+{
+    return status == 408 || status == 409 || status == 425 || status == 429 || status >= 500;
+}
+
+/* Whether the answer says that the batch is too large: the rule in the manual. Only its beginning is looked at. */
+static bool coco__emb_too_large(long status, const coco__emb_buf *b)
+{
+    static const char *const signs[] = {
+        "context length", "context_length", "context size", "input length", "batch size", "too large", "is too long",
+        "array too long", "string too long", "too many inputs", "too many tokens", "tokens per request",
+        "array_above_max_length", "string_above_max_length"
+    };
+    char text[4096];
+    size_t n = b->n < sizeof text ? b->n : sizeof text - 1;
+
+    if (status == 413) return true;
+    if (status < 400 || status > 500 || (coco__emb_may_pass(status) && status != 500)) return false;
+    for (size_t i = 0; i < n; i++) text[i] = b->p[i] ? b->p[i] : ' ';
+    text[n] = '\0';
+    for (size_t i = 0; i < sizeof signs / sizeof signs[0]; i++)
+        if (strcasestr(text, signs[i])) return true;
+    return false;
+}

@@ -1,0 +1,249 @@
+/* number.c - part of embed.c: what vectors are written in, to float32. Answers are nearly all numbers, so this is the
+ * inner loop of the embedder; measured by bench/embed.c.
+ *
+ * A decimal number in three steps:
+ *   1. Its digits are read into one integer m, up to eight at a time and without asking how many they are, and the
+ *      place of the point and the exponent into ten: the value is m * 10^ten. Signs and lengths of real vectors are
+ *      chance, so what depends on them is computed, not branched on.
+ *   2. d = m * 10^ten in double arithmetic, which rounds m, the power and the product: d is off by at most two units
+ *      in its last place. That can't change the float, unless d lies that close to the middle between two floats:
+ *      then, and only then,
+ *   3. strtod decides, in the C locale; and so it does for numbers of more digits than m has room for. */
+
+/* Eight bytes as an integer whose lowest byte is the first. */
+static inline uint64_t coco__emb_load8(const char *p)
+{
+    uint64_t v;
+
+    memcpy(&v, p, 8);
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    v = __builtin_bswap64(v);
+#endif
+    return v;
+}
+
+/* The number of zero bits below the lowest one; v isn't 0. */
+static inline unsigned coco__emb_low_zeros(uint64_t v)
+{
+#if defined(__GNUC__)
+    return (unsigned)__builtin_ctzll(v);
+#else
+    unsigned n = 0;
+    for (; !(v & 1); v >>= 1) n++;
+    return n;
+#endif
+}
+
+/* The value of eight digits, given as 0 to 9 in each byte: pairs, fours, eight. */
+static inline uint64_t coco__emb_value8(uint64_t v)
+{
+    v = v * 10 + (v >> 8);
+    return (((v & UINT64_C(0x000000ff000000ff)) * UINT64_C(0x000f424000000064)) +
+            (((v >> 16) & UINT64_C(0x000000ff000000ff)) * UINT64_C(0x0000271000000001))) >> 32;
+}
+
+/* Appends up to eight digits at p to *m and returns how many they are. A byte is no digit where, less '0', it is above
+ * 9: then it or its sum with 0x76 has the top bit. A carry reaches only bytes behind the first such one. */
+static inline unsigned coco__emb_block(const char *p, uint64_t *m)
+{
+    static const uint32_t tens[] = { 1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000 };
+    uint64_t v = coco__emb_load8(p) ^ UINT64_C(0x3030303030303030);
+    uint64_t other = (v | (v + UINT64_C(0x7676767676767676))) & UINT64_C(0x8080808080808080);
+    unsigned n = other ? coco__emb_low_zeros(other) / 8 : 8;
+
+    if (n == 0) return 0;
+    *m = *m * tens[n] + coco__emb_value8(v << (64 - 8 * n));
+    return n;
+}
+
+/* Appends the digits at p to *m. */
+static inline const char *coco__emb_digits(const char *p, uint64_t *m)
+{
+    unsigned n;
+
+    do p += n = coco__emb_block(p, m);
+    while (n == 8);
+    return p;
+}
+
+/* The exponent behind e or E, held within a range that needs no more; NULL: no digits. */
+static const char *coco__emb_exponent(const char *p, int *ten)
+{
+    bool minus = *p == '-';
+    int x = 0;
+
+    if (*p == '-' || *p == '+') p++;
+    if ((unsigned)(*p - '0') >= 10) return NULL;
+    for (; (unsigned)(*p - '0') < 10; p++)
+        if (x < 10000) x = x * 10 + (*p - '0');
+    *ten += minus ? -x : x;
+    return p;
+}
+
+static const double coco__emb_tens[] = {
+    1e-22, 1e-21, 1e-20, 1e-19, 1e-18, 1e-17, 1e-16, 1e-15, 1e-14, 1e-13, 1e-12, 1e-11, 1e-10, 1e-9, 1e-8,
+    1e-7,  1e-6,  1e-5,  1e-4,  1e-3,  1e-2,  1e-1,  1e0,   1e1,   1e2,   1e3,   1e4,   1e5,   1e6,  1e7,
+    1e8,   1e9,   1e10,  1e11,  1e12,  1e13,  1e14,  1e15,  1e16,  1e17,  1e18,  1e19,  1e20,  1e21, 1e22
+};
+
+/* Step 2: whether the float of what d, off by a few units, stands for is that of d. */
+static inline bool coco__emb_certain(double d)
+{
+    uint64_t bits, middle = UINT64_C(1) << 28;
+
+    memcpy(&bits, &d, 8);
+    bits &= 2 * middle - 1; /* what a float has no room for */
+    return bits - (middle - 16) > 32 && d > 1e-37 && d < 1e38;
+}
+
+/* Step 3, of a number without its sign. */
+static double coco__emb_strtod(const coco_embedder *e, const char *p)
+{
+    locale_t before = uselocale(e->c_locale);
+    double d = strtod(p, NULL);
+
+    uselocale(before);
+    return d;
+}
+
+/* The rare numbers: of many digits (first to end, the point among them), of many zeros, in doubt. */
+static double coco__emb_rare(const coco_embedder *e, const char *first, const char *end, uint64_t m, int ten)
+{
+    const char *p = first;
+    size_t n = 0;
+    double d;
+
+    while (*p == '0' || *p == '.') p++;
+    for (; p < end; p++) n += *p != '.';
+    if (n == 0) return 0;
+    d = n > 19 || ten < -22 || ten > 22 ? 0 : (double)m * coco__emb_tens[ten + 22];
+    return coco__emb_certain(d) ? d : coco__emb_strtod(e, first);
+}
+
+/* Reads the JSON number at p, behind which COCO__EMB_PAD zeros stand at the end of all. Returns what is behind it, or
+ * NULL if none stands here. */
+static inline const char *coco__emb_number(const coco_embedder *e, const char *p, float *out)
+{
+    uint32_t minus = *p == '-', bits;
+    const char *first = p + minus, *end, *point;
+    uint64_t m = 0;
+    int ten = 0;
+    double d;
+
+    if ((unsigned)(*first - '0') >= 10) return NULL;
+    end = *first == '0' ? first + 1 : coco__emb_digits(first, &m); /* 0 stands alone: 01 is no number */
+    if (*end == '.') {
+        point = end + 1;
+        end = coco__emb_digits(point, &m);
+        if (end == point) return NULL;
+        ten = (int)(point - end < -10000 ? -10000 : point - end);
+    }
+    p = end;
+    if ((*p | 0x20) == 'e' && !(p = coco__emb_exponent(p + 1, &ten))) return NULL;
+    d = end - first <= (*first == '0' ? 21 : 19) && (unsigned)(ten + 22) <= 44 ? (double)m * coco__emb_tens[ten + 22]
+                                                                               : 0;
+    if (!coco__emb_certain(d)) d = coco__emb_rare(e, first, end, m, ten);
+    *out = (float)d;
+    memcpy(&bits, out, 4);
+    bits |= minus << 31;
+    memcpy(out, &bits, 4);
+    return p;
+}
+
+/* ---- Base64 ---- */
+
+/* What each of the four letters of a group adds to its three bytes; a letter that isn't one sets the top bit. */
+static uint32_t coco__emb_base64[4][256];
+
+static void coco__emb_base64_init(void)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+    memset(coco__emb_base64, 0xff, sizeof coco__emb_base64);
+    for (uint32_t i = 0; i < 64; i++)
+        for (int place = 0; place < 4; place++)
+            coco__emb_base64[place][(unsigned char)letters[i]] = i << (18 - 6 * place);
+}
+
+/* Eight bytes, the highest first. */
+static inline void coco__emb_store8(unsigned char *out, uint64_t v)
+{
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    v = __builtin_bswap64(v);
+#else
+    unsigned char bytes[8];
+    for (int i = 0; i < 8; i++) bytes[i] = (unsigned char)(v >> (56 - 8 * i));
+    memcpy(&v, bytes, 8);
+#endif
+    memcpy(out, &v, 8);
+}
+
+static inline uint32_t coco__emb_group(const unsigned char *s)
+{
+    return coco__emb_base64[0][s[0]] | coco__emb_base64[1][s[1]] | coco__emb_base64[2][s[2]] |
+           coco__emb_base64[3][s[3]];
+}
+
+/* The number of bytes that n letters, the last of them perhaps =, stand for; SIZE_MAX: such a length can't be. */
+static size_t coco__emb_base64_size(const char *s, size_t n)
+{
+    while (n && s[n - 1] == '=') n--;
+    return n % 4 == 1 ? SIZE_MAX : n / 4 * 3 + (n % 4 ? n % 4 - 1 : 0);
+}
+
+/* Decodes n letters into the bytes they stand for. Returns false where one is no letter. Two groups at a time are
+ * written as eight bytes, of which the last two are no part of them: not so close to the end. */
+static bool coco__emb_base64_decode(const char *letters, size_t n, unsigned char *out)
+{
+    const unsigned char *s = (const unsigned char *)letters;
+    unsigned char last[4] = { 'A', 'A', 'A', 'A' };
+    uint32_t all = 0, v, w;
+
+    while (n && s[n - 1] == '=') n--;
+    for (; n >= 12; n -= 8, s += 8, out += 6) {
+        all |= (v = coco__emb_group(s)) | (w = coco__emb_group(s + 4));
+        coco__emb_store8(out, (uint64_t)v << 40 | (uint64_t)w << 16);
+    }
+    for (; n >= 4; n -= 4, s += 4, out += 3) {
+        all |= v = coco__emb_group(s);
+        out[0] = (unsigned char)(v >> 16), out[1] = (unsigned char)(v >> 8), out[2] = (unsigned char)v;
+    }
+    memcpy(last, s, n);
+    all |= v = coco__emb_group(last);
+    if (n > 1) out[0] = (unsigned char)(v >> 16);
+    if (n > 2) out[1] = (unsigned char)(v >> 8);
+    return all >> 24 == 0;
+}
+
+/* The vector in n letters of base64, of count floats in little-endian order. Returns false where one is no letter. */
+static bool coco__emb_base64_floats(const char *letters, size_t n, float *out)
+{
+    if (!coco__emb_base64_decode(letters, n, (unsigned char *)out)) return false;
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    for (size_t i = 0, count = coco__emb_base64_size(letters, n) / 4; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, &out[i], 4);
+        bits = __builtin_bswap32(bits);
+        memcpy(&out[i], &bits, 4);
+    }
+#endif
+    return true;
+}
+
+/* Whether all are numbers, neither NaN nor infinite: no exponent has all its bits, two floats at a time. */
+static bool coco__emb_finite(const float *v, size_t n)
+{
+    const uint64_t exponents = UINT64_C(0x7f8000007f800000), ones = UINT64_C(0x0080000000800000);
+    uint64_t two, over = 0;
+    uint32_t last;
+
+    for (; n >= 2; v += 2, n -= 2) {
+        memcpy(&two, v, 8);
+        over |= (two & exponents) + ones;
+    }
+    if (n) {
+        memcpy(&last, v, 4);
+        over |= (last & exponents) + ones;
+    }
+    return (over & UINT64_C(0x8000000080000000)) == 0;
+}

@@ -1,0 +1,101 @@
+/* request.c - part of embed.c: the body of a request, {"model": "m", "input": ["first", "second"]}. What is the same in
+ * each, before and behind the texts, is made once. */
+
+/* Whether eight bytes need no look: each printable ASCII other than " and \. A byte is zero, or below n, where
+ * subtracting takes a bit from above its own; that may call a good one bad, never a bad one good. */
+static bool coco__emb_plain8(uint64_t v)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
+    uint64_t quote = v ^ (ones * '"'), back = v ^ (ones * '\\');
+
+    return (((v - ones * 0x20) | (quote - ones) | (back - ones) | v) & tops) == 0;
+}
+
+/* Writes what stands for the character at p, and tells how many bytes of p that were. Six bytes at most. */
+static size_t coco__emb_escape(char *out, size_t *wrote, const unsigned char *p, size_t n)
+{
+    static const char hex[] = "0123456789abcdef";
+    size_t len;
+
+    if (*p == '"' || *p == '\\') {
+        out[0] = '\\', out[1] = (char)*p, *wrote = 2;
+        return 1;
+    }
+    if (*p < 0x20) {
+        const char *at = memchr("\bb\nn\tt\rr\ff", *p, 10);
+        memcpy(out, "\\u00", 4);
+        out[4] = hex[*p >> 4], out[5] = hex[*p & 15], *wrote = 6;
+        if (at) out[1] = at[1], *wrote = 2;
+        return 1;
+    }
+    if (*p < 0x80) {
+        out[0] = (char)*p, *wrote = 1;
+        return 1;
+    }
+    if ((len = coco__emb_utf8(p, n)) > 0) {
+        memcpy(out, p, len);
+        *wrote = len;
+        return len;
+    }
+    memcpy(out, "\xef\xbf\xbd", 3);
+    *wrote = 3;
+    return 1;
+}
+
+/* Appends a JSON string. Room is made for the usual case, and again whenever that runs out. */
+static bool coco__emb_add_string(const coco_embedder *e, coco__emb_buf *b, coco_str text)
+{
+    const unsigned char *p = (const unsigned char *)(text.n ? text.p : ""), *end = p + text.n;
+
+    if (!coco__emb_add(e, b, "\"", 1)) return false;
+    while (p < end) {
+        if (!coco__emb_reserve(e, b, (size_t)(end - p) + 16)) return false;
+        char *out = b->p + b->n, *full = b->p + b->cap - 8;
+        while (p < end && out < full) {
+            size_t wrote;
+            if (end - p >= 8 && coco__emb_plain8(coco__emb_load8((const char *)p))) {
+                memcpy(out, p, 8);
+                out += 8, p += 8;
+                continue;
+            }
+            p += coco__emb_escape(out, &wrote, p, (size_t)(end - p));
+            out += wrote;
+        }
+        b->n = (size_t)(out - b->p);
+    }
+    return coco__emb_add(e, b, "\"", 1);
+}
+
+/* What stands before and behind the texts. extra is a JSON object, checked before: its members, without the braces. */
+static bool coco__emb_frame(coco_embedder *e)
+{
+    const char *open = e->o.extra ? strchr(e->o.extra, '{') : NULL, *shut = open ? strrchr(open, '}') : NULL;
+    char number[48];
+
+    if (!coco__emb_adds(e, &e->head, "{\"model\":") || !coco__emb_add_string(e, &e->head, coco_str_of(e->o.model)) ||
+        !coco__emb_adds(e, &e->head, ",\"input\":[") || !coco__emb_adds(e, &e->tail, "]"))
+        return false;
+    if (e->o.encoding == COCO_EMBED_BASE64 && !coco__emb_adds(e, &e->tail, ",\"encoding_format\":\"base64\""))
+        return false;
+    if (e->o.dimensions && !e->o.dimensions_known) {
+        snprintf(number, sizeof number, ",\"dimensions\":%zu", e->o.dimensions);
+        if (!coco__emb_adds(e, &e->tail, number)) return false;
+    }
+    if (shut && strchr(open, '"') &&
+        (!coco__emb_adds(e, &e->tail, ",") || !coco__emb_add(e, &e->tail, open + 1, (size_t)(shut - open) - 1)))
+        return false;
+    return coco__emb_adds(e, &e->tail, "}");
+}
+
+/* The whole body, for texts at[0] … at[n-1]. */
+static bool coco__emb_body(const coco_embedder *e, coco__emb_buf *b, const coco_str *const *at, size_t n)
+{
+    size_t total = e->head.n + e->tail.n + 3 * n;
+
+    for (size_t i = 0; i < n; i++) total += at[i]->n;
+    b->n = 0;
+    if (!coco__emb_reserve(e, b, total + total / 16 + 64) || !coco__emb_add(e, b, e->head.p, e->head.n)) return false;
+    for (size_t i = 0; i < n; i++)
+        if ((i && !coco__emb_add(e, b, ",", 1)) || !coco__emb_add_string(e, b, *at[i])) return false;
+    return coco__emb_add(e, b, e->tail.p, e->tail.n);
+}
