@@ -1,0 +1,269 @@
+/* A database with arbitrary records under right checksums: it opens, is inspected, checked and updated, or refuses
+ * with an error; one that passes check still does after an update; repaired, any does.
+ *
+ * A program with something of everything makes a database first. The input edits its records, one operation after the
+ * other: {0, key as a blob, payload as a blob} puts a record, {1, n, at, bytes as a blob} overwrites part of the n-th,
+ * {2, n} takes it away, {3, n, m} gives it the payload of another, {4, n, length} cuts it, {5, n} damages it. */
+#include "fuzz.h"
+
+#include <unistd.h>
+
+/* ---- A target that keeps nothing, and a program ---- */
+
+static coco_status apply(void *self, coco_action **actions, size_t n, coco_err *err)
+{
+    (void)self, (void)actions, (void)n, (void)err;
+    return COCO_OK;
+}
+
+static coco_sink sink = { .apply = apply, .name = "nothing" };
+
+static coco_status reconcile(coco_ctx *cx, void *self, const coco_change *in, coco_decision *out)
+{
+    (void)cx, (void)self;
+    out->act = !in->desired || in->npossible != 1 || in->may_be_missing || in->possible[0].n != 1;
+    out->action.kind = !in->desired ? COCO_DELETE : in->npossible ? COCO_UPDATE : COCO_INSERT;
+    if (in->desired) out->record = COCO_STR("r");
+    return COCO_OK;
+}
+
+static void handler(coco_target_handler *out);
+
+static coco_status child(coco_ctx *cx, void *self, coco_value key, const coco_value *desired, coco_str record,
+                         coco_target_handler *out)
+{
+    (void)cx, (void)self, (void)key, (void)desired, (void)record;
+    handler(out);
+    return COCO_OK;
+}
+
+static coco_status attachment(coco_ctx *cx, void *self, const char *name, coco_target_handler *out)
+{
+    (void)cx, (void)self, (void)name;
+    handler(out);
+    return COCO_OK;
+}
+
+static void handler(coco_target_handler *out)
+{
+    *out = (coco_target_handler){ .name = "nothing", .sink = &sink, .reconcile = reconcile, .child = child,
+                                  .attachment = attachment };
+}
+
+static coco_status make(coco_ctx *cx, coco_value key, coco_target_handler *out)
+{
+    (void)cx, (void)key;
+    handler(out);
+    return COCO_OK;
+}
+
+static coco_target_type type = { .name = "nothing", .make = make };
+COCO_AT_START(fuzz_target) { coco_target_register(&type); }
+
+COCO_FN(twice, (int, i), .memo = true) { return coco_return(cx, coco_int(2 * i)); }
+COCO_FN(thrice, (int, i), .memo = true)
+{
+    coco_value v;
+
+    COCO_TRY(coco_call(cx, &twice, COCO_ARGS(coco_int(i)), &v));
+    return coco_return(cx, coco_int(coco_int_of(v) + i));
+}
+COCO_FN(owning, (int, i, coco_value, tab), .memo = true)
+{
+    return coco_declare(cx, coco_object_of(tab, &coco_target_class), coco_int(100 + i), coco_null());
+}
+COCO_FN(leaf, (int, i, coco_value, tab), .memo = true)
+{
+    coco_value was;
+    int64_t id;
+
+    COCO_TRY(coco_call(cx, &thrice, COCO_ARGS(coco_int(i)), NULL));
+    COCO_TRY(coco_call(cx, &owning, COCO_ARGS(coco_int(i), tab), NULL));
+    COCO_TRY(coco_generate_id(cx, coco_int(i), &id));
+    COCO_TRY(coco_use_state(cx, coco_text("s"), coco_int(i), &was));
+    return coco_declare(cx, coco_object_of(tab, &coco_target_class), coco_int(i), coco_null());
+}
+COCO_FN(wide, (int, n, coco_value, tab), .memo = true)
+{
+    for (int i = 0; i < n; i++)
+        COCO_TRY(coco_declare(cx, coco_object_of(tab, &coco_target_class), coco_int(1000 + i), coco_null()));
+    return COCO_OK;
+}
+COCO_FN(fuzz_main, ())
+{
+    coco_target *root = coco_target_new(cx, "nothing", coco_null(), NULL), *tab, *index;
+    coco_value keys[] = { coco_int(1), coco_int(2) };
+
+    COCO_TRY(coco_mount_target(cx, root, coco_text("tab"), coco_null(), NULL, &tab));
+    COCO_TRY(coco_attachment(cx, tab, "index", &index));
+    COCO_TRY(coco_declare(cx, index, coco_int(1), coco_null()));
+    COCO_TRY(coco_mount(cx, COCO_PATH(coco_text("a"), coco_text("b")), &leaf,
+                        COCO_ARGS(coco_int(7), coco_target_value(tab)), NULL));
+    COCO_TRY(coco_mount(cx, COCO_AUTO, &wide, COCO_ARGS(coco_int(150), coco_target_value(tab)), NULL));
+    return coco_mount_each(cx, COCO_AUTO, &leaf, coco_source_of(cx, keys, keys, 2), COCO_ARGS(coco_target_value(tab)));
+}
+
+/* ---- The database ---- */
+
+static char dir[64];
+static coco_env *env;
+static coco_app *app;
+static struct { coco__dbkey key; char *payload; size_t n; } *records; /* of the database that was made first */
+static size_t nrecords;
+
+static void shut(void)
+{
+    coco_app_close(app);
+    coco_env_close(env);
+    app = NULL;
+    env = NULL;
+}
+
+static void start_anew(void)
+{
+    static const char *const files[] = { "data.mdb", "lock.mdb", "cocoindex.lock" };
+    coco_env_config config = { .db = dir, .map_size = (size_t)8 << 20 };
+    coco_app_config main_app = { .name = "fuzz", .main = &fuzz_main };
+    char path[100];
+
+    for (size_t i = 0; i < 3; i++) snprintf(path, sizeof path, "%s/%s", dir, files[i]), unlink(path);
+    PROMISE(coco_env_open(&config, &env, NULL) == COCO_OK);
+    PROMISE(coco_app_open(env, &main_app, &app, NULL) == COCO_OK);
+}
+
+static bool swallow(void *user, const coco_failure *f)
+{
+    (void)user, (void)f;
+    return true;
+}
+
+/* Keeps a copy of each record. */
+static void keep_records(void)
+{
+    MDB_val key, data;
+    MDB_cursor *cur;
+    MDB_txn *reader = NULL;
+    coco__txn t;
+
+    PROMISE(coco__read_begin(app, &reader, &t, NULL) == COCO_OK && mdb_cursor_open(t.mdb, t.dbi, &cur) == 0);
+    while (mdb_cursor_get(cur, &key, &data, MDB_NEXT) == 0) {
+        records = realloc(records, (nrecords + 1) * sizeof *records);
+        PROMISE(records && (records[nrecords].payload = malloc(data.mv_size)));
+        memcpy(records[nrecords].key.b, key.mv_data, records[nrecords].key.n = key.mv_size);
+        memcpy(records[nrecords].payload, (char *)data.mv_data + 4, records[nrecords].n = data.mv_size - 4);
+        nrecords++;
+    }
+    mdb_cursor_close(cur);
+    coco__read_end(app, &t);
+    mdb_txn_abort(reader);
+}
+
+/* ---- Editing ---- */
+
+static coco_status edit(coco__txn *t, coco__reader *r)
+{
+    static char payload[1 << 16];
+    coco__dbkey k = { .n = 0 };
+    coco_str key, bytes;
+    uint8_t op = coco__read_byte(r) % 6;
+    size_t i = op ? coco__read_byte(r) % nrecords : 0, n = records[i].n, at;
+
+    memcpy(payload, records[i].payload, n < sizeof payload ? n : 0);
+    if (op == 0) {
+        key = coco__read_blob(r);
+        bytes = coco__read_blob(r);
+        if (r->bad || key.n == 0 || key.n > COCO__KEY_MAX) return COCO_OK;
+        memcpy(k.b, key.p, k.n = key.n);
+        return coco__put(t, &k, bytes.p, bytes.n);
+    }
+    if (op == 2) return coco__del(t, &records[i].key);
+    if (op == 1) {
+        at = n ? coco__read_byte(r) % n : 0;
+        bytes = coco__read_blob(r);
+        for (size_t b = 0; b < bytes.n && at + b < n; b++) payload[at + b] = bytes.p[b];
+    } else if (op == 3) {
+        size_t other = coco__read_byte(r) % nrecords;
+        memcpy(payload, records[other].payload, n = records[other].n);
+    } else if (op == 4) {
+        n = n ? coco__read_byte(r) % n : 0;
+    }
+    COCO_TRY(coco__put(t, &records[i].key, payload, n));
+    if (op != 5) return COCO_OK;
+    MDB_val mk = { records[i].key.n, records[i].key.b }, mv = { n, payload };
+    return mdb_put(t->mdb, t->dbi, &mk, &mv, 0) ? COCO_EIO : COCO_OK; /* its first bytes are no checksum */
+}
+
+static coco_status edits(void *self, coco__txn *t)
+{
+    coco__reader r = *(coco__reader *)self;
+    coco_status rc = COCO_OK;
+
+    for (size_t i = 0; i < nrecords && rc == COCO_OK; i++)
+        rc = coco__put(t, &records[i].key, records[i].payload, records[i].n);
+    for (int n = 0; n < 16 && coco__left(&r) && rc == COCO_OK; n++) rc = edit(t, &r);
+    return rc;
+}
+
+/* ---- What is tried ---- */
+
+static coco_status see_component(void *user, const coco_component_info *info)
+{
+    PROMISE(info->path && *info->path == '/');
+    return *(int *)user > 100000 ? COCO_ESTOP : (++*(int *)user, COCO_OK);
+}
+static coco_status see_state(void *user, const coco_component_info *info, const coco_state_info *s)
+{
+    (void)user, (void)info;
+    PROMISE(s->state);
+    return COCO_OK;
+}
+static coco_status see_problem(void *user, const coco_problem *p)
+{
+    if (getenv("SAY")) fprintf(stderr, "%s %s: %s\n", (char *)user, p->path, p->what);
+    PROMISE(p->path && *p->what);
+    return COCO_OK;
+}
+
+static coco_status check(const char *when, bool repair)
+{
+    coco_check_visitor v = { (void *)(uintptr_t)when, see_problem };
+    coco_check_opts opts = { .repair = repair, .same_process = true };
+    coco_err err = { 0 };
+    coco_status rc = coco_check(env, "fuzz", &opts, &v, &err);
+
+    if (getenv("SAY")) fprintf(stderr, "%s: %d %s\n", when, rc, err.msg);
+    return rc;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+    coco__reader r = coco__reader_of(data, n);
+    coco__writer w = { edits, NULL, &r, false };
+    int seen = 0;
+    coco_inspect_visitor v = { &seen, see_component, see_state };
+
+    if (!*dir) {
+        snprintf(dir, sizeof dir, "%s/coco-fuzz-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+        PROMISE(mkdtemp(dir));
+        start_anew();
+        PROMISE(coco_update(app, NULL, NULL, NULL) == COCO_OK);
+        keep_records();
+        shut();
+    }
+    start_anew();
+    env->config.on_failure = swallow;
+    coco_status rc = coco__write(app, &w, NULL);
+    if (rc == COCO_OK) {
+        bool sound = check("edited", false) == COCO_OK;
+        coco_inspect(env, "fuzz", NULL, 0, &v, NULL);
+        if (n % 3 == 0 || sound) coco_update(app, NULL, NULL, NULL);
+        if (sound) PROMISE(check("sound, updated", false) == COCO_OK);
+        PROMISE(check("repaired", true) == COCO_OK);
+        PROMISE(check("after the repair", false) == COCO_OK);
+        coco_update(app, NULL, NULL, NULL);
+        check("updated", false); /* what is left of records that meant something else need not add up yet … */
+        PROMISE(check("repaired again", true) == COCO_OK);
+    }
+    shut();
+    return 0;
+}
