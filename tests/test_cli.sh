@@ -196,8 +196,10 @@ wrong_usage_is_2() {
     run 2 update --max-inflight=-1
     run 2 show a b
     run 2 ls a
-    run 2 update -L
-    says "$err" 'live mode is not part of this build'
+    run 2 update -L --preview
+    says "$err" 'exclude each other'
+    run 2 update -L --only /x
+    says "$err" 'exclude each other'
     [ ! -e site ]
 }
 

@@ -1,5 +1,6 @@
 /* cocoindex.c - the `cocoindex` tool: looks into any state database without the program that made it (ls, show),
- * starts a program (init), and fingerprints functions' logic (logic).
+ * checks, compacts and copies it (check, compact, backup), starts a program (init), and fingerprints functions' logic
+ * (logic).
  *
  * The library is included as one unit: the tool shares the command line's parser and listings with coco_main. */
 #include "../cocoindex_lmdb.c"
@@ -187,6 +188,10 @@ static const coco__cli_command COMMANDS[] = {
     { "ls", "[--db DIR] [options]", "list the apps of a state database", COCO__CLI_LS, coco__cli_ls },
     { "show", "[--db DIR] [APP] [PATH] [options]", "list the components at PATH and below", COCO__CLI_SHOW,
       coco__cli_show },
+    { "check", "[--db DIR] [APP] [options]", "look whether all that is recorded is in order", COCO__CLI_CHECK,
+      coco__cli_check },
+    { "compact", "[--db DIR]", "make a state database as small as it can be", COCO__CLI_COMPACT, coco__cli_compact },
+    { "backup", "[--db DIR] FILE", "copy a state database into a new file", COCO__CLI_BACKUP, coco__cli_backup },
     { "init", "NAME", "write a folder NAME with a program that builds and runs", COCO__CLI_INIT, run_init },
     { "logic", "[-o FILE] FILE.c ...", "print a header of fingerprints of functions' code", COCO__CLI_LOGIC,
       run_logic },

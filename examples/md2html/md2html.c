@@ -1,10 +1,12 @@
 /* md2html - keeps a directory of HTML in step with a directory of Markdown, with an index of all pages.
  *
  *     md2html update --source docs --out site
+ *     md2html update --live --source docs --out site
  *
  * One memoized component a page (convert), so a page is read and rendered again only when its file changed; the
- * index is declared by the root from the titles of all pages, each found by a memoized function (page_title), so
- * the index is written again only when a title, or the list of pages, changed. */
+ * index is declared by a component (index_page) from the titles of all pages, each found by a memoized function
+ * (page_title), so the index is written again only when a title, or the list of pages, changed. Live, a page follows
+ * its file at once, the index within a second. */
 #include "cocoindex.h"
 #include "connectors/localfs.h"
 
@@ -139,9 +141,12 @@ COCO_FN(page_title, (coco_file *, file), .memo = true)
     return coco_return(cx, coco_text_n(title_of(md, coco_file_path(file))));
 }
 
+static const coco_walk_opts MARKDOWN = { .include = "**/*.md", .live = true };
+
 /* Declares index.html, one line a page. A tree with an index.md of its own has that page in its place. */
-static coco_status declare_index(coco_ctx *cx, coco_source *pages, coco_dir *site)
+COCO_FN(index_page, (coco_dir *, site))
 {
+    coco_source *pages = coco_walk_dir(cx, coco_param(cx, "source"), &MARKDOWN);
     struct html out = { .cx = cx };
     coco_str html;
     bool has_own = false;
@@ -170,24 +175,24 @@ static coco_status declare_index(coco_ctx *cx, coco_source *pages, coco_dir *sit
 
 COCO_FN(app_main, ())
 {
-    const coco_walk_opts markdown = { .include = "**/*.md" };
-    coco_value source = coco_param(cx, "source");
     coco_dir *site;
 
     COCO_TRY(coco_mount_dir(cx, coco_param(cx, "out"), &site));
-    COCO_TRY(coco_mount_each(cx, COCO_AUTO, &convert, coco_walk_dir(cx, source, &markdown),
+    COCO_TRY(coco_mount_each(cx, COCO_AUTO, &convert, coco_walk_dir(cx, coco_param(cx, "source"), &MARKDOWN),
                              COCO_ARGS(coco_dir_value(site))));
-    return declare_index(cx, coco_walk_dir(cx, source, &markdown), site);
+    return coco_auto_refresh(cx, COCO_AUTO, &index_page, 1000, COCO_ARGS(coco_dir_value(site)));
 }
 
+static const coco_param_def PARAMS[] = {
+    { "source", "docs", "directory of Markdown files" },
+    { "out", "site", "directory for the HTML" },
+    { 0 },
+};
+static const coco_app_config MD2HTML = { .name = "md2html", .main = &app_main, .params = PARAMS };
+
+#ifndef MD2HTML_INCLUDED /* ../live_site/live_site.c has a main of its own */
 int main(int argc, char **argv)
 {
-    const coco_param_def params[] = {
-        { "source", "docs", "directory of Markdown files" },
-        { "out", "site", "directory for the HTML" },
-        { 0 },
-    };
-    const coco_app_config app = { .name = "md2html", .main = &app_main, .params = params };
-
-    return coco_main(argc, argv, &app, 1);
+    return coco_main(argc, argv, &MD2HTML, 1);
 }
+#endif
