@@ -9,7 +9,9 @@ PREFIX ?= /usr/local
 INCLUDEDIR ?= $(PREFIX)/include
 LIBDIR ?= $(PREFIX)/lib
 BINDIR ?= $(PREFIX)/bin
-PKG_CONFIG ?= pkg-config
+# What scripts/fetch-grammars has fetched is found as an installed tree-sitter is.
+GRAMMARS ?= build/grammars
+PKG_CONFIG ?= PKG_CONFIG_PATH="$(abspath $(GRAMMARS)):$$PKG_CONFIG_PATH" pkg-config
 INSTALL ?= install
 BUILD ?= build$(if $(SMALL),/small)
 DIST ?= dist
@@ -17,30 +19,68 @@ DIST ?= dist
 VERSION := $(shell awk '/define COCO_VERSION_(MAJOR|MINOR|PATCH)/ { v = v s $$3; s = "." } END { print v }' cocoindex.h)
 MAJOR := $(firstword $(subst ., ,$(VERSION)))
 
-# Connectors that need no client library are part of the library.
-CONNECTORS := localfs
 LIBS := -llmdb -pthread
 
+# What no distribution packages, and only tests need, is fetched by scripts/fetch-… into build/ (./bootstrap test calls them).
+export COCO_TEST_PGVECTOR ?= $(CURDIR)/build/pgvector
+ifneq ($(wildcard build/sqlite-vec/vec0.so),)
+export COCO_VEC0 ?= $(CURDIR)/build/sqlite-vec/vec0.so
+endif
+
+# Connectors and ops, a pair of files each, and the pkg-config modules of the client library that one needs. Where a library
+# is absent its part is left out, with a notice; the shared library holds those alone that need none.
+NEEDS_sqlite := sqlite3
+NEEDS_postgres := libpq
+NEEDS_text := libpcre2-8
+NEEDS_syntax := libpcre2-8 tree-sitter
+NEEDS_embed := libcurl jansson
+MODULES := $(sort $(NEEDS_sqlite) $(NEEDS_postgres) $(NEEDS_text) $(NEEDS_syntax) $(NEEDS_embed) md4c md4c-html libmicrohttpd)
+HAVE := $(foreach m,$(MODULES),$(shell $(PKG_CONFIG) --exists $(m) 2>/dev/null && echo $(m)))
+# $(call lacks,MODULE …): those of the modules that aren't there
+lacks = $(filter-out $(HAVE),$(1))
+ALL_PARTS := $(patsubst %.c,%,$(wildcard connectors/*.c ops/*.c))
+PARTS := $(foreach p,$(ALL_PARTS),$(if $(call lacks,$(NEEDS_$(notdir $(p)))),,$(p)))
+BARE_PARTS := $(foreach p,$(ALL_PARTS),$(if $(NEEDS_$(notdir $(p))),,$(p)))
+LEFT_OUT := $(filter-out $(PARTS),$(ALL_PARTS))
+PART_MODULES := $(sort $(foreach p,$(PARTS),$(NEEDS_$(notdir $(p)))))
+PART_CFLAGS := $(if $(HAVE),$(shell $(PKG_CONFIG) --cflags $(HAVE)))
+PART_LIBS := $(if $(PART_MODULES),$(shell $(PKG_CONFIG) --libs $(PART_MODULES))) -lm
+# A server of the tests' and benchmarks' own needs libmicrohttpd.
+SERVER_LIBS := $(if $(call lacks,libmicrohttpd),,$(shell $(PKG_CONFIG) --libs libmicrohttpd))
+
 # What the plain build asks of the compiler, and what developers ask (style: every warning is an error).
-STD := -std=c11 -I. -pthread -MMD -MP $(if $(SMALL),-DCOCO_SMALL)
+STD := -std=c11 -I. -pthread -MMD -MP $(if $(SMALL),-DCOCO_SMALL) $(PART_CFLAGS)
 PLAIN := $(STD) -Wall -Wextra -DNDEBUG
 DEV := -std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wmissing-prototypes -Wstrict-prototypes -Werror
 TESTS_C := $(STD) $(DEV) -UNDEBUG -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -DCOCO__SEPARATE
 TEST_LIBS ?= -lcmocka -lb2
 
-MD4C_CFLAGS := $(shell $(PKG_CONFIG) --cflags md4c md4c-html 2>/dev/null)
-MD4C_LIBS := $(shell $(PKG_CONFIG) --libs md4c md4c-html 2>/dev/null)
-
-EXAMPLES := $(if $(MD4C_LIBS),md2html) tour
+# An example links the modules that it needs, and is left out where one is absent; with those it MAY use it does more.
+NEEDS_md2html := md4c md4c-html
+NEEDS_docs_search := sqlite3 libpcre2-8 md4c
+MAY_docs_search := libpq libcurl jansson
+NEEDS_pg_to_files := libpq
+NEEDS_sqlite_to_pg := sqlite3 libpq
+NEEDS_live_site := libmicrohttpd md4c md4c-html
+HAVE_FLAGS := $(if $(call lacks,libpq),,-DHAVE_POSTGRES) $(if $(call lacks,libcurl jansson),,-DHAVE_EMBED)
+ALL_EXAMPLES := $(notdir $(patsubst %/,%,$(wildcard examples/*/)))
+EXAMPLES := $(foreach e,$(ALL_EXAMPLES),$(if $(call lacks,$(NEEDS_$(e))),,$(e)))
+LEFT_OUT += $(filter-out $(EXAMPLES:%=examples/%),$(ALL_EXAMPLES:%=examples/%))
+example_modules = $(NEEDS_$(1)) $(filter $(HAVE),$(MAY_$(1)))
+example_libs = $(if $(strip $(example_modules)),$(shell $(PKG_CONFIG) --libs $(example_modules))) -lm
 PROGRAMS := $(BUILD)/cocoindex $(EXAMPLES:%=$(BUILD)/%)
 TOOL := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tools/*.c))
-UNIT := $(BUILD)/obj/cocoindex_lmdb.o $(CONNECTORS:%=$(BUILD)/obj/connectors/%.o)
+UNIT := $(BUILD)/obj/cocoindex_lmdb.o $(PARTS:%=$(BUILD)/obj/%.o)
+SHARED := $(BUILD)/obj/cocoindex_lmdb.o $(BARE_PARTS:%=$(BUILD)/obj/%.o)
 
-TEST_SOURCES := $(wildcard tests/test_*.c)
+# A test of a part that is left out is left out too: tests/test_PART*.c; and what TEST_SKIP names ("postgres% embed%").
+TEST_SKIP ?=
+TEST_SOURCES := $(filter-out $(TEST_SKIP:%=tests/test_%.c) $(foreach p,$(LEFT_OUT),tests/test_$(notdir $(p))%.c),\
+                $(wildcard tests/test_*.c))
 TEST_PROGRAMS := $(TEST_SOURCES:tests/%.c=$(BUILD)/test/%)
 # Tests link the floors one by one, with their internals visible; files in tests/ that aren't tests are shared helpers.
-TEST_OBJECTS := $(patsubst %.c,$(BUILD)/test/obj/%.o,$(wildcard engine/*.c) $(CONNECTORS:%=connectors/%.c) \
-                $(filter-out tools/cocoindex.c,$(wildcard tools/*.c)) $(filter-out $(TEST_SOURCES),$(wildcard tests/*.c)))
+TEST_OBJECTS := $(patsubst %.c,$(BUILD)/test/obj/%.o,$(wildcard engine/*.c) $(PARTS:%=%.c) \
+                $(filter-out tools/cocoindex.c,$(wildcard tools/*.c)) $(filter-out tests/test_%,$(wildcard tests/*.c)))
 TEST_SCRIPTS ?= $(wildcard tests/test_*.sh)
 FUZZ_PROGRAMS := $(patsubst fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard fuzz/fuzz_*.c))
 BENCH_PROGRAMS := $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c))
@@ -50,9 +90,7 @@ BENCH_PROGRAMS := $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c))
 .PHONY: all FORCE
 
 all: $(BUILD)/libcocoindex.a $(BUILD)/libcocoindex.so $(PROGRAMS) ## the library, the cocoindex tool and the examples
-ifeq ($(MD4C_LIBS),)
-	@echo 'notice: md4c is not installed (pkg-config md4c md4c-html): md2html is left out'
-endif
+	@$(foreach p,$(LEFT_OUT),echo 'notice: $(p) is left out: pkg-config finds no $(call lacks,$(NEEDS_$(notdir $(p))))';) :
 
 # Objects are made again when the compiler or its flags change.
 $(BUILD)/flags: FORCE
@@ -64,7 +102,7 @@ $(BUILD)/flags: FORCE
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(CC) $(PLAIN) $(CPPFLAGS) $(CFLAGS) -fPIC -c $< -o $@
+	$(CC) $(PLAIN) $(HAVE_FLAGS) $(CPPFLAGS) $(CFLAGS) -fPIC -c $< -o $@
 
 $(BUILD)/libcocoindex.a: $(UNIT)
 	rm -f $@
@@ -76,7 +114,7 @@ else
 SONAME := -Wl,-soname,libcocoindex.so.$(MAJOR)
 endif
 
-$(BUILD)/libcocoindex.so: $(UNIT)
+$(BUILD)/libcocoindex.so: $(SHARED)
 	$(CC) -shared $(SONAME) $(CFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
 
 $(BUILD)/cocoindex: $(TOOL) $(BUILD)/libcocoindex.a
@@ -92,10 +130,10 @@ $(BUILD)/$(1).logic.h: examples/$(1)/$(1).c $(BUILD)/cocoindex
 
 $(BUILD)/obj/examples/$(1)/$(1).o: examples/$(1)/$(1).c $(BUILD)/$(1).logic.h $(BUILD)/flags
 	@mkdir -p $$(@D)
-	$(CC) $(PLAIN) $(CPPFLAGS) $(CFLAGS) $(if $(filter md2html,$(1)),$(MD4C_CFLAGS)) -include $(BUILD)/$(1).logic.h -c $$< -o $$@
+	$(CC) $(PLAIN) $(HAVE_FLAGS) $(CPPFLAGS) $(CFLAGS) -include $(BUILD)/$(1).logic.h -c $$< -o $$@
 
-$(BUILD)/$(1): $(BUILD)/obj/examples/$(1)/$(1).o $(BUILD)/libcocoindex.a
-	$(CC) $(CFLAGS) $(LDFLAGS) $$^ $(if $(filter md2html,$(1)),$(MD4C_LIBS)) $(LIBS) -o $$@
+$(BUILD)/$(1): $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard examples/$(1)/*.c)) $(BUILD)/libcocoindex.a
+	$(CC) $(CFLAGS) $(LDFLAGS) $$^ $(call example_libs,$(1)) $(LIBS) -o $$@
 endef
 $(foreach name,$(EXAMPLES),$(eval $(call example,$(name))))
 
@@ -103,13 +141,11 @@ $(foreach name,$(EXAMPLES),$(eval $(call example,$(name))))
 examples: all ## run every example
 	@set -e; for name in $(EXAMPLES); do echo "== $$name"; BUILD=$(BUILD) sh examples/$$name/run.sh; done
 
-demo: $(BUILD)/md2html ## a site from Markdown: build it, edit one page, build it again
-	@BUILD=$(BUILD) sh examples/md2html/run.sh
+demo: $(BUILD)/docs_search ## a search index of documents: build it, edit one page, build it again, search
+	@BUILD=$(BUILD) sh examples/docs_search/run.sh
 
-ifeq ($(MD4C_LIBS),)
-$(BUILD)/md2html:
-	@echo 'md2html needs md4c (pkg-config md4c md4c-html): ./bootstrap demo installs it' >&2; exit 1
-endif
+$(LEFT_OUT:examples/%=$(BUILD)/%):
+	@echo '$(@F) needs $(NEEDS_$(@F)) (pkg-config): ./bootstrap demo installs it' >&2; exit 1
 
 # ---- Tests --------------------------------------------------------------------------------------------------------------
 
@@ -118,13 +154,22 @@ $(BUILD)/test/obj/%.o: %.c $(BUILD)/flags
 	$(CC) $(TESTS_C) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
 
 $(BUILD)/test/%: $(BUILD)/test/obj/tests/%.o $(TEST_OBJECTS)
-	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(TEST_LIBS) $(LIBS) -o $@
+	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(TEST_LIBS) $(PART_LIBS) $(SERVER_LIBS) $(LIBS) -o $@
 
 .PHONY: test tests check check-cc tsan valgrind fuzz cov
 tests: $(TEST_PROGRAMS) ## build the tests without running them
 
 test: all tests ## build and run every test
+	@$(foreach p,$(LEFT_OUT),echo 'skipped: $(p): no $(call lacks,$(NEEDS_$(notdir $(p))))';) :
 	@BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' MAKE='$(MAKE)' MAKEFLAGS= scripts/runtests $(TEST_PROGRAMS) $(TEST_SCRIPTS)
+
+# The library as one unit, its parts, tools and examples, with every warning of the developers' as an error.
+WARNINGS := -Wpedantic -Wshadow -Wconversion -Wmissing-prototypes -Wstrict-prototypes -Werror
+.PHONY: werror
+werror: $(EXAMPLES:%=$(BUILD)/%.logic.h) ## every warning as an error, with gcc and with clang
+	@set -e; for cc in gcc clang; do \
+	 for f in cocoindex_lmdb.c $(PARTS:%=%.c) $(wildcard tools/*.c) $(foreach e,$(EXAMPLES),$(wildcard examples/$(e)/*.c)); do \
+	  echo "$$cc $$f"; $$cc $(filter-out -MMD -MP,$(PLAIN)) $(HAVE_FLAGS) $(WARNINGS) -fsyntax-only $$f; done; done
 
 SANITIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 CHECK_COMPILERS ?= gcc clang
@@ -136,8 +181,14 @@ check: ## the C tests under address, undefined and leak sanitizers, with gcc and
 	@set -e; for cc in $(CHECK_COMPILERS); do echo "==== $$cc"; \
 	 $(MAKE) --no-print-directory BUILD=$(BUILD)/asan-$$cc CC=$$cc CFLAGS='$(SANITIZE)' check-cc; done
 
-tsan: ## the C tests under the thread sanitizer
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan CC=clang CFLAGS='-O1 -g -fsanitize=thread' check-cc
+# TSAN_TESTS are those of the engine that run functions; crashes, checks and random programs take minutes under the sanitizer.
+TSAN_THREADS ?= 1 2 8
+TSAN_TESTS ?= pool batch limits host components failures memo ownership targets state_and_ids existence preview delete
+tsan: ## the tests of threads (or TSAN_TESTS) under the thread sanitizer, with pools of TSAN_THREADS threads
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan CC=clang CFLAGS='-O1 -g -fsanitize=thread' tsan-run
+.PHONY: tsan-run
+tsan-run: $(TSAN_TESTS:%=$(BUILD)/test/test_%)
+	@set -e; for n in $(TSAN_THREADS); do echo "==== COCOINDEX_THREADS=$$n"; COCOINDEX_THREADS=$$n scripts/runtests $^; done
 
 # Leaks are looked for in whole programs: tests that kill a child on purpose would report its memory. Valgrind doesn't grant the
 # address space that the database asks for by itself.
@@ -147,10 +198,11 @@ VALGRIND_TESTS ?= $(TEST_PROGRAMS)
 valgrind: all tests ## the C tests (or VALGRIND_TESTS) and the examples under valgrind
 	@COCOINDEX_LMDB_MAP_SIZE=1073741824 scripts/runtests -w '$(VALGRIND)' $(VALGRIND_TESTS)
 	@COCOINDEX_LMDB_MAP_SIZE=1073741824 $(VALGRIND) $(LEAKS) $(BUILD)/tour $(BUILD)/tour.db >/dev/null
-	@$(if $(MD4C_LIBS),COCOINDEX_LMDB_MAP_SIZE=1073741824 $(VALGRIND) $(LEAKS) $(BUILD)/md2html update -q \
+	@$(if $(filter md2html,$(EXAMPLES)),COCOINDEX_LMDB_MAP_SIZE=1073741824 $(VALGRIND) $(LEAKS) $(BUILD)/md2html update -q \
 	 --source examples/md2html/docs --out $(BUILD)/valgrind.site --db $(BUILD)/valgrind.db)
 
-# Each fuzz/fuzz_NAME.c is a libFuzzer target; its findings and corpus stay in the build directory.
+# Each fuzz/fuzz_NAME.c is a libFuzzer target. It begins with fuzz/corpus/NAME and fuzz/NAME.dict; what it finds, and the
+# corpus that grows, stay in the build directory.
 FUZZ_SECONDS ?= 30
 FUZZ_FLAGS := -O1 -g -fsanitize=address,undefined
 fuzz: ## run each fuzzer for FUZZ_SECONDS
@@ -158,12 +210,18 @@ fuzz: ## run each fuzzer for FUZZ_SECONDS
 .PHONY: fuzz-run
 fuzz-run: $(FUZZ_PROGRAMS)
 	@$(if $(FUZZ_PROGRAMS),,echo 'there are no fuzzers')
-	@set -e; for f in $(FUZZ_PROGRAMS); do mkdir -p $$f.corpus; echo "== $$f"; \
-	 $$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=0 -artifact_prefix=$$f. $$f.corpus; done
+	@set -e; for f in $(FUZZ_PROGRAMS); do name=$${f##*/fuzz_}; mkdir -p $$f.corpus; echo "== $$f"; \
+	 dict=$$(ls fuzz/$$name.dict 2>/dev/null || true); \
+	 $$f -max_total_time=$(FUZZ_SECONDS) -timeout=20 -print_final_stats=0 -artifact_prefix=$$f. $${dict:+-dict=$$dict} \
+	 $$f.corpus $$(ls -d fuzz/corpus/$$name 2>/dev/null || true); done
 
 $(BUILD)/fuzz/%: $(BUILD)/test/obj/fuzz/%.o $(TEST_OBJECTS)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -fsanitize=fuzzer $(LDFLAGS) $^ $(TEST_LIBS) $(LIBS) -o $@
+	$(CC) $(CFLAGS) -fsanitize=fuzzer $(LDFLAGS) $^ $(TEST_LIBS) $(PART_LIBS) $(SERVER_LIBS) $(LIBS) -o $@
+
+.PHONY: test-peer-text
+test-peer-text: ## compare the splitters with CocoIndex itself, from PyPI, on this machine's documents
+	@BUILD=$(BUILD) CC='$(CC)' scripts/peer-text
 
 cov: ## line and branch coverage of the engine and connectors by the C tests
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/cov CC=gcc CFLAGS='-O0 -g --coverage' check-cc
@@ -174,7 +232,7 @@ cov: ## line and branch coverage of the engine and connectors by the C tests
 
 $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(BUILD)/libcocoindex.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
+	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(PART_LIBS) $(SERVER_LIBS) $(LIBS) -o $@
 
 .PHONY: bench size lint format
 bench: $(BENCH_PROGRAMS) all ## run the benchmarks against their budgets
@@ -184,8 +242,8 @@ size: ## the budgets: code, lines, lengths of functions and lines
 	@BUILD='$(BUILD)' CC='$(CC)' sh scripts/size
 
 # Floor by floor: an analysis of the whole unit takes hours.
-LINTED := $(wildcard engine/*.c) $(CONNECTORS:%=connectors/%.c) $(filter-out tools/cocoindex.c,$(wildcard tools/*.c))
-LINT_FLAGS := -std=c11 -I. -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -DCOCO__SEPARATE
+LINTED := $(wildcard engine/*.c) $(PARTS:%=%.c) $(filter-out tools/cocoindex.c,$(wildcard tools/*.c))
+LINT_FLAGS := -std=c11 -I. $(PART_CFLAGS) -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -DCOCO__SEPARATE
 lint: ## static analysis with whichever of gcc, clang and cppcheck is installed
 	@set -e; for f in $(LINTED); do echo "== $$f"; \
 	 if command -v gcc >/dev/null; then gcc $(LINT_FLAGS) -O1 -fanalyzer -Werror -c $$f -o /dev/null; fi; \
@@ -199,22 +257,23 @@ format: ## strip trailing blanks; name tabs and lines over 120 columns
 # ---- Handing it on ------------------------------------------------------------------------------------------------------
 
 .PHONY: dist static install uninstall clean help
-dist: ## write dist/: the two self-contained files and the connectors
-	scripts/amalgamate $(DIST) $(CONNECTORS)
+dist: ## write dist/: the two self-contained files, the connectors and ops
+	scripts/amalgamate $(DIST) $(ALL_PARTS)
 
 # A distribution may ship a library without its static archive (Debian's md4c): what can't be linked is left out and named.
 static: all ## fully static programs, into BUILD/static
 	@mkdir -p $(BUILD)/static
 	$(CC) $(CFLAGS) $(LDFLAGS) -static $(TOOL) $(BUILD)/libcocoindex.a $(LIBS) -o $(BUILD)/static/cocoindex
 	$(CC) $(CFLAGS) $(LDFLAGS) -static $(BUILD)/obj/examples/tour/tour.o $(BUILD)/libcocoindex.a $(LIBS) -o $(BUILD)/static/tour
-	@$(if $(MD4C_LIBS),$(CC) $(CFLAGS) $(LDFLAGS) -static $(BUILD)/obj/examples/md2html/md2html.o $(BUILD)/libcocoindex.a \
-	 $(MD4C_LIBS) $(LIBS) -o $(BUILD)/static/md2html 2>$(BUILD)/static/md2html.log || \
+	@$(if $(filter md2html,$(EXAMPLES)),$(CC) $(CFLAGS) $(LDFLAGS) -static $(BUILD)/obj/examples/md2html/md2html.o \
+	 $(BUILD)/libcocoindex.a $(call example_libs,md2html) $(LIBS) -o $(BUILD)/static/md2html 2>$(BUILD)/static/md2html.log || \
 	 echo 'notice: there is no static md4c here: build/static/md2html is left out')
 
 install: all ## install the library, headers, tool and pkg-config file under PREFIX
 	$(INSTALL) -d $(DESTDIR)$(INCLUDEDIR)/cocoindex/connectors $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(BINDIR)
+	$(INSTALL) -d $(DESTDIR)$(INCLUDEDIR)/cocoindex/ops
 	$(INSTALL) -m 644 cocoindex.h $(DESTDIR)$(INCLUDEDIR)/cocoindex
-	$(INSTALL) -m 644 $(CONNECTORS:%=connectors/%.h) $(DESTDIR)$(INCLUDEDIR)/cocoindex/connectors
+	for h in $(PARTS:%=%.h); do $(INSTALL) -m 644 $$h $(DESTDIR)$(INCLUDEDIR)/cocoindex/$$h; done
 	$(INSTALL) -m 644 $(BUILD)/libcocoindex.a $(DESTDIR)$(LIBDIR)
 	$(INSTALL) -m 755 $(BUILD)/libcocoindex.so $(DESTDIR)$(LIBDIR)/libcocoindex.so.$(VERSION)
 	ln -sf libcocoindex.so.$(VERSION) $(DESTDIR)$(LIBDIR)/libcocoindex.so.$(MAJOR)
@@ -225,8 +284,8 @@ install: all ## install the library, headers, tool and pkg-config file under PRE
 	chmod 644 $(DESTDIR)$(LIBDIR)/pkgconfig/cocoindex.pc
 
 uninstall: ## remove what install put there
-	rm -f $(DESTDIR)$(INCLUDEDIR)/cocoindex/cocoindex.h $(CONNECTORS:%=$(DESTDIR)$(INCLUDEDIR)/cocoindex/connectors/%.h)
-	-rmdir $(DESTDIR)$(INCLUDEDIR)/cocoindex/connectors $(DESTDIR)$(INCLUDEDIR)/cocoindex
+	rm -f $(DESTDIR)$(INCLUDEDIR)/cocoindex/cocoindex.h $(PARTS:%=$(DESTDIR)$(INCLUDEDIR)/cocoindex/%.h)
+	-cd $(DESTDIR)$(INCLUDEDIR) && rmdir cocoindex/connectors cocoindex/ops cocoindex
 	rm -f $(DESTDIR)$(LIBDIR)/libcocoindex.a $(DESTDIR)$(LIBDIR)/libcocoindex.so $(DESTDIR)$(LIBDIR)/libcocoindex.so.$(MAJOR)
 	rm -f $(DESTDIR)$(LIBDIR)/libcocoindex.so.$(VERSION) $(DESTDIR)$(LIBDIR)/pkgconfig/cocoindex.pc $(DESTDIR)$(BINDIR)/cocoindex
 

@@ -1,0 +1,218 @@
+/* embed - the embedder beside wrk: requests a second of one thread to a server that answers at once.
+ *
+ * build/bench/embed [SECONDS]: for several sizes of batch and vector, as lists and in base64, wrk (one thread, as many
+ * connections as the embedder has requests under way) and the embedder take turns for three rounds of SECONDS (default
+ * 2); a line each with the best of both, the CPU time of a request, and the ratio. The embedder builds each request and
+ * reads each vector, wrk does neither. The server is libmicrohttpd in a process of its own, on the core that is
+ * left. */
+#define _POSIX_C_SOURCE 200809L
+#define _DEFAULT_SOURCE
+#include "../ops/embed.h"
+#include "../tests/embed_server.h"
+
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#define REQUESTS 8
+
+/* What the server says, whatever it is asked. */
+static struct MHD_Response *fixed;
+
+static enum MHD_Result answer(void *cls, struct MHD_Connection *c, const char *url, const char *method,
+                              const char *version, const char *data, size_t *n, void **state)
+{
+    (void)cls, (void)url, (void)method, (void)version, (void)data;
+    if (!*state) {
+        *state = &fixed;
+        return MHD_YES;
+    }
+    if (*n) {
+        *n = 0;
+        return MHD_YES;
+    }
+    return MHD_queue_response(c, 200, fixed);
+}
+
+/* A body of n vectors, as the tests' server writes it, with as many digits as the servers in use do. */
+static char *vectors(size_t n, size_t dims, bool base64)
+{
+    embed_text t = { 0 };
+    char line[100];
+    float *v = malloc(dims * sizeof *v);
+
+    embed_puts(&t, "{\"object\":\"list\",\"data\":[");
+    for (size_t i = 0; i < n; i++) {
+        snprintf(line, sizeof line, "%s{\"object\":\"embedding\",\"index\":%zu,\"embedding\":", i ? "," : "", i);
+        embed_puts(&t, line);
+        for (size_t j = 0; j < dims; j++) v[j] = embed_float(line, strlen(line), j) / 20;
+        embed_puts(&t, base64 ? "\"" : "[");
+        if (base64) embed_base64(&t, (unsigned char *)v, dims * sizeof *v);
+        for (size_t j = 0; j < dims && !base64; j++) {
+            snprintf(line, sizeof line, "%s%.8g", j ? "," : "", (double)v[j]);
+            embed_puts(&t, line);
+        }
+        embed_puts(&t, base64 ? "\"}" : "]}");
+    }
+    embed_puts(&t, "],\"model\":\"bench\",\"usage\":{\"prompt_tokens\":1,\"total_tokens\":1}}");
+    free(v);
+    return t.p;
+}
+
+/* Starts the server; its port comes through a pipe. Ended by its process id. */
+static pid_t serve(const char *body, int *port)
+{
+    int fds[2];
+    pid_t pid;
+
+    if (pipe(fds) != 0 || (pid = fork()) < 0) exit(1);
+    if (pid == 0) {
+        struct sockaddr_in addr = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+        fixed = MHD_create_response_from_buffer(strlen(body), (void *)(uintptr_t)body, MHD_RESPMEM_PERSISTENT);
+        struct MHD_Daemon *d = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD, 0, NULL, NULL, answer, NULL,
+                                                MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&addr,
+                                                MHD_OPTION_END);
+        *port = d ? MHD_get_daemon_info(d, MHD_DAEMON_INFO_BIND_PORT)->port : 0;
+        if (write(fds[1], port, sizeof *port) != sizeof *port) _exit(1);
+        for (;;) pause();
+    }
+    if (read(fds[0], port, sizeof *port) != sizeof *port || !*port) exit(1);
+    close(fds[0]);
+    close(fds[1]);
+    return pid;
+}
+
+static double cpu(int who)
+{
+    struct rusage u;
+
+    getrusage(who, &u);
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+}
+
+typedef struct rate {
+    double per_second, cpu; /* requests; seconds of CPU for one */
+} rate;
+
+/* wrk with the same request. */
+static rate run_wrk(const char *url, const char *request, int seconds)
+{
+    char script[] = "/tmp/coco-bench-XXXXXX", command[400], line[200];
+    double before = cpu(RUSAGE_CHILDREN), count = 0;
+    rate r = { -1, 0 };
+    int fd = mkstemp(script);
+    FILE *f = fdopen(fd, "w"), *out;
+
+    fprintf(f, "wrk.method = \"POST\"\nwrk.headers[\"Content-Type\"] = \"application/json\"\nwrk.body = [==[%s]==]\n",
+            request);
+    fclose(f);
+    snprintf(command, sizeof command, "wrk -t1 -c%d -d%ds -s %s %s/embeddings 2>/dev/null", REQUESTS, seconds, script,
+             url);
+    if (!(out = popen(command, "r"))) return r;
+    while (fgets(line, sizeof line, out)) {
+        sscanf(line, "Requests/sec: %lf", &r.per_second);
+        sscanf(line, " %lf requests in", &count);
+    }
+    pclose(out);
+    unlink(script);
+    r.cpu = count > 0 ? (cpu(RUSAGE_CHILDREN) - before) / count : 0;
+    return r;
+}
+
+static rate run_embedder(coco_embedder *e, const coco_embed_call *call, int seconds)
+{
+    double begun = embed_clock(), used = cpu(RUSAGE_SELF), t;
+    uint64_t before = coco_embedder_stats_get(e).requests, n;
+    coco_err err;
+
+    do {
+        if (coco_embed_texts(e, call, &err) != COCO_OK) {
+            fprintf(stderr, "%s\n", err.msg);
+            exit(1);
+        }
+    } while ((t = embed_clock() - begun) < seconds);
+    n = coco_embedder_stats_get(e).requests - before;
+    return (rate){ (double)n / t, (cpu(RUSAGE_SELF) - used) / (double)n };
+}
+
+/* count texts of `size` letters, all different. */
+static coco_str *texts_of(size_t count, size_t size)
+{
+    coco_str *t = malloc(count * sizeof *t);
+
+    for (size_t i = 0; i < count; i++) {
+        char *p = malloc(size + 1);
+        for (size_t j = 0; j < size; j++) p[j] = j % 7 == 6 ? ' ' : (char)('a' + (i * 31 + j * 17) % 26);
+        snprintf(p, size, "%zu", i);
+        p[strlen(p)] = ' ';
+        t[i] = (coco_str){ p, size };
+    }
+    return t;
+}
+
+static char *request_of(const coco_str *texts, size_t n)
+{
+    embed_text t = { 0 };
+
+    embed_puts(&t, "{\"model\":\"bench\",\"input\":[");
+    for (size_t i = 0; i < n; i++) {
+        char *one = malloc(texts[i].n + 4);
+        snprintf(one, texts[i].n + 4, "%s\"%.*s\"", i ? "," : "", (int)texts[i].n, texts[i].p);
+        embed_puts(&t, one);
+        free(one);
+    }
+    embed_puts(&t, "]}");
+    return t.p;
+}
+
+static rate better(rate a, rate b) { return b.per_second > a.per_second ? b : a; }
+
+static void compare(size_t batch, size_t size, size_t dims, bool base64, int seconds)
+{
+    char *body = vectors(batch, dims, base64), url[64];
+    size_t n = batch * 256;
+    coco_str *texts = texts_of(n, size);
+    float *v = malloc(n * dims * sizeof *v);
+    char *request = request_of(texts, batch);
+    coco_embed_call call = { .texts = texts, .n = n, .vectors = v };
+    rate wrk = { 0, 0 }, we = { 0, 0 };
+    coco_embedder *e;
+    coco_err err;
+    int port;
+    pid_t server = serve(body, &port);
+
+    snprintf(url, sizeof url, "http://127.0.0.1:%d/v1", port);
+    coco_embedder_opts o = { .url = url, .model = "bench", .dimensions = dims, .dimensions_known = true,
+                             .max_texts = batch, .max_bytes = (size_t)1 << 30, .max_requests = REQUESTS,
+                             .encoding = base64 ? COCO_EMBED_BASE64 : COCO_EMBED_LIST };
+    if (coco_embedder_open(&o, &e, &err) != COCO_OK) exit(1);
+    for (int i = 0; i < 3; i++) {
+        wrk = better(wrk, run_wrk(url, request, seconds));
+        we = better(we, run_embedder(e, &call, seconds));
+    }
+    printf("%4zu texts of %4zu bytes, %4zu dims %-6s (%7zu -> %8zu bytes): wrk %7.0f/s %6.1f us, we %7.0f/s %6.1f us: "
+           "%3.0f %%\n", batch, size, dims, base64 ? "base64" : "list", strlen(request), strlen(body), wrk.per_second,
+           wrk.cpu * 1e6, we.per_second, we.cpu * 1e6, we.per_second / wrk.per_second * 100);
+    fflush(stdout);
+    coco_embedder_close(e);
+    kill(server, SIGKILL);
+    waitpid(server, NULL, 0);
+    for (size_t i = 0; i < n; i++) free((void *)(uintptr_t)texts[i].p);
+    free(texts), free(v), free(request), free(body);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct { size_t batch, size, dims; } cases[] = { { 1, 100, 8 },   { 1, 1000, 384 },  { 16, 1000, 384 },
+                                                                  { 64, 1000, 384 }, { 64, 1000, 1536 } };
+    int seconds = argc > 1 ? atoi(argv[1]) : 2;
+
+    if (system("command -v wrk >/dev/null") != 0) {
+        puts("skipped: wrk not installed");
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        for (int base64 = 0; base64 < 2; base64++)
+            compare(cases[i].batch, cases[i].size, cases[i].dims, base64, seconds);
+    return 0;
+}

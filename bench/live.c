@@ -1,0 +1,238 @@
+/* live - how long a change takes from the source to the target in a live update: N files in directories of 100, each
+ * through one memoized component that copies it.
+ *
+ * build/bench/live DIR FILES EDITS         the time from the rename of a source file to the target file replaced
+ * build/bench/live DIR FILES EDITS flat    as fast as it goes; memory and descriptors at the beginning and the end
+ *
+ * The target directory is watched by the benchmark itself, as any reader would, so that the moment of replacement is
+ * known without asking again and again. */
+#ifndef _DEFAULT_SOURCE
+#define _POSIX_C_SOURCE 200809L
+#define _DEFAULT_SOURCE
+#endif
+#include "../connectors/localfs.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static double now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+COCO_FN(copy, (coco_file *, file, coco_dir *, out), .memo = true)
+{
+    coco_str content;
+
+    COCO_TRY(coco_file_read(cx, file, &content));
+    return coco_dir_declare_file(cx, out, coco_file_path(file), content);
+}
+
+COCO_FN(app_main, ())
+{
+    coco_dir *out;
+
+    COCO_TRY(coco_mount_dir(cx, coco_text("out"), &out));
+    return coco_mount_each(cx, COCO_AUTO, &copy,
+                           coco_walk_dir(cx, coco_text("in"), &(coco_walk_opts){ .live = true }),
+                           COCO_ARGS(coco_dir_value(out)));
+}
+
+/* ---- Files ----------------------------------------------------------------------------------------------------- */
+
+static void name_of(char *path, size_t size, const char *top, int i)
+{
+    snprintf(path, size, "%s/d%04d/f%06d", top, i / 100, i);
+}
+
+/* Writes the file aside and renames it into place; returns the moment before the rename. */
+static double replace(int i, int edit)
+{
+    char path[64], content[64];
+    FILE *f = fopen("aside", "w");
+    double t;
+
+    snprintf(content, sizeof content, "file %d edit %d\n", i, edit);
+    if (!f || fputs(content, f) < 0 || fclose(f) != 0) abort();
+    name_of(path, sizeof path, "in", i);
+    t = now();
+    if (rename("aside", path) != 0) abort();
+    return t;
+}
+
+static void make(int n)
+{
+    char path[64];
+
+    mkdir("in", 0777);
+    for (int i = 0; i < n; i++) {
+        if (i % 100 == 0) {
+            snprintf(path, sizeof path, "in/d%04d", i / 100);
+            mkdir(path, 0777);
+        }
+        replace(i, -1);
+    }
+}
+
+/* ---- One after the other --------------------------------------------------------------------------------------- */
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+/* Reads events until one tells that something was renamed into place; the moment. */
+static double replaced(int watch)
+{
+    union {
+        struct inotify_event e;
+        char p[8192];
+    } buf;
+    ssize_t n;
+
+    while ((n = read(watch, buf.p, sizeof buf)) > 0)
+        for (char *p = buf.p; p < buf.p + n; p += sizeof buf.e + ((struct inotify_event *)(void *)p)->len)
+            if (((struct inotify_event *)(void *)p)->mask & IN_MOVED_TO) return now();
+    abort();
+}
+
+/* A durable commit as the database's are, on this file system: pages, then the page that makes them valid, each
+ * awaited. Two of them are part of the budget. */
+static double commit_time(void)
+{
+    int fd = open("commit", O_RDWR | O_CREAT | O_TRUNC, 0666);
+    char page[8192] = { 0 };
+    double t = now();
+
+    for (int i = 0; i < 200; i++)
+        if (pwrite(fd, page, sizeof page, (i % 2) * 8192) < 0 || fdatasync(fd) != 0) abort();
+    close(fd);
+    return (now() - t) / 100;
+}
+
+static void measure(int files, int edits)
+{
+    double *took = calloc((size_t)edits, sizeof *took), commit = commit_time();
+    int watch = inotify_init1(IN_CLOEXEC);
+    char dir[64];
+
+    if (!took) abort();
+    for (int d = 0; d < files / 100; d++) {
+        snprintf(dir, sizeof dir, "out/d%04d", d);
+        if (inotify_add_watch(watch, dir, IN_MOVED_TO) < 0) abort();
+    }
+    for (int i = 0; i < edits; i++) {
+        double t = replace((int)((long)i * 7919 % files), i);
+        took[i] = replaced(watch) - t;
+        nanosleep(&(struct timespec){ 0, 1000000 }, NULL); /* the commit behind it is no part of the next one's time */
+    }
+    close(watch);
+    qsort(took, (size_t)edits, sizeof *took, by_size);
+    printf("rename to replaced, %d edits among %d files: p50 %.2f ms, p99 %.2f ms (budget %.2f), max %.2f ms; "
+           "a durable commit takes %.2f ms here\n",
+           edits, files, took[edits / 2] * 1e3, took[edits * 99 / 100] * 1e3, 10 + 2e3 * commit, took[edits - 1] * 1e3,
+           commit * 1e3);
+    free(took);
+}
+
+/* ---- As fast as it goes ---------------------------------------------------------------------------------------- */
+
+static long anonymous_kb(void)
+{
+    char line[200];
+    long kb = 0;
+    FILE *f = fopen("/proc/self/smaps_rollup", "r");
+
+    while (f && fgets(line, sizeof line, f)) sscanf(line, "Anonymous: %ld", &kb);
+    if (f) fclose(f);
+    return kb;
+}
+
+static int descriptors(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    int n = 0;
+
+    while (dir && readdir(dir)) n++;
+    closedir(dir);
+    return n;
+}
+
+static long database_kb(void)
+{
+    struct stat st;
+
+    return stat("db/data.mdb", &st) == 0 ? (long)(st.st_blocks / 2) : 0;
+}
+
+static void show(int edits, double from)
+{
+    printf("%7d edits  %6.1f s  anonymous %ld KB  descriptors %d  database %ld KB\n", edits, now() - from,
+           anonymous_kb(), descriptors(), database_kb());
+    fflush(stdout);
+}
+
+static void flat(coco_app *app, int files, int edits)
+{
+    coco_err err = { 0 };
+    double from = now();
+
+    for (int i = 0; i <= edits; i++) {
+        replace((int)((long)i * 7919 % files), i);
+        if (i % 100 == 99 && coco_sync(app, 0, &err) != 0) fprintf(stderr, "%s\n", err.msg), exit(1);
+        if (i % (edits / 10) == 0) show(i, from);
+    }
+}
+
+/* ---- The update ------------------------------------------------------------------------------------------------ */
+
+static volatile int ready;
+
+static void on_event(void *user, const coco_event *e)
+{
+    (void)user;
+    if (e->kind == COCO_EV_READY) __atomic_store_n(&ready, 1, __ATOMIC_RELEASE);
+}
+
+static int run(int files, int edits, bool fast)
+{
+    coco_running *running;
+    coco_env *env;
+    coco_app *app;
+    coco_err err = { 0 };
+    coco_status rc;
+
+    if (coco_env_open(&(coco_env_config){ .db = "db", .on_event = on_event }, &env, &err) != 0 ||
+        coco_app_open(env, &(coco_app_config){ .name = "live", .main = &app_main }, &app, &err) != 0 ||
+        coco_update_start(app, &(coco_update_opts){ .live = true }, &running, &err) != 0)
+        return fprintf(stderr, "%s\n", err.msg), 1;
+    while (!__atomic_load_n(&ready, __ATOMIC_ACQUIRE) && !coco_update_done(running))
+        nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+    if (fast) flat(app, files, edits);
+    else measure(files, edits);
+    coco_app_stop(app);
+    rc = coco_update_wait(running, NULL, &err);
+    if (rc != 0 && rc != COCO_ESTOP) fprintf(stderr, "%s\n", err.msg);
+    coco_app_close(app);
+    coco_env_close(env);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 4) return fprintf(stderr, "usage: live DIR FILES EDITS [flat]\n"), 2;
+    mkdir(argv[1], 0777);
+    if (chdir(argv[1]) != 0) return perror(argv[1]), 1;
+    make(atoi(argv[2]));
+    return run(atoi(argv[2]), atoi(argv[3]), argc > 4);
+}
