@@ -316,8 +316,8 @@ COCO__IN bool coco__ops_done(coco__live *l, bool all)
     pthread_mutex_lock(&l->lock);
     while ((op = *at) != NULL) {
         coco_feed *p = op->part;
-        /* A live component's stand-in has the path until the end; and who has a container to be deleted, or a last try to
-         * come, at the end of the group, isn't run again before. */
+        /* A live component's stand-in has the path until the end; and who has a container to be deleted, or a last
+         * try to come, at the end of the group, isn't run again before. */
         if (!all && (op->open || op->gone || !p->src || l->run->condemned || l->run->deferred)) {
             at = &op->next;
             continue;

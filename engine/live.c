@@ -529,9 +529,10 @@ COCO__IN coco_status coco__live_follow(coco__run *run, bool until_ready)
     if (run->passing != &l->group) rc = coco__group_reset(l);
     while (rc == COCO_OK && !over && coco__stopped(run) == COCO_OK && !run->fatal.code)
         rc = coco__live_turn(l, until_ready, &over);
-    while (coco__group_busy(l)) { /* what is in flight is finished */
+    while (coco__group_busy(l)) { /* what is in flight is finished, or fails with the store */
         coco__live_look(l);
-        if (coco__live_step(l) != COCO_OK) break;
+        coco_status one = coco__live_step(l);
+        if (rc == COCO_OK) rc = one;
     }
     coco__give_up(run, rc);
     coco_status end = l->begun ? coco__group_end(l) : COCO_OK;
