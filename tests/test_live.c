@@ -534,7 +534,7 @@ static void watch_tells_of_failures(void **state)
     in_sync();
     streams[0].rc = COCO_EIO;
     tell(streams, RETURN, 0, 0, 0);
-    in_sync();
+    UNTIL(w.failures.n >= 2); /* nobody watches any more: there is nothing to be in sync with */
     expect_failures("/@row COCO_EIO a hiccup", "/@row COCO_EIO input or output failed");
     halt_with(COCO_EFAIL);
 }
@@ -721,7 +721,7 @@ static void source_in_an_item_of_a_source_is_followed(void **state)
     expect_shelf("shelf:\"tab\" = null", "tab:21 = 20", "tab:22 = 22");
     change(streams, 2, 2); /* runs anew: its part is begun anew */
     in_sync();
-    UNTIL(streams[2].watches == 2);
+    UNTIL(streams[2].watches >= 2);
     change(streams + 2, 22, 23);
     in_sync();
     expect_shelf("shelf:\"tab\" = null", "tab:21 = 20", "tab:22 = 23");
