@@ -201,7 +201,6 @@ static coco_status coco__full_begin(coco_ctx *cx, coco__op *op)
     coco_feed *p = op->part;
     coco__comp *c;
 
-    p->full = true;
     for (coco__tomb *g = cx->run->tombs; g; g = g->next) g->kept = false; /* deletes that failed are tried again */
     if (p->src) return coco__view_begin(cx, op);
     if (!(c = coco__comp_new(cx->run))) return COCO_ENOMEM;
@@ -228,6 +227,7 @@ static coco_status coco__op_begin(coco__live *l, coco__op *op)
     }
     if (!coco__table_put(&p->running, op->key.p, op->key.n, op)) return COCO_ENOMEM;
     p->nrunning++;
+    p->full = op->kind == COCO__OP_FULL; /* before a round may look where the token is kept */
     if (!p->stand) COCO_TRY(coco__stand_begin(p, !p->src && op->kind != COCO__OP_FULL));
     p->node->recorded |= p->node->persisted;
     p->stand->op = op;

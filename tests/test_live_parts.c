@@ -2,6 +2,8 @@
  * of days costs. All of it is done without a pool and with one of two threads. */
 #include "stream.h"
 
+#include "../engine/engine.h"
+
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -162,6 +164,55 @@ static void state_of_an_operator_is_found_again(void **state)
     start_script("r");
     go_ready();
     assert_int_equal(state_found, 5);
+    halt();
+}
+
+static coco_status component_and_feed_plan(coco_ctx *cx)
+{
+    COCO_TRY(component_plan(cx));
+    return coco_mount_each(cx, COCO_PATH(coco_text("feed")), &fussy, feed_of(cx, 0),
+                           COCO_ARGS(coco_target_value(the_tab)));
+}
+
+static void go_with_feed(const char *text)
+{
+    start_script(text);
+    plan = component_and_feed_plan;
+    go();
+    tell(&streams[0], READY, 0, 0, 0);
+    UNTIL(ready_seen);
+}
+
+/* Operations that wait for the update's thread. */
+static size_t queued(void)
+{
+    coco__live *l = w.app->live;
+
+    pthread_mutex_lock(&l->lock);
+    size_t n = l->nqueued;
+    pthread_mutex_unlock(&l->lock);
+    return n;
+}
+
+/* S8.1: the round before a full pass, which makes room for it, keeps the state with its component as any other does */
+static void state_is_kept_with_its_component_by_the_round_before_a_full_pass(void **state)
+{
+    (void)state;
+    w.config.max_inflight = 1;
+    go_with_feed("r . s 5 f .");
+    held = 1;
+    tell(&streams[0], PUT, 0, 19, 0);
+    UNTIL(inside == 1);
+    script_go = 2;
+    UNTIL(queued() == 1); /* the full pass begins behind the item, whose round isn't written yet */
+    held = 0;
+    UNTIL(script_step >= 4);
+    in_sync();
+    halt();
+    restart();
+    go_with_feed("r .");
+    assert_int_equal(state_found, 5);
+    expect_actions(NULL);
     halt();
 }
 
@@ -518,6 +569,7 @@ RUN_BOTH(TEST(live_component_updates_and_deletes_children),
          TEST(full_pass_is_awaited),
          TEST(full_pass_that_fails_is_followed_by_another),
          TEST(state_of_an_operator_is_found_again),
+         TEST(state_is_kept_with_its_component_by_the_round_before_a_full_pass),
          TEST(operator_reports_exceptions),
          TEST(live_component_is_caught_up_with),
          TEST(live_component_under_a_memo_is_an_error),
