@@ -83,7 +83,12 @@ TEST_OBJECTS := $(patsubst %.c,$(BUILD)/test/obj/%.o,$(wildcard engine/*.c) $(PA
                 $(filter-out tools/cocoindex.c,$(wildcard tools/*.c)) $(filter-out tests/test_%,$(wildcard tests/*.c)))
 TEST_SCRIPTS ?= $(wildcard tests/test_*.sh)
 FUZZ_PROGRAMS := $(patsubst fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard fuzz/fuzz_*.c))
-BENCH_PROGRAMS := $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c))
+# A benchmark links the modules that it needs, and is left out where one is absent (NEEDS_text and NEEDS_embed are above).
+NEEDS_rows_sqlite := sqlite3
+NEEDS_rows_pg := libpq
+BENCH_MODULES_embed := libmicrohttpd
+BENCH_PROGRAMS := $(foreach b,$(filter-out lmdb_trace,$(patsubst bench/%.c,%,$(wildcard bench/*.c))),\
+                  $(if $(call lacks,$(NEEDS_$(b)) $(BENCH_MODULES_$(b))),,$(BUILD)/bench/$(b)))
 
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -159,7 +164,7 @@ $(BUILD)/test/%: $(BUILD)/test/obj/tests/%.o $(TEST_OBJECTS)
 .PHONY: test tests check check-cc tsan valgrind fuzz cov
 tests: $(TEST_PROGRAMS) ## build the tests without running them
 
-test: all tests ## build and run every test
+test: all tests bench-build ## build and run every test
 	@$(foreach p,$(LEFT_OUT),echo 'skipped: $(p): no $(call lacks,$(NEEDS_$(notdir $(p))))';) :
 	@BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' MAKE='$(MAKE)' MAKEFLAGS= scripts/runtests $(TEST_PROGRAMS) $(TEST_SCRIPTS)
 
@@ -168,7 +173,8 @@ WARNINGS := -Wpedantic -Wshadow -Wconversion -Wmissing-prototypes -Wstrict-proto
 .PHONY: werror
 werror: $(EXAMPLES:%=$(BUILD)/%.logic.h) ## every warning as an error, with gcc and with clang
 	@set -e; for cc in gcc clang; do \
-	 for f in cocoindex_lmdb.c $(PARTS:%=%.c) $(wildcard tools/*.c) $(foreach e,$(EXAMPLES),$(wildcard examples/$(e)/*.c)); do \
+	 for f in cocoindex_lmdb.c $(PARTS:%=%.c) $(wildcard tools/*.c) $(foreach e,$(EXAMPLES),$(wildcard examples/$(e)/*.c)) \
+  $(BENCH_PROGRAMS:$(BUILD)/%=%.c) bench/lmdb_trace.c; do \
 	  echo "$$cc $$f"; $$cc $(filter-out -MMD -MP,$(PLAIN)) $(HAVE_FLAGS) $(WARNINGS) -fsyntax-only $$f; done; done
 
 SANITIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
@@ -230,13 +236,27 @@ cov: ## line and branch coverage of the engine and connectors by the C tests
 
 # ---- Measures -----------------------------------------------------------------------------------------------------------
 
+# Programs of the benchmarks link no more than they need: starting them is measured too.
 $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(BUILD)/libcocoindex.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(PART_LIBS) $(SERVER_LIBS) $(LIBS) -o $@
+	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(call example_libs,$*) $(if $(BENCH_MODULES_$*),$(SERVER_LIBS)) $(LIBS) -o $@
 
-.PHONY: bench size lint format
-bench: $(BENCH_PROGRAMS) all ## run the benchmarks against their budgets
-	@$(if $(wildcard bench/run.sh),BUILD=$(BUILD) sh bench/run.sh,echo 'there are no benchmarks')
+$(BUILD)/bench/lmdb_trace.so: bench/lmdb_trace.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(CC) $(PLAIN) $(CPPFLAGS) $(CFLAGS) -fPIC -shared $(LDFLAGS) $< -o $@
+
+.PHONY: bench-build bench bench-guard bench-peer size lint format
+bench-build: $(BENCH_PROGRAMS) $(BUILD)/bench/lmdb_trace.so ## build the benchmarks without running them
+
+# BENCH="warm cold" chooses workloads; FILES, N, ROWS and RUNS make them smaller: see bench/run.sh.
+bench: bench-build ## run the benchmarks against their budgets; REPORT=BENCHMARKS.md keeps the table
+	@BUILD='$(BUILD)' CC='$(CC)' sh bench/run.sh $(BENCH)
+
+bench-guard: bench-build ## instructions of the hot paths beside bench/guard.txt; UPDATE=1 writes that anew
+	@BUILD='$(BUILD)' CC='$(CC)' UPDATE='$(UPDATE)' sh bench/guard.sh
+
+bench-peer: bench-build ## the same pipelines in CocoIndex, installed from PyPI, and the ratios
+	@BUILD='$(BUILD)' sh bench/peer/run.sh $(BENCH)
 
 size: ## the budgets: code, lines, lengths of functions and lines
 	@BUILD='$(BUILD)' CC='$(CC)' sh scripts/size

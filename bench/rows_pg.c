@@ -1,76 +1,29 @@
-/* rows_pg - N rows of (int64 key, 200 bytes of text, 8 columns in all) into PostgreSQL, beside a program written by
- * hand that sends the same rows in the same batches: one transaction, statements of 1,000 rows as arrays.
+/* rows_pg - a PostgreSQL table filled by the library and by hand, in the database that COCO_POSTGRES names.
  *
- * build/bench/rows_pg N DIR: by hand; cold; unchanged (the component is a hit); rerun with the same rows; one row
- * changed; a line each. It starts a server of its own (tests/pg_server.h), without durability on both sides. */
+ *     scripts/with-postgres rows_pg update --rows N --table NAME [--changed I] [--run R] --db DIR
+ *     scripts/with-postgres rows_pg hand NAME N   the same rows in the same batches: one transaction, statements of 1,000
+ *                                                 rows as arrays */
 #define _XOPEN_SOURCE 700
-#ifndef _DEFAULT_SOURCE
-#define _DEFAULT_SOURCE
-#endif
 #include "../connectors/postgres.h"
-#include "../tests/pg_server.h"
+#include "rows.h"
+
+#include <libpq-fe.h>
 
 static coco_key DB = COCO_KEY("db", .detect_change = false);
-static pg_server pg;
-static int64_t count, generation, changed = -1;
 
-struct row {
-    int64_t id;
-    coco_str body;
-    int64_t a, b;
-    double c;
-    bool d;
-    coco_str e, f;
-};
-static const coco_schema ROWS = COCO_SCHEMA(struct row,
-    COCO_FIELD(struct row, id, COCO_INT_T, .key = true), COCO_FIELD(struct row, body, COCO_TEXT_T),
-    COCO_FIELD(struct row, a, COCO_INT_T), COCO_FIELD(struct row, b, COCO_INT_T),
-    COCO_FIELD(struct row, c, COCO_DOUBLE_T), COCO_FIELD(struct row, d, COCO_BOOL_T),
-    COCO_FIELD(struct row, e, COCO_TEXT_T), COCO_FIELD(struct row, f, COCO_TEXT_T));
-
-/* One row's texts. */
-struct texts {
-    char body[208], e[32], f[32];
-};
-
-/* Writes word and number; making rows should not be what is measured. */
-static coco_str numbered(char *out, const char *word, int64_t i)
+COCO_FN(app_main, ())
 {
-    size_t n = strlen(word), digits = 1;
+    coco_table *table;
+    coco_str name = coco_text_of(coco_param(cx, "table"));
 
-    for (int64_t rest = i; rest >= 10; rest /= 10) digits++;
-    memcpy(out, word, n);
-    for (size_t d = digits; d-- > 0; i /= 10) out[n + d] = (char)('0' + i % 10);
-    return (coco_str){ out, n + digits };
+    COCO_TRY(coco_postgres_mount_table(cx, coco_context_ref(&DB), name.p, &ROWS, NULL, &table));
+    return rows_mount(cx, table);
 }
 
-static void make_row(int64_t i, struct texts *t, struct row *r)
+static coco_status setup(coco_ctx *cx, void *user)
 {
-    memset(t->body, 'a' + (int)(i % 26), 200);
-    numbered(t->body, "row ", i);
-    if (i == changed) t->body[150] = '!';
-    *r = (struct row){ i, { t->body, 200 }, i * 3, i * 7, (double)i / 3, i & 1, numbered(t->e, "e ", i),
-                       numbered(t->f, "some f ", i) };
+    return coco_postgres_provide(cx, &DB, user, NULL);
 }
-
-/* Time that passed, and this program's share of the processors in it. */
-struct spent {
-    double wall, cpu;
-};
-
-static double clock_of(clockid_t id)
-{
-    struct timespec t;
-
-    clock_gettime(id, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static struct spent since(struct spent begun)
-{
-    return (struct spent){ clock_of(CLOCK_MONOTONIC) - begun.wall, clock_of(CLOCK_PROCESS_CPUTIME_ID) - begun.cpu };
-}
-#define NOW since((struct spent){ 0 })
 
 /* ---- By hand ----------------------------------------------------------------------------------------------------- */
 
@@ -102,13 +55,12 @@ static void encode(int64_t from, int64_t n)
 {
     char *at[COLUMNS];
     struct texts t;
-    struct row r;
     uint64_t bits;
 
     for (int c = 0; c < COLUMNS; c++)
         at[c] = put32(put32(put32(put32(put32(arrays[c], 1), 0), types[c]), (uint32_t)n), 1);
     for (int64_t i = from; i < from + n; i++) {
-        make_row(i, &t, &r);
+        struct row r = row_make(i, -1, &t);
         memcpy(&bits, &r.c, 8);
         at[0] = put64(at[0], (uint64_t)r.id);
         at[1] = put_text(at[1], r.body);
@@ -123,115 +75,52 @@ static void encode(int64_t from, int64_t n)
     for (int c = 0; c < COLUMNS; c++) lengths[c] = (int)(at[c] - arrays[c]);
 }
 
-static void sql(PGconn *conn, const char *text)
+static void done(PGconn *conn, PGresult *r)
 {
-    PGresult *r = PQexec(conn, text);
-
-    if (PQresultStatus(r) != PGRES_COMMAND_OK) fprintf(stderr, "%s", PQerrorMessage(conn)), exit(1);
+    if (PQresultStatus(r) != PGRES_COMMAND_OK) fprintf(stderr, "rows_pg: %s", PQerrorMessage(conn)), exit(1);
     PQclear(r);
 }
 
-static struct spent by_hand(PGconn *conn)
+static void sql(PGconn *conn, const char *format, const char *table)
+{
+    char text[1000];
+
+    snprintf(text, sizeof text, format, table);
+    done(conn, PQexec(conn, text));
+}
+
+static int by_hand(const char *conninfo, const char *table, int64_t n)
 {
     static const int formats[COLUMNS] = { 1, 1, 1, 1, 1, 1, 1, 1 };
     const char *values[COLUMNS];
-    struct spent begun = NOW;
+    PGconn *conn = PQconnectdb(conninfo);
 
-    sql(conn, "CREATE TABLE hand (id bigint PRIMARY KEY, body text NOT NULL, a bigint NOT NULL, b bigint NOT NULL, "
-              "c float8 NOT NULL, d bool NOT NULL, e text NOT NULL, f text NOT NULL)");
-    sql(conn, "BEGIN");
-    PQclear(PQprepare(conn, "put", "INSERT INTO hand SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], "
-                      "$4::bigint[], $5::float8[], $6::bool[], $7::text[], $8::text[]) ON CONFLICT (id) DO UPDATE SET "
-                      "body = EXCLUDED.body, a = EXCLUDED.a, b = EXCLUDED.b, c = EXCLUDED.c, d = EXCLUDED.d, "
-                      "e = EXCLUDED.e, f = EXCLUDED.f", 0, NULL));
-    for (int64_t i = 0; i < count; i += CHUNK) {
-        encode(i, count - i < CHUNK ? count - i : CHUNK);
-        for (int c = 0; c < COLUMNS; c++) values[c] = arrays[c];
-        PGresult *r = PQexecPrepared(conn, "put", COLUMNS, values, lengths, formats, 1);
-        if (PQresultStatus(r) != PGRES_COMMAND_OK) fprintf(stderr, "%s", PQerrorMessage(conn)), exit(1);
-        PQclear(r);
+    sql(conn, "CREATE TABLE \"%s\" (id bigint PRIMARY KEY, body text NOT NULL, a bigint NOT NULL, b bigint NOT NULL, "
+              "c float8 NOT NULL, d bool NOT NULL, e text NOT NULL, f text NOT NULL)", table);
+    sql(conn, "BEGIN", "");
+    sql(conn, "PREPARE put AS INSERT INTO \"%s\" SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], "
+              "$4::bigint[], $5::float8[], $6::bool[], $7::text[], $8::text[]) ON CONFLICT (id) DO UPDATE SET "
+              "body = EXCLUDED.body, a = EXCLUDED.a, b = EXCLUDED.b, c = EXCLUDED.c, d = EXCLUDED.d, "
+              "e = EXCLUDED.e, f = EXCLUDED.f", table);
+    for (int c = 0; c < COLUMNS; c++) values[c] = arrays[c];
+    for (int64_t i = 0; i < n; i += CHUNK) {
+        encode(i, n - i < CHUNK ? n - i : CHUNK);
+        done(conn, PQexecPrepared(conn, "put", COLUMNS, values, lengths, formats, 1));
     }
-    sql(conn, "COMMIT");
-    return since(begun);
-}
-
-/* ---- By the connector -------------------------------------------------------------------------------------------- */
-
-COCO_FN(fill, (int64_t, n, int64_t, run, coco_table *, table), .memo = true)
-{
-    struct texts t;
-    struct row r;
-
-    (void)run;
-    for (int64_t i = 0; i < n; i++) {
-        make_row(i, &t, &r);
-        COCO_TRY(coco_declare_row(cx, table, &r));
-    }
-    return COCO_OK;
-}
-
-COCO_FN(app_main, ())
-{
-    coco_table *table;
-
-    COCO_TRY(coco_postgres_mount_table(cx, coco_context_ref(&DB), "engine", &ROWS, NULL, &table));
-    return coco_mount(cx, COCO_AUTO, &fill,
-                      COCO_ARGS(coco_int(count), coco_int(generation), coco_table_value(table)), NULL);
-}
-
-static coco_status setup(coco_ctx *cx, void *user)
-{
-    return coco_postgres_provide(cx, &DB, user, NULL);
-}
-
-static struct spent update(const char *dir, char *conninfo)
-{
-    coco_env_config config = { .db = dir, .setup = setup, .user = conninfo };
-    coco_env *env;
-    coco_app *app;
-    coco_err err = { 0 };
-    struct spent begun;
-
-    if (coco_env_open(&config, &env, &err) != COCO_OK ||
-        coco_app_open(env, &(coco_app_config){ .name = "rows", .main = &app_main }, &app, &err) != COCO_OK)
-        fprintf(stderr, "%s\n", err.msg), exit(1);
-    begun = NOW;
-    if (coco_update(app, NULL, NULL, &err) != COCO_OK) fprintf(stderr, "%s\n", err.msg), exit(1);
-    begun = since(begun);
-    coco_app_close(app);
-    coco_env_close(env);
-    return begun;
-}
-
-static void line(const char *what, struct spent s)
-{
-    printf("%-28s %8.3f s  %6.2f us a row, of which %.2f in this program\n", what, s.wall, s.wall / (double)count * 1e6,
-           s.cpu / (double)count * 1e6);
-    fflush(stdout);
+    sql(conn, "COMMIT", "");
+    PQfinish(conn);
+    return 0;
 }
 
 int main(int argc, char **argv)
 {
-    char conninfo[200];
-    struct spent hand, cold;
-    PGconn *conn;
+    char *conninfo = getenv("COCO_POSTGRES");
+    coco_app_config app = {
+        .name = "rows", .main = &app_main, .setup = setup, .user = conninfo,
+        .params = (coco_param_def[]){ { "table", "rows", "the table" }, ROWS_PARAMS },
+    };
 
-    if (argc != 3) return fprintf(stderr, "usage: rows_pg N DIR\n"), 2;
-    count = strtoll(argv[1], NULL, 10);
-    if (!pg_start(&pg, false)) return printf("skipped: PostgreSQL not installed\n"), 0;
-    conn = PQconnectdb(pg_conninfo(&pg, "postgres", conninfo, sizeof conninfo));
-    line("by hand", hand = by_hand(conn));
-    sql(conn, "CHECKPOINT");
-    line("cold", cold = update(argv[2], conninfo));
-    printf("%-28s %8.2f times, at most 1.3\n", "cold beside by hand", cold.wall / hand.wall);
-    sql(conn, "CHECKPOINT");
-    line("unchanged", update(argv[2], conninfo));
-    generation++;
-    line("rerun, the same rows", update(argv[2], conninfo));
-    generation++;
-    changed = count / 2;
-    line("rerun, one row changed", update(argv[2], conninfo));
-    PQfinish(conn);
-    pg_stop(&pg);
-    return 0;
+    if (!conninfo) return fprintf(stderr, "rows_pg: COCO_POSTGRES isn't set\n"), 2;
+    if (argc == 4 && strcmp(argv[1], "hand") == 0) return by_hand(conninfo, argv[2], bench_word(argc, argv, 3, 0));
+    return coco_main(argc, argv, &app, 1);
 }
