@@ -329,6 +329,7 @@ static coco_status coco__run_init(coco__run *run, coco_app *app, const coco_upda
     coco__buf_init(&run->record, run->mem);
     coco__buf_init(&run->pages, run->mem);
     coco__buf_init(&run->lookup, run->mem);
+    coco__buf_init(&run->key, run->mem);
     if (!(run->cx = coco__arena_zalloc(&run->arena, sizeof *run->cx)))
         return coco_err_set(err, COCO_ENOMEM, "out of memory");
     *run->cx = (coco_ctx){ .run = run, .env = app->env, .app = app, .arena = &run->arena, .home = &run->arena };
@@ -366,6 +367,7 @@ static void coco__run_free(coco__run *run)
     coco__buf_free(&run->record);
     coco__buf_free(&run->pages);
     coco__buf_free(&run->lookup);
+    coco__buf_free(&run->key);
     coco__arena_free(&run->arena);
 }
 

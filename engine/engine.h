@@ -440,12 +440,16 @@ typedef struct coco__txn {
     coco_env *env;
     coco_err *err; /* where failures are described */
     bool full;      /* the map was full: grow and try again */
+    MDB_cursor *owners; /* where the index of owners was written last; NULL: not yet. It ends with the transaction */
 } coco__txn;
 
 /* COCO_ENOTFOUND without a message where there is none; a wrong checksum is COCO_ECORRUPT naming the key. Borrows
  * from LMDB. */
 COCO__IN coco_status coco__get(const coco__txn *t, const coco__dbkey *k, coco_str *payload);
 COCO__IN coco_status coco__put(const coco__txn *t, const coco__dbkey *k, const void *payload, size_t n);
+/* through a cursor that stands near */
+COCO__IN coco_status coco__put_near(const coco__txn *t, MDB_cursor *near, const coco__dbkey *k, const void *payload,
+                                    size_t n);
 COCO__IN coco_status coco__del(const coco__txn *t, const coco__dbkey *k); /* missing is fine */
 /* *n, if asked for, grows by what went */
 COCO__IN coco_status coco__del_range(const coco__txn *t, const coco__dbkey *prefix, uint64_t *n);
@@ -545,32 +549,40 @@ typedef struct coco__state {
 COCO__IN const coco__state *coco__old_of(const struct coco__change *c); /* never NULL */
 COCO__IN void coco__state_put(coco__buf *b, const coco__state *s, bool long_key);
 COCO__IN coco_status coco__state_get(coco_str ekey, coco_str value, coco__state *s);
+COCO__IN void coco__possible_add(coco__state *s, coco_str record); /* where it isn't there */
 
 typedef struct coco__entry {
     coco_str ekey, value;
 } coco__entry;
 
-/* What happens to one entry in this run. At the precommit it becomes `before` (p NULL: as recorded; a flag says
- * "removed"), at the commit `after` (p NULL: removed). */
+/* A state that another component has recorded, and this one declares. */
+typedef struct coco__from {
+    coco_value desired; /* to be reconciled again */
+    coco__place owner;
+} coco__from;
+
+/* What happens to one entry in this run. A million of them are walked again and again: they lie side by side, and what
+ * is recorded of a target state is put together when it is written. */
 typedef struct coco__change {
     struct coco__change *next; /* of the component, in the order of declaration */
     coco_str ekey, key;        /* key: full encoded */
-    coco_str before, after;
-    bool claimed;              /* new here: taken from nobody or from `owner` */
-    bool cancelled;            /* another component of the round claimed what was to be deleted */
+    coco_str record;           /* of a target state: new; p NULL: absent */
+    coco_str after;            /* the entry from the commit on, where it isn't made of record */
+    uint64_t counter;          /* of the target when it was declared */
     coco_target *target;       /* NULL for the engine's own entries */
     coco_target *child;        /* of a container */
+    coco_target *replaced;     /* provider of the container's content until now */
     coco_action *action;       /* NULL: none */
     coco__state *old;          /* possibilities used; NULL: none */
-    coco_str record;           /* new; p NULL: absent */
-    coco_value *desired;       /* copied where a claim may have to be reconciled again */
-    coco__place owner;         /* claimed from; segment.p NULL: nobody */
+    coco__from *from;          /* NULL: claimed from nobody */
+    bool claimed;              /* new here: taken from nobody or from `from` */
+    bool cancelled;            /* another component of the round claimed what was to be deleted */
     bool container, user_managed;
     bool was;                  /* it is in the component's own record */
+    bool early;                /* of the engine's own: it is there from the precommit on */
     uint8_t child_fate;        /* of a container's content: COCO__CHILD_… */
     bool is_void;              /* recorded under a provider that is no more */
     bool moved;                /* taken from another component in the transaction being written */
-    coco_target *replaced;     /* provider of the container's content until now */
 } coco__change;
 enum { COCO__CHILD_KEPT, COCO__CHILD_NEW, COCO__CHILD_LOSSY, COCO__CHILD_GONE };
 
@@ -601,9 +613,12 @@ typedef struct coco__owned {
     size_t current, pos;    /* page decoded in `view` (SIZE_MAX: none); entry found last */
     coco__view view;
     coco__buf data;         /* bytes of the current page */
-    coco__table changed;    /* entry key to coco__change */
-    coco__change *changes, **last;
+    coco__table changed;    /* entry key to coco__change, but for those from `untabled` on */
+    coco__change *changes, **last, *untabled;
     size_t nchanges;
+    coco__change *change_block; /* room for … */
+    coco_action *action_block;
+    size_t change_room, action_room; /* … so many more */
 } coco__owned;
 
 COCO__IN void coco__owned_init(coco__owned *o, struct coco__run *run, coco__arena *arena, const coco__rec *rec);
@@ -617,6 +632,9 @@ COCO__IN coco_status coco__owned_pin(coco__owned *o, coco_str ekey, bool *seen);
 COCO__IN coco__change *coco__owned_changed(coco__owned *o, coco_str ekey);
 /* a new, zeroed change; ekey is copied; NULL: no memory */
 COCO__IN coco__change *coco__owned_change(coco__owned *o, coco_str ekey);
+COCO__IN coco_action *coco__owned_action(coco__owned *o); /* zeroed; NULL: no memory */
+COCO__IN bool coco__change_stays(const coco__change *c); /* there is an entry from the commit on */
+COCO__IN size_t coco__change_bytes(const coco__change *c); /* of its entry, at most */
 /* Calls fn for each recorded entry (unseen_only: that was not marked and has no change), in order. */
 typedef coco_status (*coco__entry_fn)(void *self, const coco__entry *e);
 COCO__IN coco_status coco__owned_each(coco__owned *o, bool unseen_only, coco__entry_fn fn, void *self);
@@ -803,6 +821,10 @@ struct coco_target {
     uint32_t depth;
     bool user_managed;
     bool stored;              /* its provider record is written */
+    bool top_known;           /* … */
+    coco_str top_key;         /* no entry key in the index is greater; borrows from … */
+    char *top_room;           /* … */
+    size_t top_cap;
     bool gone;                /* replaced or destroyed in this run */
     struct coco__comp *owner; /* declares it in this run and isn't applied yet */
     int64_t delta;            /* of the states counted under it (top), in the transaction being written */
@@ -837,6 +859,10 @@ COCO__IN coco_status coco__provider_write(const coco__txn *t, coco_target *targe
 COCO__IN coco_status coco__provider_destroy(const coco__txn *t, coco_target *target); /* with everything below */
 COCO__IN coco_status coco__providers_count(struct coco__run *run, const coco__txn *t); /* writes the deltas */
 COCO__IN void coco__target_count(coco_target *target, int64_t delta);
+/* The owner index. What comes in ascending order needs no lookup: it is beyond all that is recorded. */
+COCO__IN bool coco__owner_none(const coco_target *target, coco_str ekey);  /* surely nobody owns it */
+COCO__IN coco_status coco__owner_top(coco_target *target, const coco__txn *t); /* makes sure that it is known */
+COCO__IN coco_status coco__owner_put(const coco__txn *t, coco_target *target, coco_str ekey, const coco__place *at);
 COCO__IN void coco__target_block(coco_target *target); /* a delete in it failed */
 COCO__IN coco_status coco__top_states(struct coco__run *run, coco_target *top, uint64_t *n);
 /* Makes the handler; desired NULL: from what is recorded. */
@@ -945,6 +971,7 @@ typedef struct coco__run {
     bool unsynced;           /* a commit may be lost in a power cut */
     size_t inflight_bytes;
     coco__buf scratch, record, pages; /* of the transaction's body */
+    coco__buf key;                    /* of a state being declared */
     struct coco__node *persisted;     /* in the transaction being written: to be undone if it fails */
     uint64_t totals[4];               /* as written last with the run */
     coco__tomb *tombs, *tombs_removed; /* removed: to be taken out of the store */
@@ -985,7 +1012,8 @@ COCO__IN coco_status coco__tomb_add(coco__run *run, const coco__place *at, bool 
 COCO__IN void coco__tomb_remove(coco__run *run, const coco__place *at);
 COCO__IN coco_status coco__tombs_load(coco__run *run, const coco__txn *t);
 COCO__IN coco_status coco__tombs_write(coco__run *run, const coco__txn *t); /* those that go */
-COCO__IN coco_status coco__claims(struct coco__comp *c, const coco__txn *t);
+/* alone: no other component claims in this transaction */
+COCO__IN coco_status coco__claims(struct coco__comp *c, const coco__txn *t, bool alone);
 COCO__IN coco_status coco__precommit(struct coco__comp *c, const coco__txn *t);
 COCO__IN coco_status coco__commit(struct coco__comp *c, const coco__txn *t);
 COCO__IN coco_status coco__commit_gone(struct coco__comp *c, const coco__txn *t); /* its gone children's tombstones */
@@ -1135,7 +1163,6 @@ typedef struct coco__comp {
     coco_status apply_code;  /* of the sink */
     char *apply_error;
     struct coco__condemned *condemned; /* containers whose delete waits for the end of the update */
-    size_t nactions, nbytes;
 } coco__comp;
 
 struct coco_ctx {

@@ -119,6 +119,14 @@ static coco_status coco__target_link(coco_target *t, coco_target *parent)
     return ok ? COCO_OK : COCO_ENOMEM;
 }
 
+/* Gives it an id under which nothing is recorded. */
+static void coco__target_first(coco_target *t)
+{
+    t->id = t->run->meta.next_provider++;
+    t->found = COCO__FOUND_THERE;
+    t->top_known = true;
+}
+
 /* The provider at (parent, key or attachment): of this run, as recorded, or new. */
 COCO__IN coco_status coco__target_at(coco__run *run, coco_target *parent, coco_str key, coco_str attachment,
                                      coco_target **out)
@@ -152,7 +160,7 @@ COCO__IN coco_status coco__target_at(coco__run *run, coco_target *parent, coco_s
         if ((rc = coco__get(&txn, &k, &p)) == COCO_OK) rc = coco__provider_decode(t, p);
         coco__run_read_end(run, &txn);
     }
-    if (rc == COCO_ENOTFOUND) t->id = run->meta.next_provider++, t->found = COCO__FOUND_THERE; /* nothing to miss */
+    if (rc == COCO_ENOTFOUND) coco__target_first(t); /* nothing to miss */
     else if (rc != COCO_OK) return rc;
     COCO_TRY(coco__target_link(t, parent));
     *out = t;
@@ -440,6 +448,76 @@ COCO__IN coco_status coco__provider_destroy(const coco__txn *t, coco_target *p)
     return coco__read_varint(&r) == p->id ? coco__del(t, &k) : COCO_OK;
 }
 
+/* ---- Owners ---- */
+
+static int coco__top_cmp(const coco_target *t, coco_str ekey)
+{
+    return coco__bytes_cmp(ekey.p, ekey.n, t->top_key.p, t->top_key.n);
+}
+
+COCO__IN bool coco__owner_none(const coco_target *target, coco_str ekey)
+{
+    return target->top_known && coco__top_cmp(target, ekey) > 0;
+}
+
+/* It only grows, so it may name what is gone by now, or was never committed. */
+static coco_status coco__top_raise(coco_target *t, coco_str ekey)
+{
+    if (ekey.n > t->top_cap) {
+        size_t cap = ekey.n < 64 ? 64 : COCO__EKEY_MAX;
+        if (!(t->top_room = coco__arena_alloc(&t->run->arena, cap))) return COCO_ENOMEM;
+        t->top_cap = cap;
+    }
+    memcpy(t->top_room, ekey.p, ekey.n);
+    t->top_key = (coco_str){ t->top_room, ekey.n };
+    return COCO_OK;
+}
+
+COCO__IN coco_status coco__owner_top(coco_target *target, const coco__txn *t)
+{
+    coco__ekey space, behind;
+    coco__dbkey k;
+    MDB_val key, data;
+    MDB_cursor *cur;
+    coco_status rc = COCO_OK;
+
+    if (target->top_known) return COCO_OK;
+    int failed = mdb_cursor_open(t->mdb, t->dbi, &cur);
+    if (failed) return coco__mdb_error(t->err, failed, t->env, "read");
+    coco__ekey_make(&space, target->id, NULL, 0);
+    coco__ekey_make(&behind, target->id + 1, NULL, 0);
+    coco__dbkey_raw(&k, COCO__OWNER, behind.b, behind.n);
+    key = (MDB_val){ k.n, k.b };
+    failed = mdb_cursor_get(cur, &key, &data, MDB_SET_RANGE);
+    failed = mdb_cursor_get(cur, &key, &data, failed ? MDB_LAST : MDB_PREV);
+    if (!failed && key.mv_size > space.n && memcmp((char *)key.mv_data + 1, space.b, space.n) == 0 &&
+        *(uint8_t *)key.mv_data == COCO__OWNER)
+        rc = coco__top_raise(target, (coco_str){ (char *)key.mv_data + 1, key.mv_size - 1 });
+    mdb_cursor_close(cur);
+    target->top_known = rc == COCO_OK;
+    return rc;
+}
+
+COCO__IN coco_status coco__owner_put(const coco__txn *t, coco_target *target, coco_str ekey, const coco__place *at)
+{
+    coco__txn *txn = (coco__txn *)(uintptr_t)t;
+    coco__buf *b = &target->run->scratch;
+    coco__dbkey k;
+
+    if (!txn->owners) {
+        int rc = mdb_cursor_open(t->mdb, t->dbi, &txn->owners);
+        if (rc) return coco__mdb_error(t->err, rc, t->env, "write");
+    }
+    if (target->top_known && coco__top_cmp(target, ekey) > 0) COCO_TRY(coco__top_raise(target, ekey));
+    b->n = 0;
+    coco__place_put(b, at);
+    if (b->failed) return COCO_ENOMEM;
+    coco__dbkey_raw(&k, COCO__OWNER, ekey.p, ekey.n);
+    return coco__put_near(t, txn->owners, &k, b->p, b->n);
+}
+
+/* ---- Counts ---- */
+
 COCO__IN void coco__target_block(coco_target *target)
 {
     for (; target; target = target->parent) target->blocked = true;
@@ -527,9 +605,8 @@ COCO__IN coco_status coco__provider_renew(coco__run *run, coco_target *old, coco
     run->epoch++;
     t->run = run;
     t->key = old->key;
-    t->id = run->meta.next_provider++;
     t->title = old->title;
-    t->found = COCO__FOUND_THERE;
+    coco__target_first(t);
     COCO_TRY(coco__target_link(t, old->parent));
     *out = t;
     return COCO_OK;

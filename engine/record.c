@@ -235,7 +235,7 @@ COCO__IN coco_status coco__need_id(coco__comp *c, const coco__txn *t, coco__rec 
     if (rec->flags & COCO__R_ID) return COCO_OK;
     if (c->owned.all) bytes = COCO__INLINE_BYTES + 1;
     for (const coco__change *ch = c->owned.changes; ch && bytes <= COCO__INLINE_BYTES; ch = ch->next)
-        bytes += ch->ekey.n + (ch->before.n > ch->after.n ? ch->before.n : ch->after.n) + 4;
+        bytes += coco__change_bytes(ch);
     if (bytes <= COCO__INLINE_BYTES) return COCO_OK;
     rec->flags |= COCO__R_ID;
     rec->id = coco__node_id(&c->node);
@@ -360,17 +360,18 @@ static bool coco__same_possible(const coco__state *a, const coco__state *b)
 static coco_status coco__take(coco__comp *c, coco__change *ch, const coco__txn *t)
 {
     coco__run *run = c->run;
-    coco__comp *other = coco__in_flight(run, &ch->owner);
+    const coco__place *owner = &ch->from->owner;
+    coco__comp *other = coco__in_flight(run, owner);
     coco__change *lost;
     coco__rec rec;
 
-    COCO_TRY(coco__stored(run, t, &ch->owner, &run->record, &rec));
+    COCO_TRY(coco__stored(run, t, owner, &run->record, &rec));
     COCO_TRY(coco__entry_remove(t, &rec, ch->ekey, &run->pages));
     rec.flags |= COCO__R_PENDING;
     if (rec.nstates) rec.nstates--;
-    COCO_TRY(coco__store_rec(run, t, &ch->owner, &rec));
-    COCO_TRY(coco__mark_above(run, t, ch->owner.parent, true));
-    COCO_TRY(coco__note_move(c, ch, t, &ch->owner));
+    COCO_TRY(coco__store_rec(run, t, owner, &rec));
+    COCO_TRY(coco__mark_above(run, t, owner->parent, true));
+    COCO_TRY(coco__note_move(c, ch, t, owner));
     if (!other) return COCO_OK;
     lost = coco__owned_changed(&other->owned, ch->ekey); /* it lets go: the claim has seen to that */
     if (!lost && !(lost = coco__owned_change(&other->owned, ch->ekey))) return COCO_ENOMEM;
@@ -397,7 +398,7 @@ static coco_status coco__claim_from(coco__comp *c, coco__change *ch, const coco_
     COCO_TRY(coco__state_get(ch->ekey, value, now));
     if (m && strcmp(m->to_path, coco__print_comp(run, c)) != 0) return coco__edup(c, ch, m->to_path);
     /* it came to be since the declaration */
-    if (!ch->desired) return coco__edup(c, ch, coco__print_place(run, t, from));
+    if (!ch->from) return coco__edup(c, ch, coco__print_place(run, t, from));
     if (other) COCO_TRY(coco__declares(other, ch->ekey, &declares));
     if (declares) return coco__edup(c, ch, coco__print_comp(run, other));
     if (run->only.p) {
@@ -408,46 +409,55 @@ static coco_status coco__claim_from(coco__comp *c, coco__change *ch, const coco_
         coco__buf_free(&path);
         if (!below) return coco__edup(c, ch, coco__print_place(run, t, from));
     }
-    ch->owner = *from;
+    ch->from->owner = *from;
     ch->moved = true;
     return COCO_OK;
 }
 
-static coco_status coco__claim(coco__comp *c, coco__change *ch, const coco__txn *t)
+/* What the index says of the state now: *now is what another component has recorded of it. */
+static coco_status coco__claim_owner(coco__comp *c, coco__change *ch, const coco__txn *t, coco__state *now)
 {
-    coco__run *run = c->run;
-    coco__comp *first = coco__table_get(&run->claims, ch->ekey.p, ch->ekey.n);
-    coco__state now = { 0 };
     coco__dbkey k;
     coco__place from;
     coco_str p;
     coco_status rc;
 
-    ch->moved = false;
-    if (first && first != c) return coco__edup(c, ch, coco__print_comp(run, first));
-    if (!coco__table_put(&run->claims, ch->ekey.p, ch->ekey.n, c)) return COCO_ENOMEM;
+    if (coco__owner_none(ch->target, ch->ekey)) return COCO_OK;
     coco__dbkey_raw(&k, COCO__OWNER, ch->ekey.p, ch->ekey.n);
     rc = coco__get(t, &k, &p);
-    if (rc == COCO_OK) {
-        coco_str copy = { coco__arena_copy(c->shared, p.p, p.n), p.n };
-        if (!copy.p) return COCO_ENOMEM;
-        COCO_TRY(coco__place_get(copy, &from));
-        bool self = from.parent == c->at.parent && coco_str_equal(from.segment, c->at.segment);
-        if (!self) COCO_TRY(coco__claim_from(c, ch, t, &from, &now));
-    } else if (rc != COCO_ENOTFOUND) {
-        return rc;
-    }
+    if (rc != COCO_OK) return rc == COCO_ENOTFOUND ? COCO_OK : rc;
+    coco_str copy = { coco__arena_copy(c->shared, p.p, p.n), p.n };
+    if (!copy.p) return COCO_ENOMEM;
+    COCO_TRY(coco__place_get(copy, &from));
+    bool self = from.parent == c->at.parent && coco_str_equal(from.segment, c->at.segment);
+    return self ? COCO_OK : coco__claim_from(c, ch, t, &from, now);
+}
+
+static coco_status coco__claim(coco__comp *c, coco__change *ch, const coco__txn *t, bool alone)
+{
+    coco__run *run = c->run;
+    coco__comp *first = alone ? NULL : coco__table_get(&run->claims, ch->ekey.p, ch->ekey.n);
+    coco__state now = { 0 };
+
+    ch->moved = false;
+    if (first && first != c) return coco__edup(c, ch, coco__print_comp(run, first));
+    if (!alone && !coco__table_put(&run->claims, ch->ekey.p, ch->ekey.n, c)) return COCO_ENOMEM;
+    COCO_TRY(coco__claim_owner(c, ch, t, &now));
     if (ch->child) coco__found_possible(ch->replaced ? ch->replaced : ch->child, &now);
-    if (c->claim_failed || !ch->desired || ch->user_managed || coco__same_possible(&now, coco__old_of(ch)))
+    if (c->claim_failed || !ch->from || ch->user_managed || coco__same_possible(&now, coco__old_of(ch)))
         return COCO_OK;
     return coco__reclaim(c, ch, &now);
 }
 
-COCO__IN coco_status coco__claims(coco__comp *c, const coco__txn *t)
+COCO__IN coco_status coco__claims(coco__comp *c, const coco__txn *t, bool alone)
 {
-    for (coco__change *ch = c->owned.changes; ch && !c->claim_failed; ch = ch->next)
-        if (ch->claimed && ch->target) COCO_TRY(coco__claim(c, ch, t));
-    for (coco__change *ch = c->owned.changes; ch && !c->claim_failed; ch = ch->next)
+    bool moved = false;
+
+    for (coco__change *ch = c->owned.changes; ch && !c->claim_failed; ch = ch->next) {
+        if (ch->claimed && ch->target) COCO_TRY(coco__claim(c, ch, t, alone));
+        moved |= ch->moved;
+    }
+    for (coco__change *ch = c->owned.changes; moved && ch && !c->claim_failed; ch = ch->next)
         if (ch->moved) COCO_TRY(coco__take(c, ch, t));
     return COCO_OK;
 }
@@ -464,18 +474,14 @@ static coco_status coco__precommit_provider(coco__change *ch, const coco__txn *t
 
 static coco_status coco__precommit_states(coco__comp *c, const coco__txn *t, coco__rec *rec)
 {
-    coco__dbkey k;
-    coco__buf *b = &c->run->scratch;
+    const coco_target *last = NULL;
 
     for (coco__change *ch = c->owned.changes; ch; ch = ch->next) {
         if (!ch->target || ch->cancelled) continue;
-        COCO_TRY(coco__precommit_provider(ch, t));
+        if (ch->child || ch->target != last) COCO_TRY(coco__precommit_provider(ch, t));
+        last = ch->target;
         if (ch->was || !ch->record.p) continue;
-        b->n = 0;
-        coco__place_put(b, &c->at);
-        if (b->failed) return COCO_ENOMEM;
-        coco__dbkey_raw(&k, COCO__OWNER, ch->ekey.p, ch->ekey.n);
-        COCO_TRY(coco__put(t, &k, b->p, b->n));
+        COCO_TRY(coco__owner_put(t, ch->target, ch->ekey, &c->at));
         rec->nstates++;
         if (!ch->moved) coco__target_count(ch->target, 1);
     }
@@ -532,9 +538,9 @@ COCO__IN coco_status coco__commit_change(coco__comp *c, coco__change *ch, const 
     if (ch->child_fate == COCO__CHILD_GONE && ch->child && !ch->cancelled)
         COCO_TRY(coco__provider_destroy(t, ch->child));
     /* given to the user or taken back without an action: its precommit was none */
-    if (ch->child && !ch->action && ch->after.p && ch->child_fate != COCO__CHILD_GONE)
+    if (ch->child && !ch->action && coco__change_stays(ch) && ch->child_fate != COCO__CHILD_GONE)
         COCO_TRY(coco__provider_write(t, ch->child));
-    if (ch->after.p || !ch->was) return COCO_OK;
+    if (coco__change_stays(ch) || !ch->was) return COCO_OK;
     if (rec->nstates && !ch->cancelled) rec->nstates--;
     return ch->is_void || ch->cancelled ? COCO_OK : coco__owner_remove(c, ch, t);
 }

@@ -87,40 +87,38 @@ static unsigned coco__order_of(const coco_action *a)
     return delete ? 1000 : 2000;
 }
 
-typedef struct coco__batch {
-    coco_action **actions, **sorted;
-    size_t n, cap;
-} coco__batch;
+typedef struct coco__share { /* one component's actions for a sink */
+    coco__comp *comp;
+    size_t end, bytes; /* they end there; their weight */
+} coco__share;
 
-static bool coco__batch_add(const coco__mem *m, coco__batch *b, coco_action *a)
-{
-    if (b->n == b->cap) {
-        size_t cap = b->cap ? b->cap * 2 : 64;
-        coco_action **v = coco__realloc(m, b->actions, cap * sizeof(coco_action *));
-        if (!v) return false;
-        b->actions = v;
-        if (!(v = coco__realloc(m, b->sorted, cap * sizeof(coco_action *)))) return false;
-        b->sorted = v;
-        b->cap = cap;
-    }
-    b->actions[b->n++] = a;
-    return true;
-}
+/* What goes through one sink, component by component. Sinks whose containers or content are in one another's are of one
+ * group: they go one by one. */
+typedef struct coco__outbox {
+    coco_sink *sink;
+    size_t group;      /* index of another of its group, or its own: the root of a tree of them */
+    bool done;         /* it had its turn */
+    unsigned first;    /* place in a batch of the first of its actions … */
+    bool mixed;        /* … where others have another */
+    coco_action **v;
+    coco__share *shares;
+    size_t n, cap, nshares, shares_cap;
+} coco__outbox;
 
 /* A stable counting sort over the few places there are. */
-static void coco__batch_sort(coco__batch *b)
+static void coco__batch_sort(coco_action *const *v, size_t n, coco_action **sorted)
 {
     size_t out = 0;
     unsigned from = 0;
 
-    while (out < b->n) {
+    while (out < n) {
         unsigned next = UINT32_MAX;
-        for (size_t i = 0; i < b->n; i++) {
-            unsigned order = coco__order_of(b->actions[i]);
+        for (size_t i = 0; i < n; i++) {
+            unsigned order = coco__order_of(v[i]);
             if (order >= from && order < next) next = order;
         }
-        for (size_t i = 0; i < b->n; i++)
-            if (coco__order_of(b->actions[i]) == next) b->sorted[out++] = b->actions[i];
+        for (size_t i = 0; i < n; i++)
+            if (coco__order_of(v[i]) == next) sorted[out++] = v[i];
         from = next + 1;
     }
 }
@@ -142,59 +140,34 @@ static void coco__note_failure(coco__comp *c, const coco_action *a, const coco_e
     coco__buf_free(&b), coco__buf_free(&key);
 }
 
-static coco_sink *coco__sink_of(const coco__change *ch) { return ch->target->handler.sink; }
-
-/* Puts the components' actions for one sink through it. Where a batch fails without saying which, each component goes
- * alone. */
-static bool coco__batch_apply(coco__run *run, coco_sink *sink, coco__comp **comps, size_t n, coco__batch *b)
+/* Puts the shares from `from` to `to` through their sink. Where a batch fails without saying which, each component goes
+ * alone. sorted has room for all. */
+static void coco__batch_apply(coco__run *run, const coco__outbox *box, size_t from, size_t to, coco_action **sorted)
 {
+    size_t begin = from ? box->shares[from - 1].end : 0, n = box->shares[to - 1].end - begin;
+    coco_action **v = box->v + begin;
     coco_err err;
     bool answered = false;
 
-    b->n = 0;
-    for (size_t i = 0; i < n; i++)
-        for (coco__change *ch = comps[i]->owned.changes; ch; ch = ch->next)
-            if (ch->action && !ch->cancelled && coco__sink_of(ch) == sink && !coco__batch_add(run->mem, b, ch->action))
-                return false;
-    if (b->n == 0) return true;
-    coco__answers_clear(b->actions, b->n);
-    coco__batch_sort(b);
-    coco_status rc = coco__apply_retry(run, sink, b->sorted, b->n, &err);
-    for (size_t i = 0; i < b->n; i++) answered |= b->actions[i]->answer != COCO_UNANSWERED;
-    if (rc != COCO_OK && !answered && n > 1) {
-        for (size_t i = 0; i < n; i++)
-            if (!coco__batch_apply(run, sink, &comps[i], 1, b)) return false;
-        return true;
+    if (box->mixed) coco__batch_sort(v, n, sorted);
+    else memcpy(sorted, v, n * sizeof *v);
+    if (coco__apply_retry(run, box->sink, sorted, n, &err) == COCO_OK) return;
+    for (size_t i = 0; i < n; i++) answered |= v[i]->answer != COCO_UNANSWERED;
+    if (!answered && to - from > 1) {
+        for (; from < to; from++) coco__batch_apply(run, box, from, from + 1, sorted);
+        return;
     }
-    for (size_t i = 0; i < n; i++)
-        for (coco__change *ch = comps[i]->owned.changes; ch; ch = ch->next) {
-            if (!ch->action || ch->cancelled || coco__sink_of(ch) != sink) continue;
-            if (ch->action->answer != COCO_OK) coco__note_failure(comps[i], ch->action, &err);
-            coco__answers_clear(&ch->action, 1);
+    for (size_t i = begin; from < to; from++)
+        for (; i < box->shares[from].end; i++) {
+            if (box->v[i]->answer != COCO_OK) coco__note_failure(box->shares[from].comp, box->v[i], &err);
+            coco__answers_clear(&box->v[i], 1);
         }
-    return true;
 }
-
-static bool coco__comp_weight(const coco__comp *c, const coco_sink *sink, size_t *n, size_t *bytes)
-{
-    *n = *bytes = 0;
-    for (const coco__change *ch = c->owned.changes; ch; ch = ch->next)
-        if (ch->action && !ch->cancelled && coco__sink_of(ch) == sink) ++*n, *bytes += ch->action->bytes;
-    return *n != 0;
-}
-
-typedef struct coco__sink_group { /* sinks whose containers or content are in one another's: they go one by one */
-    coco_sink *sink;
-    size_t group;  /* index of another of its group, or its own: the root of a tree of them */
-    bool done;     /* it had its turn */
-} coco__sink_group;
 
 typedef struct coco__round_sinks {
     coco__team team; /* first: it is what the pool knows */
     coco__run *run;
-    coco__comp **comps;
-    size_t ncomps;
-    coco__sink_group *v;
+    coco__outbox *v;
     size_t n, cap;
     size_t next;     /* the group to be taken */
     bool together;   /* the last try of what was refused: in one batch a sink */
@@ -202,26 +175,27 @@ typedef struct coco__round_sinks {
 } coco__round_sinks;
 
 /* Batches of whole components within the sink's limits; what is tried together is one. */
-static bool coco__sink_apply(const coco__round_sinks *s, coco_sink *sink, coco__batch *b)
+static bool coco__outbox_apply(const coco__round_sinks *s, const coco__outbox *box)
 {
-    size_t max = s->together ? SIZE_MAX : sink->max_actions ? sink->max_actions : 1000,
-           max_bytes = s->together ? SIZE_MAX : sink->max_bytes ? sink->max_bytes : (size_t)16 << 20;
-    coco__run *run = s->run;
-    coco__comp **comps = s->comps;
-    size_t ncomps = s->ncomps;
-    size_t from = 0, n = 0, bytes = 0, more, weight;
+    size_t max = s->together ? SIZE_MAX : box->sink->max_actions ? box->sink->max_actions : 1000,
+           max_bytes = s->together ? SIZE_MAX : box->sink->max_bytes ? box->sink->max_bytes : (size_t)16 << 20;
+    coco_action **sorted = coco__alloc(s->run->mem, box->n * sizeof(coco_action *));
+    size_t from = 0, begin = 0, bytes = 0;
 
-    for (size_t i = 0; i < ncomps; i++) {
-        if (!coco__comp_weight(comps[i], sink, &more, &weight)) continue;
-        if (n && (n + more > max || bytes + weight > max_bytes)) {
-            if (!coco__batch_apply(run, sink, comps + from, i - from, b)) return false;
+    if (!sorted) return false;
+    for (size_t i = 0; i < box->nshares; i++) {
+        const coco__share *share = &box->shares[i];
+        if (i > from && (share->end - begin > max || bytes + share->bytes > max_bytes)) {
+            coco__batch_apply(s->run, box, from, i, sorted);
+            begin = box->shares[i - 1].end;
             from = i;
-            n = bytes = 0;
+            bytes = 0;
         }
-        n += more;
-        bytes += weight;
+        bytes += share->bytes;
     }
-    return n == 0 || coco__batch_apply(run, sink, comps + from, ncomps - from, b);
+    coco__batch_apply(s->run, box, from, box->nshares, sorted);
+    coco__free(s->run->mem, sorted);
+    return true;
 }
 
 /* ---- Sinks at the same time ---- */
@@ -240,77 +214,106 @@ static size_t coco__sink_at(const coco__round_sinks *s, const coco_sink *sink)
     return i;
 }
 
-static bool coco__sink_add(coco__round_sinks *s, coco_sink *sink)
+/* Room for one more of n; false: no memory. */
+static bool coco__room(const coco__mem *m, void **v, size_t n, size_t *cap, size_t size)
 {
-    if (coco__sink_at(s, sink) < s->n) return true;
-    if (s->n == s->cap) {
-        size_t cap = s->cap ? s->cap * 2 : 8;
-        coco__sink_group *v = coco__realloc(s->run->mem, s->v, cap * sizeof *v);
-        if (!v) return false;
-        s->v = v;
-        s->cap = cap;
-    }
-    s->v[s->n] = (coco__sink_group){ .sink = sink, .group = s->n };
-    s->n++;
+    size_t more = *cap ? *cap * 2 : 8;
+
+    if (n < *cap) return true;
+    void *p = coco__realloc(m, *v, more * size);
+    if (!p) return false;
+    *v = p;
+    *cap = more;
     return true;
 }
 
-/* Joins the groups of the action's sink and of those of the containers around it. */
-static void coco__sink_join(const coco__round_sinks *s, const coco__change *ch)
+static coco__outbox *coco__outbox_of(coco__round_sinks *s, coco_sink *sink)
 {
-    size_t own = coco__group_root(s, coco__sink_at(s, coco__sink_of(ch)));
+    size_t i = coco__sink_at(s, sink);
+    void *v = s->v;
 
-    for (const coco_target *t = ch->target->parent; t; t = t->parent) {
-        size_t other = t->handler.sink ? coco__sink_at(s, t->handler.sink) : s->n;
-        if (other < s->n) s->v[coco__group_root(s, other)].group = own;
-    }
+    if (i < s->n) return &s->v[i];
+    if (!coco__room(s->run->mem, &v, s->n, &s->cap, sizeof *s->v)) return NULL;
+    s->v = v;
+    s->v[s->n] = (coco__outbox){ .sink = sink, .group = s->n, .first = UINT32_MAX };
+    return &s->v[s->n++];
 }
 
-static bool coco__sinks_group(coco__round_sinks *s)
+static bool coco__outbox_put(const coco__mem *m, coco__outbox *box, coco__comp *c, coco_action *a)
 {
-    for (int pass = 0; pass < 2; pass++)
-        for (size_t i = 0; i < s->ncomps; i++)
-            for (const coco__change *ch = s->comps[i]->owned.changes; ch; ch = ch->next) {
-                if (!ch->action || ch->cancelled) continue;
-                if (pass == 0 && !coco__sink_add(s, coco__sink_of(ch))) return false;
-                if (pass == 1 && s->n > 1 && ch->target->parent) coco__sink_join(s, ch);
-            }
+    void *v = box->v, *shares = box->shares;
+    unsigned order = coco__order_of(a);
+
+    if (!coco__room(m, &v, box->n, &box->cap, sizeof *box->v)) return false;
+    box->v = v;
+    if (!box->nshares || box->shares[box->nshares - 1].comp != c) {
+        if (!coco__room(m, &shares, box->nshares, &box->shares_cap, sizeof *box->shares)) return false;
+        box->shares = shares;
+        box->shares[box->nshares++] = (coco__share){ .comp = c };
+    }
+    box->v[box->n++] = a;
+    box->shares[box->nshares - 1].end = box->n;
+    box->shares[box->nshares - 1].bytes += a->bytes;
+    box->mixed |= box->n > 1 && order != box->first;
+    if (order < box->first) box->first = order;
     return true;
+}
+
+/* One walk over all there is to do: the rest works on what it has found. */
+static bool coco__outboxes_fill(coco__round_sinks *s, coco__comp *list)
+{
+    coco__outbox *box = NULL;
+
+    for (coco__comp *c = list; c; c = c->next)
+        for (coco__change *ch = c->claim_failed ? NULL : c->owned.changes; ch; ch = ch->next) {
+            if (!ch->action || ch->cancelled) continue;
+            coco__answers_clear(&ch->action, 1); /* of an earlier try */
+            if (!box || box->sink != ch->target->handler.sink) box = coco__outbox_of(s, ch->target->handler.sink);
+            if (!box || !coco__outbox_put(s->run->mem, box, c, ch->action)) return false;
+        }
+    return true;
+}
+
+/* Joins the groups of the sinks of containers around what is in the box. */
+static void coco__outbox_join(const coco__round_sinks *s, size_t own)
+{
+    const coco_target *last = NULL;
+
+    for (size_t i = 0; i < s->v[own].n; i++) {
+        const coco_target *target = s->v[own].v[i]->target;
+        for (const coco_target *t = target == last ? NULL : target->parent; t; t = t->parent) {
+            size_t other = t->handler.sink ? coco__sink_at(s, t->handler.sink) : s->n;
+            if (other < s->n) s->v[coco__group_root(s, other)].group = coco__group_root(s, own);
+        }
+        last = target;
+    }
 }
 
 /* The sink of a group whose turn it is by the order in a batch: a container may belong to another sink than its
  * content. */
-static coco_sink *coco__next_sink(const coco__round_sinks *s, size_t group)
+static coco__outbox *coco__next_outbox(const coco__round_sinks *s, size_t group)
 {
-    size_t best = s->n;
-    unsigned order = UINT32_MAX;
+    coco__outbox *best = NULL;
 
-    for (size_t i = 0; i < s->ncomps; i++)
-        for (const coco__change *ch = s->comps[i]->owned.changes; ch; ch = ch->next) {
-            if (!ch->action || ch->cancelled || coco__order_of(ch->action) >= order) continue;
-            size_t j = coco__sink_at(s, coco__sink_of(ch));
-            if (!s->v[j].done && coco__group_root(s, j) == group) best = j, order = coco__order_of(ch->action);
-        }
-    if (best == s->n) return NULL;
-    s->v[best].done = true;
-    return s->v[best].sink;
+    for (size_t i = 0; i < s->n; i++) {
+        coco__outbox *box = &s->v[i];
+        if (!box->done && coco__group_root(s, i) == group && (!best || box->first < best->first)) best = box;
+    }
+    if (best) best->done = true;
+    return best;
 }
 
 /* Puts what is for the sinks of one group through them. */
 static bool coco__group_step(coco__team *team)
 {
     coco__round_sinks *s = (coco__round_sinks *)(void *)team;
-    const coco__mem *m = s->run->mem;
-    coco__batch b = { 0 };
-    coco_sink *sink;
+    const coco__outbox *box;
 
     while (s->next < s->n && s->v[s->next].group != s->next) s->next++;
     if (s->next == s->n || s->failed) return false;
     size_t group = s->next++;
-    while (!s->failed && (sink = coco__next_sink(s, group)) != NULL)
-        if (!coco__sink_apply(s, sink, &b)) s->failed = true;
-    coco__free(m, b.actions);
-    coco__free(m, b.sorted);
+    while (!s->failed && (box = coco__next_outbox(s, group)) != NULL)
+        if (!coco__outbox_apply(s, box)) s->failed = true;
     return s->next < s->n;
 }
 
@@ -318,17 +321,15 @@ static bool coco__group_step(coco__team *team)
 COCO__IN bool coco__apply_sinks(coco__run *run, coco__comp *list, bool together)
 {
     coco__round_sinks s = { .team = { .step = coco__group_step }, .run = run, .together = together };
-    size_t n = 0;
 
-    for (coco__comp *c = list; c; c = c->next) n++;
-    if (!n) return true;
-    if (!(s.comps = coco__alloc(run->mem, n * sizeof(coco__comp *)))) return false;
-    for (coco__comp *c = list; c; c = c->next)
-        if (!c->claim_failed) s.comps[s.ncomps++] = c;
-    s.failed = !coco__sinks_group(&s);
+    s.failed = !coco__outboxes_fill(&s, list);
+    for (size_t i = 0; s.n > 1 && i < s.n; i++) coco__outbox_join(&s, i);
     if (run->pool && s.n > 1) coco__team_run(run, &s.team, s.n);
     else while (coco__group_step(&s.team)) continue;
-    coco__free(run->mem, s.comps);
+    for (size_t i = 0; i < s.n; i++) {
+        coco__free(run->mem, s.v[i].v);
+        coco__free(run->mem, s.v[i].shares);
+    }
     coco__free(run->mem, s.v);
     return !s.failed;
 }

@@ -94,6 +94,20 @@ COCO__IN coco_status coco__state_get(coco_str ekey, coco_str value, coco__state 
     return r.bad || coco__left(&r) ? COCO_ECORRUPT : COCO_OK;
 }
 
+COCO__IN void coco__possible_add(coco__state *s, coco_str record)
+{
+    size_t max = sizeof s->possible / sizeof s->possible[0];
+
+    for (size_t i = 0; i < s->npossible; i++)
+        if (!s->possible[i].p == !record.p && coco__str_cmp(s->possible[i], record) == 0) return;
+    if (s->npossible == max) { /* after many crashes: "may be anything" is an unreadable record */
+        s->npossible = 0;
+        s->possible[s->npossible++] = (coco_str){ NULL, 0 };
+        s->possible[s->npossible++] = (coco_str){ "", 0 };
+    }
+    s->possible[s->npossible++] = record;
+}
+
 /* ---- Pages as bytes: entries with the length of the prefix shared with the key before ---- */
 
 COCO__IN void coco__view_init(coco__view *v, const coco__mem *m)
@@ -369,22 +383,57 @@ COCO__IN coco_status coco__owned_pin(coco__owned *o, coco_str ekey, bool *seen)
     return COCO_OK;
 }
 
+/* ---- Changes ---- */
+
+/* Is the key behind those of all changes? As long as they come in order, none is looked up. */
+static bool coco__owned_behind(const coco__owned *o, coco_str ekey)
+{
+    if (!o->changes) return true;
+    const coco__change *last = (coco__change *)(void *)((char *)o->last - offsetof(coco__change, next));
+    return o->sorted && coco__str_cmp(last->ekey, ekey) < 0;
+}
+
 COCO__IN coco__change *coco__owned_changed(coco__owned *o, coco_str ekey)
 {
-    return o->nchanges ? coco__table_get(&o->changed, ekey.p, ekey.n) : NULL;
+    if (coco__owned_behind(o, ekey)) return NULL;
+    while (o->untabled && coco__table_put(&o->changed, o->untabled->ekey.p, o->untabled->ekey.n, o->untabled))
+        o->untabled = o->untabled->next;
+    coco__change *c = coco__table_get(&o->changed, ekey.p, ekey.n);
+    for (coco__change *rest = o->untabled; rest && !c; rest = rest->next) /* there was no memory for the table */
+        if (coco__str_cmp(rest->ekey, ekey) == 0) c = rest;
+    return c;
+}
+
+/* So many at a time, 1, 2, 4 …, that a small component takes little. */
+static size_t coco__block_size(const coco__owned *o) { return o->nchanges < 64 ? o->nchanges + 1 : 64; }
+
+COCO__IN coco_action *coco__owned_action(coco__owned *o)
+{
+    size_t n = coco__block_size(o);
+
+    if (!o->action_room) {
+        if (!(o->action_block = coco__arena_zalloc(o->arena, n * sizeof *o->action_block))) return NULL;
+        o->action_room = n;
+    }
+    o->action_room--;
+    return o->action_block++;
 }
 
 COCO__IN coco__change *coco__owned_change(coco__owned *o, coco_str ekey)
 {
-    coco__change *c = coco__arena_zalloc(o->arena, sizeof *c);
     char *copy = coco__arena_copy(o->arena, ekey.p, ekey.n);
+    size_t n = coco__block_size(o);
 
-    if (!c || !copy || !coco__table_put(&o->changed, copy, ekey.n, c)) return NULL;
+    if (!copy) return NULL;
+    if (!o->change_room) {
+        if (!(o->change_block = coco__arena_zalloc(o->arena, n * sizeof *o->change_block))) return NULL;
+        o->change_room = n;
+    }
+    o->change_room--;
+    coco__change *c = o->change_block++;
     c->ekey = (coco_str){ copy, ekey.n };
-    if (o->changes && o->sorted)
-        o->sorted =
-            coco__str_cmp(((coco__change *)(void *)((char *)o->last - offsetof(coco__change, next)))->ekey, ekey) < 0;
-    else o->sorted = !o->changes;
+    o->sorted = coco__owned_behind(o, ekey);
+    if (!o->untabled) o->untabled = c;
     *o->last = c;
     o->last = &c->next;
     o->nchanges++;
@@ -443,6 +492,8 @@ static void coco__sort_changes(coco__owned *o)
         o->last = out;
     }
     o->sorted = true;
+    coco__table_clear(&o->changed);
+    o->untabled = o->changes;
 }
 
 COCO__IN coco__change *coco__owned_cut(coco__owned *o, size_t n)
@@ -456,10 +507,55 @@ COCO__IN coco__change *coco__owned_cut(coco__owned *o, size_t n)
     return rest;
 }
 
+/* At the precommit all that the state may be is recorded: what it was, and what it becomes. */
+static void coco__state_before(const coco__change *c, coco__state *s)
+{
+    *s = *coco__old_of(c);
+    s->container = c->container;
+    s->key = c->key;
+    s->condemned = false;
+    if (s->npossible == 0) coco__possible_add(s, (coco_str){ NULL, 0 });
+    coco__possible_add(s, c->record);
+}
+
+static void coco__state_after(const coco__change *c, coco__state *s)
+{
+    *s = (coco__state){ .container = c->container, .user_managed = c->user_managed, .key = c->key,
+                        .counter = c->counter, .npossible = 1, .possible = { c->record } };
+}
+
+COCO__IN bool coco__change_stays(const coco__change *c) { return c->after.p || (c->target && c->record.p); }
+
+COCO__IN size_t coco__change_bytes(const coco__change *c)
+{
+    const coco__state *old = coco__old_of(c);
+    size_t bytes = c->ekey.n + c->record.n + c->after.n + c->key.n + 32;
+
+    for (size_t i = 0; i < old->npossible; i++) bytes += old->possible[i].n + 4;
+    return bytes;
+}
+
 typedef struct coco__merge {
-    coco__view into; /* merged entries; keys and values borrow from the page and the changes */
+    coco__view into; /* merged entries; keys and values borrow from the page, the changes, and … */
+    coco__arena values;
+    coco__buf value; /* being encoded */
     bool commit;
 } coco__merge;
+
+static void coco__merge_init(coco__merge *m, const coco__mem *mem, bool commit)
+{
+    coco__view_init(&m->into, mem);
+    coco__arena_init(&m->values, mem);
+    coco__buf_init(&m->value, mem);
+    m->commit = commit;
+}
+
+static void coco__merge_free(coco__merge *m)
+{
+    coco__view_free(&m->into);
+    coco__arena_free(&m->values);
+    coco__buf_free(&m->value);
+}
 
 static coco_status coco__merge_add(coco__merge *m, coco_str ekey, coco_str value)
 {
@@ -470,14 +566,23 @@ static coco_status coco__merge_add(coco__merge *m, coco_str ekey, coco_str value
     return COCO_OK;
 }
 
-/* One change, beside the entry recorded under its key, if there is one. */
+/* One change, beside the entry recorded under its key, if there is one. What nothing happens to outside, the precommit
+ * leaves as it is. */
 static coco_status coco__merge_change(coco__merge *m, const coco__change *c, const coco__entry *base)
 {
-    coco_str value = m->commit ? c->after : c->before;
+    coco__state s;
 
-    if (c->cancelled) value.p = NULL;
-    else if (!m->commit && !value.p && base) value = base->value;
-    return value.p ? coco__merge_add(m, c->ekey, value) : COCO_OK;
+    if (c->cancelled) return COCO_OK;
+    if (m->commit ? c->after.p != NULL : c->early) return coco__merge_add(m, c->ekey, c->after);
+    if (m->commit && !coco__change_stays(c)) return COCO_OK;
+    if (!m->commit && (!c->target || (!c->action && !c->claimed)))
+        return base ? coco__merge_add(m, c->ekey, base->value) : COCO_OK;
+    if (m->commit) coco__state_after(c, &s);
+    else coco__state_before(c, &s);
+    m->value.n = 0;
+    coco__state_put(&m->value, &s, s.key.n > COCO__CUT);
+    coco_str value = { coco__arena_copy(&m->values, m->value.p, m->value.n), m->value.n };
+    return m->value.failed || !value.p ? COCO_ENOMEM : coco__merge_add(m, c->ekey, value);
 }
 
 /* Merges the changes below `end` (p NULL: all) into the entries of base; *c advances. */
@@ -486,6 +591,7 @@ static coco_status coco__merge_page(coco__merge *m, const coco__view *base, coco
     size_t i = 0;
 
     m->into.n = 0;
+    coco__arena_reset(&m->values);
     for (; *c && (!end.p || coco__str_cmp((*c)->ekey, end) < 0); *c = (*c)->next) {
         bool same = false;
         for (; i < base->n; i++) {
@@ -619,15 +725,15 @@ static coco_status coco__write_inline(coco__owned *o, const coco__txn *t, coco__
 
 COCO__IN coco_status coco__owned_write(coco__owned *o, const coco__txn *t, coco__rec *rec, bool commit, coco__buf *out)
 {
-    coco__merge m = { .commit = commit };
+    coco__merge m;
     coco_status rc;
 
     if (!o->changes) return COCO_OK;
     coco__sort_changes(o);
-    coco__view_init(&m.into, o->arena->mem);
+    coco__merge_init(&m, o->arena->mem, commit);
     rc =
         rec->flags & COCO__R_PAGED ? coco__write_pages(o, t, rec->id, &m, out) : coco__write_inline(o, t, rec, &m, out);
-    coco__view_free(&m.into);
+    coco__merge_free(&m);
     return rc;
 }
 
@@ -692,8 +798,9 @@ COCO__IN coco_status coco__own(coco__owned *o, uint64_t space, coco_str key, coc
     ch = coco__owned_changed(o, ekey);
     if (!ch) {
         COCO_TRY(coco__owned_find(o, ekey, &e));
-        if (e && was && !(space == COCO__S_STATE && o->run->full))
-            *was = (coco_str){ coco__arena_copy(o->arena, e->value.p, e->value.n), e->value.n };
+        bool given = e && was && !(space == COCO__S_STATE && o->run->full);
+        if (given && !(*was = (coco_str){ coco__arena_copy(o->arena, e->value.p, e->value.n), e->value.n }).p)
+            return COCO_ENOMEM;
         bool same = e && value.p && coco__bytes_cmp(e->value.p, e->value.n, value.p, value.n) == 0;
         if (e) coco__owned_mark(o);
         if (same || (!e && !value.p)) return COCO_OK;
@@ -702,7 +809,7 @@ COCO__IN coco_status coco__own(coco__owned *o, uint64_t space, coco_str key, coc
                            ? (coco_str){ coco__arena_copy(o->arena, e->value.p, e->value.n), e->value.n }
                            : (coco_str){ 0 };
         bool there = e != NULL;
-        if (!(ch = coco__owned_change(o, ekey))) return COCO_ENOMEM;
+        if ((there && space == COCO__S_MEMO && !old.p) || !(ch = coco__owned_change(o, ekey))) return COCO_ENOMEM;
         ch->was = there;
         ch->record = old;
     } else if (was) {
@@ -710,6 +817,6 @@ COCO__IN coco_status coco__own(coco__owned *o, uint64_t space, coco_str key, coc
         if (!value.p) return COCO_OK;
     }
     ch->after = (coco_str){ coco__arena_copy(o->arena, value.p, value.n), value.n };
-    if (space == COCO__S_ID) ch->before = ch->after; /* ids are kept from the precommit on */
+    ch->early = space == COCO__S_ID; /* ids are kept from the precommit on */
     return ch->after.p ? COCO_OK : COCO_ENOMEM;
 }

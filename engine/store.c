@@ -391,9 +391,16 @@ static coco_status coco__write_failed(const coco__txn *t, int rc, const char *wh
 
 COCO__IN coco_status coco__put(const coco__txn *t, const coco__dbkey *k, const void *payload, size_t n)
 {
+    return coco__put_near(t, NULL, k, payload, n);
+}
+
+COCO__IN coco_status coco__put_near(const coco__txn *t, MDB_cursor *near, const coco__dbkey *k, const void *payload,
+                                    size_t n)
+{
     MDB_val key = { k->n, (void *)(uintptr_t)k->b }, data = { n + 4, NULL };
     uint32_t sum = coco__checksum(&key, payload, n);
-    int rc = mdb_put(t->mdb, t->dbi, &key, &data, MDB_RESERVE);
+    int rc = near ? mdb_cursor_put(near, &key, &data, MDB_RESERVE)
+                  : mdb_put(t->mdb, t->dbi, &key, &data, MDB_RESERVE);
 
     if (rc) return coco__write_failed(t, rc, "write");
     uint8_t *out = data.mv_data;

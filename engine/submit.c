@@ -254,7 +254,7 @@ static bool coco__preview_claims(coco__comp *c)
     for (coco__change *ch = c->owned.changes; ch; ch = ch->next) {
         if (ch->child && ch->child->owner == c) ch->child->owner = NULL;
         deletes |= ch->action && ch->action->kind == COCO_DELETE;
-        if (ch->owner.segment.p && (key = coco__arena_copy(&c->run->arena, ch->ekey.p, ch->ekey.n)) != NULL)
+        if (ch->from && (key = coco__arena_copy(&c->run->arena, ch->ekey.p, ch->ekey.n)) != NULL)
             coco__table_put(&c->run->claims, key, ch->ekey.n, c->run);
     }
     return deletes;
@@ -380,7 +380,7 @@ static coco_status coco__slice_body(void *self, coco__txn *t)
         COCO_TRY(coco__owned_write(&c->owned, t, &rec, true, &run->pages));
         COCO_TRY(coco__store_rec(run, t, &c->at, &rec));
     } else {
-        COCO_TRY(coco__claims(c, t));
+        COCO_TRY(coco__claims(c, t, true));
         if (!c->claim_failed) COCO_TRY(coco__precommit(c, t));
     }
     COCO_TRY(coco__depsets_write(run, t));
@@ -401,8 +401,10 @@ static void coco__slice_undo(void *self)
 
 static void coco__targets_stored(coco__comp *c)
 {
-    for (coco__change *ch = c->owned.changes; ch; ch = ch->next) {
-        for (coco_target *t = ch->target; t; t = t->parent) t->stored = true;
+    const coco_target *last = NULL;
+
+    for (coco__change *ch = c->owned.changes; ch; last = ch->target, ch = ch->next) {
+        for (coco_target *t = ch->target == last ? NULL : ch->target; t; t = t->parent) t->stored = true;
         if (ch->child) ch->child->stored = true;
     }
 }
@@ -450,7 +452,7 @@ static coco_status coco__round_body(void *self, coco__txn *t)
     COCO_TRY(coco__run_record(run, t));
     COCO_TRY(coco__memos_write(run, t));
     for (coco__comp *c = run->committing; c; c = c->next) COCO_TRY(coco__commit(c, t));
-    for (coco__comp *c = run->applying; c; c = c->next) COCO_TRY(coco__claims(c, t));
+    for (coco__comp *c = run->applying; c; c = c->next) COCO_TRY(coco__claims(c, t, false));
     for (coco__comp *c = run->applying; c; c = c->next)
         if (!c->claim_failed) COCO_TRY(coco__precommit(c, t));
     COCO_TRY(coco__tombs_write(run, t));

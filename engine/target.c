@@ -7,6 +7,7 @@
 
 /* ---- Changes ---- */
 
+/* An entry that isn't made of a change's record. */
 static coco_status coco__state_bytes(coco__comp *comp, const coco__state *s, coco_str *out)
 {
     coco__buf b;
@@ -18,44 +19,9 @@ static coco_status coco__state_bytes(coco__comp *comp, const coco__state *s, coc
     return out->p ? COCO_OK : COCO_ENOMEM;
 }
 
-static void coco__possible_add(coco__state *s, coco_str record)
-{
-    size_t max = sizeof s->possible / sizeof s->possible[0];
-
-    for (size_t i = 0; i < s->npossible; i++)
-        if (!s->possible[i].p == !record.p &&
-            coco__bytes_cmp(s->possible[i].p, s->possible[i].n, record.p, record.n) == 0)
-            return;
-    if (s->npossible == max) { /* after many crashes: "may be anything" is an unreadable record */
-        s->npossible = 0;
-        s->possible[s->npossible++] = (coco_str){ NULL, 0 };
-        s->possible[s->npossible++] = (coco_str){ "", 0 };
-    }
-    s->possible[s->npossible++] = record;
-}
-
-/* Fills in what precommit and commit record. c->old and c->record are set. */
-static coco_status coco__change_records(coco__comp *comp, coco__change *c)
-{
-    coco__state before = *coco__old_of(c), after = {
-        .container = c->container, .user_managed = c->user_managed, .key = c->key, .counter = c->target->counter
-    };
-
-    before.container = c->container;
-    before.key = c->key;
-    before.condemned = false;
-    if (before.npossible == 0) coco__possible_add(&before, (coco_str){ NULL, 0 });
-    coco__possible_add(&before, c->record);
-    COCO_TRY(coco__state_bytes(comp, &before, &c->before));
-    if (!c->action && !c->claimed) c->before = (coco_str){ 0 }; /* nothing happens outside: the commit is enough */
-    if (!c->record.p) return COCO_OK;
-    after.possible[after.npossible++] = c->record;
-    return coco__state_bytes(comp, &after, &c->after);
-}
-
 static coco_status coco__keep_action(coco__comp *comp, coco__change *c, const coco_decision *d)
 {
-    if (c->action == NULL && !(c->action = coco__arena_zalloc(comp->shared, sizeof *c->action))) return COCO_ENOMEM;
+    if (c->action == NULL && !(c->action = coco__owned_action(&comp->owned))) return COCO_ENOMEM;
     *c->action = d->action;
     c->action->target = c->target;
     c->action->container = c->container;
@@ -64,8 +30,6 @@ static coco_status coco__keep_action(coco__comp *comp, coco__change *c, const co
     c->action->error = NULL;
     c->record = d->record;
     if (d->record.p && !(c->record.p = coco__arena_copy(comp->shared, d->record.p, d->record.n))) return COCO_ENOMEM;
-    comp->nactions++;
-    comp->nbytes += d->action.bytes;
     return COCO_OK;
 }
 
@@ -138,9 +102,7 @@ typedef struct coco__declaration {
     coco_value key, value;
     const coco_container_opts *opts;
     bool container;
-    coco__buf bytes; /* encoded key */
-    coco_str full;
-    coco__ekey ekey;
+    coco_str full, ekey; /* encoded key; entry key */
     coco__state old;
     bool was;        /* recorded in this component */
     coco__place owner; /* recorded elsewhere */
@@ -156,15 +118,16 @@ static coco_status coco__find_owner(coco_ctx *cx, coco__declaration *d)
     coco_str p, value;
     coco_status rc;
 
-    coco__moved *moved = run->moves ? coco__table_get(&run->moved_states, d->ekey.b, d->ekey.n) : NULL;
+    coco__moved *moved = run->moves ? coco__table_get(&run->moved_states, d->ekey.p, d->ekey.n) : NULL;
     if (moved) {
         moved->reported = true;
         return coco_fail(cx, COCO_EDUP, "%s is declared by %s too", moved->state, moved->to_path);
     }
-    if (!run->app->has_dbi || !d->target->stored) return COCO_OK;
+    if (!run->app->has_dbi || !d->target->stored || coco__owner_none(d->target, d->ekey)) return COCO_OK;
     COCO_TRY(coco__run_read(run, &t));
-    coco__dbkey_raw(&k, COCO__OWNER, d->ekey.b, d->ekey.n);
-    rc = coco__get(&t, &k, &p);
+    coco__dbkey_raw(&k, COCO__OWNER, d->ekey.p, d->ekey.n);
+    rc = coco__owner_top(d->target, &t);
+    if (rc == COCO_OK) rc = coco__get(&t, &k, &p);
     if (rc == COCO_OK) rc = coco__place_get(p, &d->owner);
     if (rc == COCO_OK && !(d->owner.segment.p = coco__arena_copy(cx->arena, d->owner.segment.p, d->owner.segment.n)))
         rc = COCO_ENOMEM;
@@ -173,8 +136,8 @@ static coco_status coco__find_owner(coco_ctx *cx, coco__declaration *d)
         rc = coco__get(&t, &k, &p);
     }
     if (rc == COCO_OK) rc = coco__rec_get(p, &rec, t.err);
-    if (rc == COCO_OK) rc = coco__entry_get(&t, &rec, (coco_str){ (char *)d->ekey.b, d->ekey.n }, cx->arena, &value);
-    if (rc == COCO_OK && value.p) rc = coco__state_get((coco_str){ (char *)d->ekey.b, d->ekey.n }, value, &d->old);
+    if (rc == COCO_OK) rc = coco__entry_get(&t, &rec, d->ekey, cx->arena, &value);
+    if (rc == COCO_OK && value.p) rc = coco__state_get(d->ekey, value, &d->old);
     else if (rc == COCO_OK) rc = COCO_ENOTFOUND;
     coco__run_read_end(run, &t);
     if (rc == COCO_ENOTFOUND) {
@@ -200,13 +163,12 @@ static coco_status coco__declared_twice(coco_ctx *cx, const coco__declaration *d
 static coco_status coco__declare_find(coco_ctx *cx, coco__declaration *d)
 {
     coco__owned *o = &cx->comp->owned;
-    coco_str ekey = { (char *)d->ekey.b, d->ekey.n };
     coco__entry *e;
-    const coco__change *before = coco__owned_changed(o, ekey);
+    const coco__change *before = coco__owned_changed(o, d->ekey);
 
     if (before && before->cancelled) return coco__find_owner(cx, d); /* another component has taken it */
     if (before) return coco__declared_twice(cx, d);
-    COCO_TRY(coco__owned_find(o, ekey, &e));
+    COCO_TRY(coco__owned_find(o, d->ekey, &e));
     if (!e) return coco__find_owner(cx, d);
     if (!coco__owned_mark(o)) return coco__declared_twice(cx, d);
     d->was = true;
@@ -229,7 +191,7 @@ static coco_status coco__declare_change(coco_ctx *cx, coco__declaration *d, cons
                                         coco__change **out)
 {
     coco__comp *comp = cx->comp;
-    coco__change *c = coco__owned_change(&comp->owned, (coco_str){ (char *)d->ekey.b, d->ekey.n });
+    coco__change *c = coco__owned_change(&comp->owned, d->ekey);
 
     if (!c) return COCO_ENOMEM;
     c->target = d->target;
@@ -237,7 +199,7 @@ static coco_status coco__declare_change(coco_ctx *cx, coco__declaration *d, cons
     c->user_managed = d->opts && d->opts->user_managed;
     c->was = d->was;
     c->claimed = !d->was;
-    c->owner = d->owner;
+    c->counter = d->target->counter;
     if (d->was || d->old.npossible) COCO_TRY(coco__old_keep(comp, c, &d->old));
     c->key =
         (coco_str){ d->full.n > COCO__CUT ? coco__arena_copy(comp->shared, d->full.p, d->full.n) : NULL, d->full.n };
@@ -256,8 +218,9 @@ static coco_status coco__declare_change(coco_ctx *cx, coco__declaration *d, cons
         c->record = c->old->possible[0];
     }
     if (d->owner.segment.p) {
-        if (!(c->desired = coco__arena_alloc(comp->shared, sizeof *c->desired))) return COCO_ENOMEM;
-        COCO_TRY(coco__value_copy(comp->shared, d->value, c->desired));
+        if (!(c->from = coco__arena_alloc(comp->shared, sizeof *c->from))) return COCO_ENOMEM;
+        c->from->owner = d->owner;
+        COCO_TRY(coco__value_copy(comp->shared, d->value, &c->from->desired));
     }
     *out = c;
     return COCO_OK;
@@ -344,7 +307,7 @@ static coco_status coco__declare_depend(coco_ctx *cx, const coco__declaration *d
 
     if (cx->memo_depth) {
         cx->owned = true;
-        if (d) coco__buf_blob(&cx->declared, d->ekey.b, d->ekey.n);
+        if (d) coco__buf_blob(&cx->declared, d->ekey.p, d->ekey.n);
         if (cx->declared.failed) return coco__oom(cx);
     }
     if (!coco__records(cx)) return COCO_OK;
@@ -372,7 +335,6 @@ static coco_status coco__declare_states(coco_ctx *cx, coco__declaration *d, coco
         COCO_TRY(coco__target_at(cx->run, d->target, d->full, (coco_str){ 0 }, &c->child));
         c->child_fate = COCO__CHILD_GONE;
     }
-    if (c) COCO_TRY(coco__change_records(cx->comp, c));
     COCO_TRY(coco__declare_depend(cx, d, d->target));
     return d->container ? coco__declare_depend(cx, NULL, *child) : COCO_OK;
 }
@@ -407,18 +369,22 @@ static coco_status coco__declare_check(coco_ctx *cx, const coco__declaration *d)
 
 static coco_status coco__declare_held(coco_ctx *cx, coco__declaration *d, coco_target **child)
 {
+    coco__buf bytes = cx->run->key; /* taken while it is used: others may declare while a container is asked for */
+    coco__ekey ekey;
     coco_status rc;
 
     COCO_TRY(coco__declare_check(cx, d));
-    coco__buf_init(&d->bytes, cx->run->mem);
-    rc = coco__key_put(&d->bytes, d->key);
-    if (rc == COCO_OK && d->bytes.failed) rc = coco__oom(cx);
+    coco__buf_init(&cx->run->key, cx->run->mem);
+    bytes.n = 0;
+    rc = coco__key_put(&bytes, d->key);
+    if (rc == COCO_OK && bytes.failed) rc = coco__oom(cx);
     else if (rc != COCO_OK)
         coco_fail(cx, rc, "target %s: a key must be null, bool, int, text, bytes, uuid or a list of these",
                   d->target->title);
-    d->full = (coco_str){ (char *)d->bytes.p, d->bytes.n };
+    d->full = (coco_str){ (char *)bytes.p, bytes.n };
     if (rc == COCO_OK) {
-        coco__ekey_make(&d->ekey, d->target->id, d->full.p, d->full.n);
+        coco__ekey_make(&ekey, d->target->id, d->full.p, d->full.n);
+        d->ekey = (coco_str){ (char *)ekey.b, ekey.n };
         if (coco__listening(cx->run)) {
             coco__change seen = { .target = d->target, .key = d->full, .container = d->container };
             coco__emit_state(cx->run, COCO_EV_DECLARED, cx->comp, &seen, NULL);
@@ -428,7 +394,9 @@ static coco_status coco__declare_held(coco_ctx *cx, coco__declaration *d, coco_t
         else if (rc != COCO_OK && !cx->message)
             coco_fail(cx, rc, "target %s: %s", d->target->title, coco_status_text(rc));
     }
-    coco__buf_free(&d->bytes);
+    coco__buf_free(&cx->run->key);
+    if (bytes.failed) coco__buf_free(&bytes);
+    cx->run->key = bytes;
     return rc;
 }
 
@@ -513,7 +481,6 @@ static coco_status coco__gone_state(coco__comp *comp, coco__change *c, const coc
     if (!decision.act) return COCO_OK;
     COCO_TRY(coco__keep_action(comp, c, &decision));
     c->action->key = in.key;
-    COCO_TRY(coco__change_records(comp, c));
     if (coco__listening(comp->run)) coco__emit_state(comp->run, COCO_EV_RECONCILED, comp, c, NULL);
     return COCO_OK;
 }
@@ -564,6 +531,7 @@ COCO__IN coco_status coco__declare_gone(coco__comp *comp, const coco__entry *e, 
     if (s.condemned && mode == COCO__DEL_CONDEMN) return COCO_OK; /* as recorded */
     COCO_TRY(coco__gone_change(comp, e, &c));
     c->target = t;
+    c->counter = t->counter;
     COCO_TRY(coco__old_keep(comp, c, &s));
     c->key = s.key.n > COCO__CUT ? s.key : (coco_str){ c->ekey.p + (c->ekey.n - s.key.n), s.key.n };
     c->old->key = c->key;
@@ -585,10 +553,11 @@ COCO__IN coco_status coco__reclaim(coco__comp *comp, coco__change *c, const coco
     coco_ctx cx = { .run = comp->run, .comp = comp, .arena = comp->shared, .home = comp->shared };
     coco__reader r = coco__reader_of(c->key.p, c->key.n);
     coco_decision decision;
-    coco_change in = { .desired = c->desired, .possible = now->possible, .npossible = now->npossible };
+    coco_change in = { .desired = &c->from->desired, .possible = now->possible, .npossible = now->npossible };
 
     COCO_TRY(coco__old_keep(comp, c, now));
-    in.may_be_missing = comp->run->full || coco__any_absent(now) || now->counter != c->target->counter;
+    c->counter = c->target->counter;
+    in.may_be_missing = comp->run->full || coco__any_absent(now) || now->counter != c->counter;
     COCO_TRY(coco__key_get(&r, comp->shared, &in.key));
     COCO_TRY(coco__reconcile(&cx, c->target, &in, &decision));
     if (decision.act) {
@@ -598,5 +567,5 @@ COCO__IN coco_status coco__reclaim(coco__comp *comp, coco__change *c, const coco
         c->action = NULL;
         c->record = now->possible[0];
     }
-    return coco__change_records(comp, c);
+    return COCO_OK;
 }

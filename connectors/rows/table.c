@@ -199,14 +199,22 @@ coco_status coco_row_encode_cells(coco_ctx *cx, const coco_cell *cells, size_t n
 
 /* ---- Reconciling ------------------------------------------------------------------------------------------------- */
 
-/* The row's bytes and what leads to them, in one piece. */
-static coco_status coco__rows_carry(coco_ctx *cx, coco_str row, coco_action *a)
+/* What leads to the row's bytes, its record, and the bytes, in one piece. */
+typedef struct coco__rows_carried {
+    coco_str row;
+    uint8_t record[16];
+} coco__rows_carried;
+
+static coco_status coco__rows_carry(coco_ctx *cx, coco_str row, const uint8_t record[16], coco_decision *out)
 {
-    coco_str *carried = coco_alloc(cx, sizeof *carried + row.n);
+    coco__rows_carried *carried = coco_alloc(cx, sizeof *carried + row.n);
+    coco_action *a = &out->action;
 
     if (!carried) return COCO_ENOMEM;
-    *carried = (coco_str){ (char *)(carried + 1), row.n };
+    carried->row = (coco_str){ (char *)(carried + 1), row.n };
+    memcpy(carried->record, record, sizeof carried->record);
     if (row.n) memcpy(carried + 1, row.p, row.n);
+    out->record = (coco_str){ (const char *)carried->record, sizeof carried->record };
     a->value = carried;
     a->bytes = row.n + sizeof *carried;
     if (!coco_is_preview(cx)) return COCO_OK;
@@ -220,7 +228,6 @@ coco_status coco_rows_reconcile(coco_ctx *cx, void *self, const coco_change *in,
     const coco_rows *rows = self;
     uint8_t record[16];
     bool there = false, same = in->npossible == 1 && !in->may_be_missing;
-    coco_str copy;
 
     for (size_t i = 0; i < in->npossible; i++) there |= in->possible[i].p != NULL;
     out->act = true;
@@ -234,13 +241,10 @@ coco_status coco_rows_reconcile(coco_ctx *cx, void *self, const coco_change *in,
         out->act = false;
         return COCO_OK;
     }
-    copy = coco_copy(cx, (coco_str){ (const char *)record, sizeof record });
-    if (!copy.p) return COCO_ENOMEM;
-    out->record = copy;
-    return coco__rows_carry(cx, coco_text_of(*in->desired), &out->action);
+    return coco__rows_carry(cx, coco_text_of(*in->desired), record, out);
 }
 
 coco_str coco_row_of(const coco_action *a)
 {
-    return a->value ? *(const coco_str *)a->value : (coco_str){ NULL, 0 };
+    return a->value ? ((const coco__rows_carried *)a->value)->row : (coco_str){ NULL, 0 };
 }
