@@ -41,8 +41,8 @@
  *
  * Errors. Everything fallible returns coco_status: 0, or one of the negative codes below. The message names the
  * component path, the function, the target and the system's own words. A maker that can't return a status
- * (coco_param, a source maker) keeps its error in cx: what uses its result returns that error, and the function
- * fails with it at the latest when it ends.
+ * (coco_param, a source maker) keeps its error in cx (coco_keep_error): what uses its result returns that error, and
+ * the function fails with it at the latest when it ends.
  *
  * Memory. What a function gets or makes through cx lives until its component is submitted. What it passes in is
  * encoded or copied at the call, never kept by pointer. Handles from open/new end with close/free, which accept
@@ -354,6 +354,9 @@ coco_status coco_fail(coco_ctx *cx, coco_status code, const char *fmt, ...) COCO
 /* In the body of a batch: fails call i alone and returns code. The body returns 0 all the same, and the others
  * stand. */
 coco_status coco_batch_fail(coco_ctx *cx, size_t i, coco_status code, const char *fmt, ...) COCO__PRINTF(4, 5);
+/* Keeps an error in cx and returns it: the function fails with it, at the latest when it ends, also if it doesn't look.
+ * For makers, which can't return a status: coco_keep_error(cx, coco_fail(cx, COCO_EIO, "…")); return NULL; */
+coco_status coco_keep_error(coco_ctx *cx, coco_status code);
 coco_status coco_error(coco_ctx *cx);            /* the error kept in cx, or 0 */
 const char *coco_error_message(coco_ctx *cx);    /* of the last failure in cx; "" when there was none */
 
@@ -618,6 +621,7 @@ struct coco_source {
     const char *title; /* how its items print: TITLE:"key" */
     /* Keys come in ascending order: faster, and a key out of order is an error. Set before next gives the first. */
     bool ordered;
+    uint64_t size; /* how many items next will give, about, for the progress (share, remaining time); 0: unknown */
     void *self;
     /* Gives the next item, allocated in cx's memory, which lasts for the item: returns 1, 0 at the end, or an
      * error, which ends the iteration. COCO_EUNREAD is not the end: the item at *key (or, if *value is true,
@@ -648,7 +652,8 @@ struct coco_source {
     coco_ctx *made_by;               /* filled in by coco_source_new */
 };
 
-/* A zeroed source in cx's memory; NULL when out of memory (the error is kept in cx). */
+/* A zeroed source in cx's memory; NULL when out of memory (the error is kept in cx).
+ * A maker that fails keeps its error (coco_keep_error) and returns NULL; coco_mount_each and COCO_EACH fail with it. */
 coco_source *coco_source_new(coco_ctx *cx);
 
 /* Loops over a source by hand; not inside a memoized function (COCO_EMEMO, kept in cx). Leaving the loop by break
@@ -1005,6 +1010,7 @@ typedef struct coco_fn_stats {
     uint64_t starts, added, reprocessed, unchanged, deleted, errors; /* components */
     uint64_t memo_hits, memo_misses;                                 /* calls */
     uint64_t nanoseconds;                                            /* inside the function, callees included */
+    uint64_t expected; /* items of the sources that it was mounted for; 0: not known of one of them */
 } coco_fn_stats;
 typedef struct coco_target_stats {
     const char *title;

@@ -5,10 +5,10 @@
  * explained yet. Every internal function is static here and begins coco__; what the program sees stands in
  * cocoindex.h and begins coco_.
  *
- * Options, by -D: COCO_NO_CLI      leaves out coco_main and its progress display: for hosts that call coco_update
- * themselves COCO_SMALL       tiny limits (rounds of 2, pages of 4, short keys), so that tests meet the rare paths
- * often COCO_USE_LIBB2   takes BLAKE2b from the BLAKE2 team's libb2 (link -lb2) in place of the one in
- * fingerprint.c
+ * Options, by -D:
+ *     COCO_NO_CLI      leaves out coco_main and its progress display: for hosts that call coco_update themselves
+ *     COCO_SMALL       tiny limits (rounds of 2, pages of 4, short keys), so that tests meet the rare paths often
+ *     COCO_USE_LIBB2   takes BLAKE2b from the BLAKE2 team's libb2 (link -lb2) in place of the one in fingerprint.c
  *
  * The order in which an update passes through the floors is told in ARCHITECTURE.md. */
 
@@ -88,7 +88,10 @@
 #include "engine/audit.c"
 #include "engine/backup.c"
 
-/* The command line. */
+/* The command line: its words, what looks at databases, what shows an update, and the commands. */
 #ifndef COCO_NO_CLI
+#include "engine/cli_line.c"
+#include "engine/cli_store.c"
+#include "engine/progress.c"
 #include "engine/cli.c"
 #endif

@@ -41,6 +41,7 @@ COCO__IN coco_status coco__oom(coco_ctx *cx)
     return cx->said = COCO_ENOMEM;
 }
 
+coco_status coco_keep_error(coco_ctx *cx, coco_status code) { return coco__keep(cx, code, NULL); }
 coco_status coco_error(coco_ctx *cx) { return cx->kept; }
 const char *coco_error_message(coco_ctx *cx)
 { return cx->message ? cx->message : cx->said ? coco_status_text(cx->said) : ""; }
@@ -707,6 +708,7 @@ coco_source *coco_source_of(coco_ctx *cx, const coco_value *keys, const coco_val
     if (!s || !l) return NULL;
     *l = (struct coco__list_source){ keys, items, n, 0 };
     s->title = "list";
+    s->size = n;
     s->self = l;
     s->next = coco__list_next;
     return s;

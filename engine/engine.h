@@ -209,6 +209,8 @@ enum {
     COCO__HITS,
     COCO__MISSES,
     COCO__NS,
+    COCO__EXPECTED, /* items that sources have announced for it; sources that couldn't */
+    COCO__UNSIZED,
     COCO__NCOUNTS
 };
 typedef struct coco__fn_counts {

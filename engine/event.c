@@ -147,13 +147,15 @@ static coco_status coco__stats_copy(coco_app *app, coco_stats *s)
     for (size_t i = 0; i < app->nfns; i++) {
         const coco_fn *fn = coco__fn_at(i);
         uint64_t v[COCO__NCOUNTS], any = 0;
-        for (int j = 0; j < COCO__NCOUNTS; j++)
-            any |= v[j] = atomic_load_explicit(&app->counts[i].n[j], memory_order_relaxed);
+        for (int j = 0; j < COCO__NCOUNTS; j++) {
+            v[j] = atomic_load_explicit(&app->counts[i].n[j], memory_order_relaxed);
+            if (j < COCO__EXPECTED) any |= v[j];
+        }
         if (any && fn)
             s->fns[s->nfns++] =
                 (coco_fn_stats){ fn->name,           v[COCO__STARTS],  v[COCO__ADDED],  v[COCO__REPROCESSED],
                                  v[COCO__UNCHANGED], v[COCO__DELETED], v[COCO__ERRORS], v[COCO__HITS],
-                                 v[COCO__MISSES],    v[COCO__NS] };
+                                 v[COCO__MISSES],    v[COCO__NS],      v[COCO__UNSIZED] ? 0 : v[COCO__EXPECTED] };
     }
     for (coco__target_counts *c = app->targets; c; c = c->next)
         s->targets[s->ntargets++] = (coco_target_stats){ c->title, c->inserts, c->updates, c->deletes, c->bytes };

@@ -1,5 +1,5 @@
 /* The command line: words, one a line, are read as a program's are; nothing runs. */
-#define coco_main coco_main_of_this /* cli.c is linked, too */
+#define coco_main coco_main_of_this /* the command line is linked, too */
 #include "fuzz.h"
 
 static FILE *nowhere;
@@ -7,6 +7,11 @@ static FILE *nowhere;
 #define stderr nowhere
 #undef stdout
 #define stdout nowhere
+#undef COCO__IN
+#define COCO__IN static COCO__UNUSED
+#include "../engine/cli_line.c"
+#include "../engine/cli_store.c"
+#include "../engine/progress.c"
 #include "../engine/cli.c"
 #undef stderr
 #undef stdout

@@ -1,10 +1,11 @@
 /* Lines of a .env file: what it sets is what stands there, and nothing else is set. */
-#define coco_main coco_main_of_this /* cli.c is linked, too */
 #include "fuzz.h"
 
 static int keep_variable(const char *key, const char *value, int overwrite);
 #define setenv keep_variable
-#include "../engine/cli.c"
+#undef COCO__IN /* the command line is linked, too */
+#define COCO__IN static COCO__UNUSED
+#include "../engine/cli_line.c"
 #undef setenv
 
 static int keep_variable(const char *key, const char *value, int overwrite)

@@ -837,6 +837,81 @@ static void each_item_is_a_component_of_its_own(void **state)
     expect_actions("~ tab:\"b\"");
 }
 
+COCO_FN(listed, (coco_value, item))
+{
+    (void)item;
+    return 0;
+}
+
+static bool looks_at_source;
+
+/* A maker of another author's: it can't return a status. */
+static coco_source *broken_source(coco_ctx *cx)
+{
+    if (!broken) return items(cx, list, false);
+    coco_keep_error(cx, coco_fail(cx, COCO_EIO, "no such catalogue"));
+    return NULL;
+}
+
+static coco_status maker_fails(coco_ctx *cx)
+{
+    coco_source *src = broken_source(cx);
+    coco_target *tab = NULL;
+
+    if (!src && !looks_at_source) return 0; /* as if there were nothing */
+    if (!broken) COCO_TRY(tab_of(cx, &tab));
+    return coco_mount_each(cx, COCO_AUTO, &row, src, COCO_ARGS(coco_target_value(tab)));
+}
+
+/* C0.4: by an author who has cocoindex.h alone */
+static void error_of_a_source_maker_fails_the_function_whether_it_looks_or_not(void **state)
+{
+    (void)state;
+    start(maker_fails, "a=1 b=2");
+    update(NULL);
+    broken = true;
+    for (int looks = 0; looks < 2; looks++) {
+        looks_at_source = looks;
+        update_fails(COCO_EIO, NULL);
+        assert_non_null(strstr(w.err.msg, "no such catalogue"));
+        expect_actions(NULL);
+    }
+    broken = false;
+    update(NULL);
+    expect_actions(NULL); /* nothing was deleted */
+}
+
+static coco_status two_sources(coco_ctx *cx)
+{
+    coco_value v[3] = { coco_int(1), coco_int(2), coco_int(3) };
+    coco_source *more = items(cx, list, false);
+    coco_target *tab;
+
+    COCO_TRY(tab_of(cx, &tab));
+    if (broken && more) more->size = 2;
+    COCO_TRY(coco_mount_each(cx, COCO_PATH(coco_text("x")), &listed, coco_source_of(cx, v, v, 3), COCO_NOARGS));
+    return coco_mount_each(cx, COCO_PATH(coco_text("y")), &listed, more, COCO_NOARGS);
+}
+
+/* S10.2: what share and remaining time of the progress are told by */
+static void expected_items_are_known_where_all_sources_of_a_function_tell_their_size(void **state)
+{
+    coco_stats stats;
+
+    (void)state;
+    start(two_sources, "a=1 b=2");
+    for (int told = 0; told < 2; told++) {
+        uint64_t expected = 99;
+        broken = told;
+        update(NULL);
+        assert_int_equal(coco_stats_get(w.app, &stats), 0);
+        for (size_t i = 0; i < stats.nfns; i++)
+            if (strcmp(stats.fns[i].name, "listed") == 0) expected = stats.fns[i].expected;
+        coco_stats_free(&stats);
+        assert_int_equal(expected, told ? 5 : 0);
+    }
+}
+
 COCO_FN(checks, (int64_t, i))
 {
     if (i < 0) return coco_fail(cx, COCO_EFAIL, "%d is negative", (int)i);
@@ -1739,6 +1814,8 @@ int main(void)
         TEST(use_mount_returns_after_the_states_are_applied),
         TEST(refused_state_of_a_used_child_fails_the_caller),
         TEST(each_item_is_a_component_of_its_own),
+        TEST(error_of_a_source_maker_fails_the_function_whether_it_looks_or_not),
+        TEST(expected_items_are_known_where_all_sources_of_a_function_tell_their_size),
         TEST(map_gives_results_in_input_order_or_the_first_failure),
         TEST(memo_of_an_ancestor_waits_until_all_below_succeeded),
         TEST(parent_is_committed_after_its_children),

@@ -7,21 +7,28 @@ if ! command -v tmux >/dev/null; then
     exit 0
 fi
 
-# Each of 40 components takes 50 ms; a third of the way one fails.
+# Each of 40 components takes 50 ms (150 with SLOW); a third of the way one fails.
 cat >"$tmp/prog.c" <<'END'
 #include "cocoindex.h"
+#include <stdlib.h>
 #include <time.h>
 
 COCO_FN(work, (int64_t, i), .memo = true)
 {
-    struct timespec wait = { .tv_nsec = 50 * 1000 * 1000 };
+    struct timespec wait = { .tv_nsec = (getenv("SLOW") ? 150 : 50) * 1000 * 1000 };
 
     nanosleep(&wait, NULL);
     return i == 13 ? coco_fail(cx, COCO_EFAIL, "unlucky") : 0;
 }
 
+/* With SIZED a source tells how many there are. */
 COCO_FN(app_main, ())
 {
+    coco_value keys[40];
+
+    for (int64_t i = 0; i < 40; i++) keys[i] = coco_int(i);
+    if (getenv("SIZED"))
+        return coco_mount_each(cx, COCO_AUTO, &work, coco_source_of(cx, keys, keys, 40), COCO_NOARGS);
     for (int64_t i = 0; i < 40; i++)
         COCO_TRY(coco_mount(cx, COCO_PATH(coco_int(i)), &work, COCO_ARGS(coco_int(i)), NULL));
     return 0;
@@ -38,10 +45,11 @@ mux() {
     tmux -S "$tmp/mux" -f /dev/null "$@"
 }
 
-# start NAME: runs an update with a new database in a terminal of 60 columns and 12 lines.
+# start NAME [VARIABLE=VALUE]: runs an update with a new database in a terminal of 60 columns and 12 lines.
 start() {
+    set -- "$1" "${2-}"
     mux new-session -d -s "$1" -x 60 -y 12 \
-        "cd '$tmp' && TERM=xterm ./prog update --db '$1.db'; echo \"ended with \$?\"; sleep 60"
+        "cd '$tmp' && $2 TERM=xterm ./prog update --db '$1.db'; echo \"ended with \$?\"; sleep 60"
 }
 
 screen() {
@@ -91,6 +99,22 @@ interrupt_stops() {
     mux kill-session -t stop
 }
 
+shares() {
+    start share 'SIZED=1 SLOW=1'
+    for tries in $(seq 100); do
+        if screen share | grep -qE '^work: .* [1-9][0-9]?%, [0-9]+ s left$'; then break; fi
+        sleep 0.1
+    done
+    screen share | grep -qE '^work: .* [1-9][0-9]?%, [0-9]+ s left$'
+    wait_for share 'ended with 1'
+    screen share | grep -qE '^work: 39 added, 1 failed, [0-9]+/s, 100%$'
+    mux kill-session -t share
+    SIZED=1 "$tmp/prog" update --db "$tmp/piped.db" >"$tmp/piped" 2>/dev/null || true
+    grep -qE '^work: .* [1-9][0-9]?%, [0-9]+ s left$' "$tmp/piped"
+    grep -qE '^work: 39 added, 1 failed, [0-9]+/s, 100%$' "$tmp/piped"
+}
+
+promise share_and_remaining_time_are_told_where_the_source_knows_its_size shares
 promise progress_is_redrawn_in_place_with_failures_above redraws_in_place
 promise first_interrupt_stops_and_says_so interrupt_stops
 mux kill-server 2>/dev/null
