@@ -90,8 +90,9 @@
  *
  * Existence and verification. A table deleted by someone else is made and filled again by a plain update; columns that
  * were dropped or altered by hand, or another primary key, are set right. `verify` compares all declared columns of a
- * row; where a table has columns of the types time, clock, interval, decimal, json or an .sql_type, a row that isn't
- * byte for byte as declared is "can't tell", since the server prints those in a form of its own.
+ * row. What the server prints in a form of its own (time, clock, interval, decimal, json, columns with an .sql_type) is
+ * compared there, with the value as it was declared, which stands in the row's record; where these values take over
+ * 1,000 bytes in a row, and for vectors with an .sql_type, a row that doesn't read as declared is "can't tell".
  *
  * Limits. Names of tables, columns, schemas and indexes: 63 bytes, no table name that begins with coco_. 800 columns a
  * table. Not for use through a pooler that hands out connections by transaction. */

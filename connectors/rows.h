@@ -315,6 +315,9 @@ typedef struct coco_rows {
     const char *table;      /* its name, for messages */
     coco_table_decl decl;   /* as declared in this update, else as recorded */
     const char *system;     /* "sqlite": whose table it is, for what a connector declares beside rows */
+    /* Columns whose values stand in the record, too, behind the fingerprint: the system gives them back in a form of its
+     * own, and a verify hook has it compare them itself. NULL: none. */
+    bool (*keeps)(const coco_column *column);
 } coco_rows;
 
 /* Fills in the head from the desired value, or from the record where desired is NULL. Errors: COCO_ECORRUPT. */
@@ -326,7 +329,9 @@ coco_status coco_rows_init(coco_ctx *cx, coco_rows *rows, const char *table, con
 coco_status coco_table_new(coco_ctx *cx, coco_target *target, const coco_schema *s, coco_str decl,
                            coco_table **table);
 
-/* Reconciles a row: the record is its 16-byte fingerprint. The action's value is a coco_str * (coco_row_of). */
+/* Reconciles a row: the record is its 16-byte fingerprint, and behind it the cells of columns that rows.keeps names,
+ * where they take at most COCO_ROWS_KEPT bytes. What the action carries is read with coco_row_of. */
+#define COCO_ROWS_KEPT 1000
 coco_status coco_rows_reconcile(coco_ctx *cx, void *self, const coco_change *in, coco_decision *out);
 coco_str coco_row_of(const coco_action *a); /* the encoded row; empty for a delete */
 

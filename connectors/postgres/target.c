@@ -231,6 +231,7 @@ static coco_status coco__pg_child(coco_ctx *cx, void *self, coco_value key, cons
     if (!place || !(place->table = coco__pg_table_of(cx, run, key))) return COCO_ENOMEM;
     COCO_TRY(coco_rows_init(cx, &place->rows, place->table->name, desired, record));
     place->rows.system = "postgres";
+    place->rows.keeps = coco__pg_keeps;
     place->run = run;
     place->table->rows = &place->rows;
     title = coco_format(cx, "%s/%s%s%s", run->name, place->table->schema, *place->table->schema ? "." : "",

@@ -98,74 +98,135 @@ static coco_status coco__pg_exists(coco_ctx *cx, void *self, coco_value key, coc
 
 /* ---- Rows ------------------------------------------------------------------------------------------------------ */
 
-/* Whether what is read back has the form that was declared: times, numbers and JSON come as the server prints them. */
-static bool coco__pg_reads_alike(const coco_schema *s)
+/* Columns that the server prints in a form of its own: it compares them itself, with what was declared. */
+static bool coco__pg_keeps(const coco_column *c)
 {
-    for (size_t i = 0; i < s->n; i++) {
-        coco_type type = s->columns[i].type;
-        if (s->columns[i].sql_type || type == COCO_TIME_T || type == COCO_CLOCK_T || type == COCO_INTERVAL_T ||
-            type == COCO_DECIMAL_T || type == COCO_JSON_T)
-            return false;
-    }
-    return true;
+    return !coco__pg_is_vector(c->type) &&
+           (c->sql_type || (coco__pg_is_text(c->type) && c->type != COCO_TEXT_T && c->type != COCO_DATE_T));
 }
 
-/* The query for one row by its key. */
+/* A parameter as what would travel for the column, in the column's type. */
+static void coco__pg_put_param(coco__pg_text *t, const coco_column *c, int n)
+{
+    coco__pg_putf(t, "$%d::text::%s::", n, coco__pg_type_of(c->type)->wire);
+    coco__pg_put_type(t, c);
+}
+
+/* The query for one row by its key: the keys are its first parameters, then come kept values. These are compared as
+ * texts: not every type knows what is equal. */
 static void coco__pg_put_row_query(coco__pg_text *t, const coco__pg_place *place)
 {
     const coco_schema *s = &place->rows.decl.schema;
-    int n = 0;
+    int n = (int)coco_schema_nkeys(s);
+    const char *between = " WHERE ";
 
-    for (size_t i = 0; i < s->n; i++) coco__pg_putf(t, "%s%i", i ? ", " : "SELECT ", s->columns[i].name);
+    for (size_t i = 0; i < s->n; i++) {
+        const coco_column *c = &s->columns[i];
+        coco__pg_putf(t, "%s%i", i ? ", " : "SELECT ", c->name);
+        if (!coco__pg_keeps(c)) continue;
+        coco__pg_puts(t, "::text IS NOT DISTINCT FROM ");
+        coco__pg_put_param(t, c, ++n);
+        coco__pg_puts(t, "::text");
+    }
     coco__pg_puts(t, " FROM ");
     coco__pg_put_table(t, place->table, place->table->shadow);
+    n = 0;
     for (size_t i = 0; i < s->n; i++) {
         if (!s->columns[i].key) continue;
-        coco__pg_putf(t, "%s%i = $%d", n ? " AND " : " WHERE ", s->columns[i].name, n + 1);
-        n++;
-        coco__pg_puts(t, "::text");
-        if (strcmp(coco__pg_type_of(s->columns[i].type)->sql, "text") == 0 && !s->columns[i].sql_type) continue;
-        coco__pg_puts(t, "::");
-        if (s->columns[i].sql_type) coco__pg_puts(t, s->columns[i].sql_type);
-        else coco__pg_puts(t, coco__pg_type_of(s->columns[i].type)->sql);
+        coco__pg_putf(t, "%s%i = ", between, s->columns[i].name);
+        coco__pg_put_param(t, &s->columns[i], ++n);
+        between = " AND ";
     }
 }
 
-/* Answers one finding from the row that was read; rd has its result. */
-static coco_status coco__pg_compare(coco_ctx *cx, const coco__pg_place *place, const coco__pg_reader *rd,
-                                    coco_finding *f)
+/* A row being looked at. */
+typedef struct coco__pg_looked {
+    const coco__pg_place *place;
+    coco_cell *kept;     /* by column, where kept */
+    bool all;            /* the record has them */
+    const char **params;
+} coco__pg_looked;
+
+/* The kept cells of a record; and parameters from them, behind those of the key. */
+static coco_status coco__pg_kept(coco_ctx *cx, coco__pg_looked *l, coco_str record, size_t n)
 {
-    const coco_schema *s = &place->rows.decl.schema;
-    coco_value *values = coco_alloc(cx, s->n * sizeof *values);
+    const coco_schema *s = &l->place->rows.decl.schema;
+    coco_str rest = { record.p + 16, record.n > 16 ? record.n - 16 : 0 };
+
+    l->all = record.n >= 16;
+    for (size_t i = 0; i < s->n; i++) {
+        if (!coco__pg_keeps(&s->columns[i])) continue;
+        l->all = l->all && coco_cell_next(&rest, &l->kept[i]) &&
+                 (l->kept[i].null || l->kept[i].type == s->columns[i].type);
+        if (!l->all) l->kept[i] = (coco_cell){ .null = true };
+        coco_value v = coco_cell_value(cx, &l->kept[i]);
+        char *text = (char *)(uintptr_t)(l->params[n++] = coco__pg_param(cx, v));
+        if (v.kind == COCO_TEXT_KIND && text) /* the server has no NULs: they were left out */
+            *(char *)coco__pg_put_stripped((uint8_t *)text, coco_text_of(v)) = '\0';
+    }
+    return coco_error(cx);
+}
+
+/* The fingerprint of the row that was read, with the kept cells as they were declared. Null where null was never
+ * declared can't be encoded. */
+static bool coco__pg_row_print(coco_ctx *cx, const coco__pg_looked *l, coco_value *values, uint8_t fp[16])
+{
+    const coco_schema *s = &l->place->rows.decl.schema;
+    coco_cell *cells = coco_alloc(cx, s->n * sizeof *cells);
     coco_str row;
+
+    for (size_t i = 0; i < s->n; i++) /* one of JSON would be taken for a text; any value does */
+        if (coco__pg_keeps(&s->columns[i]))
+            values[i] = s->columns[i].type == COCO_JSON_T ? coco_null() : coco_cell_value(cx, &l->kept[i]);
+    if (!cells || coco_row_encode(cx, &l->place->rows, coco_list(values, s->n), &row, NULL) != COCO_OK) return false;
+    for (size_t i = 0; i < s->n && coco_cell_next(&row, &cells[i]); i++)
+        if (coco__pg_keeps(&s->columns[i])) cells[i] = l->kept[i];
+    if (coco_row_encode_cells(cx, cells, s->n, &row) != COCO_OK) return false;
+    coco_row_record(row, fp);
+    return true;
+}
+
+/* Answers one finding from the row that was read; rd has its result. */
+static coco_status coco__pg_compare(coco_ctx *cx, const coco__pg_looked *l, const coco__pg_reader *rd, coco_finding *f)
+{
+    const coco_schema *s = &l->place->rows.decl.schema;
+    coco_value *values = coco_alloc(cx, s->n * sizeof *values);
+    bool same = l->all, told = l->all;
     uint8_t fp[16];
 
     if (!values) return COCO_ENOMEM;
     f->verdict = COCO_STATE_MISSING;
     if (PQntuples(rd->batch) == 0) return COCO_OK;
-    for (size_t i = 0; i < s->n; i++) values[i] = coco__pg_value(cx, rd, 0, i);
-    f->verdict = coco__pg_reads_alike(s) ? COCO_STATE_DIFFERENT : COCO_STATE_UNKNOWN;
-    /* null where null was never declared can't be encoded: it differs */
-    if (coco_row_encode(cx, &place->rows, coco_list(values, s->n), &row, NULL) != COCO_OK) return COCO_OK;
-    coco_row_record(row, fp);
-    if (f->record.n == sizeof fp && memcmp(f->record.p, fp, sizeof fp) == 0) f->verdict = COCO_STATE_OK;
+    for (size_t i = 0; i < s->n; i++) {
+        const coco_column *c = &s->columns[i];
+        if (coco__pg_keeps(c)) same = same && *PQgetvalue(rd->batch, 0, (int)i) == 't';
+        else values[i] = coco__pg_value(cx, rd, 0, i);
+        told = told && !(coco__pg_is_vector(c->type) && c->sql_type);
+    }
+    if (same && coco__pg_row_print(cx, l, values, fp)) same = memcmp(f->record.p, fp, sizeof fp) == 0;
+    else same = false;
+    f->verdict = same ? COCO_STATE_OK : told ? COCO_STATE_DIFFERENT : COCO_STATE_UNKNOWN;
     return COCO_OK;
 }
 
 static coco_status coco__pg_verify_one(coco_ctx *cx, coco__pg_place *place, coco__pg_reader *rd, const char *sql,
                                        coco_finding *f)
 {
-    size_t n = coco_count(f->key);
-    const char **params = coco_alloc(cx, (n + 1) * sizeof *params);
+    size_t columns = place->rows.decl.schema.n, n = coco_count(f->key);
+    coco__pg_looked l = { .place = place, .kept = coco_alloc(cx, columns * sizeof *l.kept),
+                          .params = coco_alloc(cx, (n + columns) * sizeof *l.params) };
+    int nparams = (int)n;
     coco_err err = { 0 };
     coco_status rc;
 
-    if (!params) return COCO_ENOMEM;
-    for (size_t i = 0; i < n; i++) params[i] = coco__pg_param(cx, coco_at(f->key, i));
-    if (!(rd->batch = coco__pg_query_with(rd->conn, sql, (int)n, params, &err)))
+    if (!l.kept || !l.params) return COCO_ENOMEM;
+    for (size_t i = 0; i < n; i++) l.params[i] = coco__pg_param(cx, coco_at(f->key, i));
+    for (size_t i = 0; i < columns; i++) nparams += coco__pg_keeps(&place->rows.decl.schema.columns[i]);
+    COCO_TRY(coco__pg_kept(cx, &l, f->record, n));
+    if (!(rd->batch = coco__pg_query_with(rd->conn, sql, nparams, l.params, &err)))
         return coco_fail(cx, err.code, "%s", err.msg);
     for (size_t i = 0; i < rd->n; i++) rd->types[i] = PQftype(rd->batch, (int)i);
-    rc = coco__pg_compare(cx, place, rd, f);
+    rc = coco__pg_compare(cx, &l, rd, f);
     PQclear(rd->batch);
     rd->batch = NULL;
     return rc;

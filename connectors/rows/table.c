@@ -199,22 +199,35 @@ coco_status coco_row_encode_cells(coco_ctx *cx, const coco_cell *cells, size_t n
 
 /* ---- Reconciling ------------------------------------------------------------------------------------------------- */
 
-/* What leads to the row's bytes, its record, and the bytes, in one piece. */
-typedef struct coco__rows_carried {
-    coco_str row;
-    uint8_t record[16];
-} coco__rows_carried;
-
-static coco_status coco__rows_carry(coco_ctx *cx, coco_str row, const uint8_t record[16], coco_decision *out)
+/* Puts the cells of columns to be kept behind the fingerprint; the record's length. */
+static size_t coco__rows_keep(const coco_rows *rows, coco_str row, uint8_t record[16 + COCO_ROWS_KEPT])
 {
-    coco__rows_carried *carried = coco_alloc(cx, sizeof *carried + row.n);
+    size_t n = 16;
+    coco_cell cell;
+
+    for (size_t i = 0; rows->keeps && i < rows->decl.schema.n; i++) {
+        const char *begin = row.p;
+        if (!coco_cell_next(&row, &cell)) return 16;
+        if (!rows->keeps(&rows->decl.schema.columns[i])) continue;
+        size_t more = (size_t)(row.p - begin);
+        if (n + more > 16 + COCO_ROWS_KEPT) return 16;
+        memcpy(record + n, begin, more);
+        n += more;
+    }
+    return n;
+}
+
+/* What leads to the row's bytes, the bytes, and the record, in one piece. */
+static coco_status coco__rows_carry(coco_ctx *cx, coco_str row, coco_str record, coco_decision *out)
+{
+    coco_str *carried = coco_alloc(cx, sizeof *carried + row.n + record.n);
     coco_action *a = &out->action;
 
     if (!carried) return COCO_ENOMEM;
-    carried->row = (coco_str){ (char *)(carried + 1), row.n };
-    memcpy(carried->record, record, sizeof carried->record);
-    if (row.n) memcpy(carried + 1, row.p, row.n);
-    out->record = (coco_str){ (const char *)carried->record, sizeof carried->record };
+    char *bytes = (char *)(carried + 1);
+    *carried = (coco_str){ bytes, row.n };
+    if (row.n) memcpy(bytes, row.p, row.n);
+    out->record = (coco_str){ memcpy(bytes + row.n, record.p, record.n), record.n };
     a->value = carried;
     a->bytes = row.n + sizeof *carried;
     if (!coco_is_preview(cx)) return COCO_OK;
@@ -226,7 +239,7 @@ static coco_status coco__rows_carry(coco_ctx *cx, coco_str row, const uint8_t re
 coco_status coco_rows_reconcile(coco_ctx *cx, void *self, const coco_change *in, coco_decision *out)
 {
     const coco_rows *rows = self;
-    uint8_t record[16];
+    uint8_t record[16 + COCO_ROWS_KEPT];
     bool there = false, same = in->npossible == 1 && !in->may_be_missing;
 
     for (size_t i = 0; i < in->npossible; i++) there |= in->possible[i].p != NULL;
@@ -237,14 +250,15 @@ coco_status coco_rows_reconcile(coco_ctx *cx, void *self, const coco_change *in,
         return coco_fail(cx, COCO_ETYPE, "table %s: rows are declared with coco_declare_row or coco_declare_values",
                          rows->table);
     coco_row_record(coco_text_of(*in->desired), record);
-    if (same && in->possible[0].n == sizeof record && memcmp(in->possible[0].p, record, sizeof record) == 0) {
+    if (same && in->possible[0].n >= 16 && memcmp(in->possible[0].p, record, 16) == 0) {
         out->act = false;
         return COCO_OK;
     }
-    return coco__rows_carry(cx, coco_text_of(*in->desired), record, out);
+    coco_str row = coco_text_of(*in->desired);
+    return coco__rows_carry(cx, row, (coco_str){ (const char *)record, coco__rows_keep(rows, row, record) }, out);
 }
 
 coco_str coco_row_of(const coco_action *a)
 {
-    return a->value ? ((const coco__rows_carried *)a->value)->row : (coco_str){ NULL, 0 };
+    return a->value ? *(const coco_str *)a->value : (coco_str){ NULL, 0 };
 }
