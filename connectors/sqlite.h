@@ -61,11 +61,10 @@
  *     column dropped         in place, kept; also if it is indexed, its indexes go
  *     nullable or not, SQL type; any type but vectors, bytes and bool to text; bool to int; int to double
  *                            in place, lossy
- *     other types, a vector's dimension, the primary key, strict, without_rowid
+ *     other types, a vector's dimension, the primary key, strict, without_rowid; any change of a vec0 table
  *                            rebuilt: rows go to the table "coco_shadow_NAME", and take the table's place at the end of
  *                            the first update that did everything without a failure. Until then readers see the old
  *                            table as it was. Columns and rows which others added to it are lost with it.
- *     vec0 tables            every change makes them anew, empty at first
  * What is made in place keeps columns that others added, and indexes and triggers.
  *
  * What a table has besides rows (indexes, full-text search, SQL of the program's own) stands with its teardown in the

@@ -188,7 +188,7 @@ static coco_status vectors(coco_ctx *cx)
 
     COCO_TRY(mount_docs(cx, &VECS, &docs));
     for (int i = 0; i < 4 - plan.n; i++)
-        COCO_TRY(coco_declare_row(cx, docs, &(struct vec){ i, i % 2 ? "en" : "de", "n", { at[(i + plan.n) % 4], 2 } }));
+        COCO_TRY(coco_declare_row(cx, docs, &(struct vec){ i, i % 2 ? "en" : "de", "n", { at[(i + plan.n) & 3], 2 } }));
     return COCO_OK;
 }
 static void nearest_vectors_are_found_without_an_extension(void **state)
@@ -223,7 +223,7 @@ const char *__asan_default_options(void);
 const char *__asan_default_options(void) { return "fast_unwind_on_malloc=0"; }
 
 static coco_key DB = COCO_KEY("vecdb");
-static const char *extension;
+static const char *extension, *metric = "cosine";
 static coco_status setup_vec(coco_ctx *cx, void *user)
 {
     (void)user;
@@ -232,12 +232,12 @@ static coco_status setup_vec(coco_ctx *cx, void *user)
 static coco_status vec0_rows(coco_ctx *cx)
 {
     static const float at[4][2] = { { 1, 0 }, { 0, 1 }, { 1, 1 }, { -1, 0 } };
-    coco_sqlite_table_opts o = { .vec0 = true, .partition = "lang", .auxiliary = "note", .metric = "cosine" };
+    coco_sqlite_table_opts o = { .vec0 = true, .partition = "lang", .auxiliary = "note", .metric = metric };
     coco_table *vecs;
 
     COCO_TRY(coco_sqlite_mount_table(cx, coco_context_ref(&DB), "vecs", plan.schema ? plan.schema : &VECS, &o, &vecs));
     for (int i = 0; i < 4 - plan.n; i++)
-        COCO_TRY(coco_declare_row(cx, vecs, &(struct vec){ i, i % 2 ? "en" : "de", "n", { at[(i + plan.n) % 4], 2 } }));
+        COCO_TRY(coco_declare_row(cx, vecs, &(struct vec){ i, i % 2 ? "en" : "de", "n", { at[(i + plan.n) & 3], 2 } }));
     return COCO_OK;
 }
 static void vec0_table_is_filled_and_searched(void **state)
@@ -271,6 +271,41 @@ static void vec0_table_is_filled_and_searched(void **state)
     drop_all();
     expect_sql("SELECT count(*) FROM sqlite_schema WHERE name LIKE 'vecs%'", "0");
 }
+/* Looks after every event how many rows of vecs there are, without the extension. */
+static int polls;
+static void poll_vecs(void *user, const coco_event *e)
+{
+    on_event(user, e);
+    if (plan.n == 0) return;
+    expect_sql("SELECT count(*) FROM vecs_rowids", "4");
+    polls++;
+}
+
+/* C0.9, also where the system can't rename. */
+static void vec0_table_is_never_empty_while_it_is_rebuilt(void **state)
+{
+    (void)state;
+    if (!(extension = getenv("COCO_VEC0"))) {
+        print_message("skipped: sqlite-vec not installed\n");
+        skip();
+    }
+    w.env_config.setup = setup_vec;
+    w.env_config.on_event = poll_vecs;
+    plan.main = vec0_rows;
+    update(NULL);
+    expect_sql("SELECT sql LIKE '%=cosine%' FROM sqlite_schema WHERE name = 'vecs'", "1");
+    metric = "l2";
+    plan.n = -1; /* five rows of it */
+    polls = 0;
+    restart();
+    update(NULL);
+    plan.n = 0;
+    assert_true(polls > 3);
+    expect_sql("SELECT sql LIKE '%=l2%' FROM sqlite_schema WHERE name = 'vecs'", "1");
+    expect_sql("SELECT count(*) FROM vecs_rowids", "5");
+    expect_sql("SELECT count(*) FROM sqlite_schema WHERE name LIKE 'coco_shadow%'", "0");
+    metric = "cosine";
+}
 static void missing_extension_is_told_clearly(void **state)
 {
     (void)state;
@@ -297,6 +332,7 @@ int main(void)
         DB_TEST(extras_that_cannot_be_are_errors),
         DB_TEST(nearest_vectors_are_found_without_an_extension),
         DB_TEST(vec0_table_is_filled_and_searched),
+        DB_TEST(vec0_table_is_never_empty_while_it_is_rebuilt),
         DB_TEST(missing_extension_is_told_clearly),
     };
 

@@ -6,8 +6,9 @@
  *   2. By a copy, within one transaction: any other change that keeps the rows. The copy gets the new columns, the old
  *      rows with their rowids, others' columns, and then the name; indexes and triggers are made again from their SQL.
  *   3. By a shadow: a change that voids the rows. A new table, coco_shadow_NAME, takes all rows that are declared from
- *      now on; the end of the first whole update puts it in the old one's place (coco__sq_finish). That there is a
- *      shadow stands in the file alone, so a crash at any point leaves the old table or the new. */
+ *      now on; the end of the first whole update puts it in the old one's place (coco__sq_finish); a vec0 table, by a
+ *      copy. That there is a shadow stands in the file alone, so a crash at any point leaves the old table or the new.
+ */
 
 /* ---- By a copy --------------------------------------------------------------------------------------------------- */
 
@@ -212,12 +213,13 @@ static coco_status coco__sq_evolve(coco_sqlite *s, const char *table, coco_actio
     return COCO_OK;
 }
 
-/* The name takes a prefix for a shadow; vec0 tables have none. */
+/* The name takes a prefix for a shadow. */
 static coco_status coco__sq_create(coco_sqlite *s, const char *prefix, const char *table, const coco__sq_want *want,
                                    coco_err *err)
 {
     bool vec0 = coco__sq_flags(&want->decl) & COCO__SQ_VEC0;
-    char *sql = vec0 ? coco__sq_create_vec0(table, &want->decl) : coco__sq_create_sql(prefix, table, want, NULL);
+    char *sql = vec0 ? coco__sq_create_vec0(prefix, table, &want->decl)
+                     : coco__sq_create_sql(prefix, table, want, NULL);
     coco_status rc = coco__sq_exec(s, sql, table, err);
 
     sqlite3_free(sql);
@@ -245,6 +247,48 @@ static coco_status coco__sq_drop_real(coco_sqlite *s, const char *table, coco_er
     return coco__sq_run(s, table, err, "DROP TABLE IF EXISTS \"%w\"", table);
 }
 
+/* A virtual table can't be renamed: it is made again under the name and takes the shadow's rows. rest: its SQL behind
+ * the name; columns: a list of them. */
+static coco_status coco__sq_shadow_pour(coco_sqlite *s, const char *table, const char *rest, const char *columns,
+                                        coco_err *err)
+{
+    COCO_TRY(coco__sq_run(s, table, err, "CREATE VIRTUAL TABLE \"%w\"%s", table, rest));
+    COCO_TRY(coco__sq_run(s, table, err, "INSERT INTO \"%w\" (%s) SELECT %s FROM \"" COCO__SQ_SHADOW "%w\"", table,
+                          columns, columns, table));
+    return coco__sq_run(s, table, err, "DROP TABLE \"" COCO__SQ_SHADOW "%w\"", table);
+}
+
+/* Gives the shadow the table's name. head: how the SQL of a virtual table begins. */
+static coco_status coco__sq_shadow_named(coco_sqlite *s, const char *table, const char *head, coco_err *err)
+{
+    char *rest = NULL, *columns = NULL;
+    sqlite3_stmt *st;
+    coco_status status;
+
+    COCO_TRY(coco__sq_prepare(s, &st, table, err, "SELECT substr(sql, %d), (SELECT group_concat('\"' || replace(name, "
+                              "'\"', '\"\"') || '\"') FROM pragma_table_info('" COCO__SQ_SHADOW "%q')) FROM "
+                              "sqlite_schema WHERE substr(sql, 1, %d) = %Q", (int)strlen(head) + 1, table,
+                              (int)strlen(head), head));
+    int rc = sqlite3_step(st);
+    if (rc == SQLITE_ROW && (!coco__sq_text(st, 0, &rest) || !coco__sq_text(st, 1, &columns))) rc = SQLITE_NOMEM;
+    status = coco__sq_done(s, st, rc, table, err);
+    if (status == COCO_OK && rest) status = coco__sq_shadow_pour(s, table, rest, columns, err);
+    else if (status == COCO_OK)
+        status = coco__sq_run(s, table, err, "ALTER TABLE \"" COCO__SQ_SHADOW "%w\" RENAME TO \"%w\"", table, table);
+    sqlite3_free(rest);
+    sqlite3_free(columns);
+    return status;
+}
+
+static coco_status coco__sq_shadow_name(coco_sqlite *s, const char *table, coco_err *err)
+{
+    char *head = sqlite3_mprintf("CREATE VIRTUAL TABLE \"" COCO__SQ_SHADOW "%w\"", table);
+    coco_status rc = head ? coco__sq_shadow_named(s, table, head, err) : coco__sq_oom(err);
+
+    sqlite3_free(head);
+    return rc;
+}
+
 /* Puts the shadow, which is filled, in the table's place. */
 static coco_status coco__sq_shadow_end(coco_sqlite *s, const char *table, coco_err *err)
 {
@@ -254,25 +298,13 @@ static coco_status coco__sq_shadow_end(coco_sqlite *s, const char *table, coco_e
     sqlite3_db_config(s->db, SQLITE_DBCONFIG_LEGACY_ALTER_TABLE, -1, &legacy);
     sqlite3_db_config(s->db, SQLITE_DBCONFIG_LEGACY_ALTER_TABLE, 1, NULL);
     rc = coco__sq_drop_real(s, table, err);
-    if (rc == COCO_OK)
-        rc = coco__sq_run(s, table, err, "ALTER TABLE \"" COCO__SQ_SHADOW "%w\" RENAME TO \"%w\"", table, table);
+    if (rc == COCO_OK) rc = coco__sq_shadow_name(s, table, err);
     sqlite3_db_config(s->db, SQLITE_DBCONFIG_LEGACY_ALTER_TABLE, legacy, NULL);
     if (rc == COCO_OK) rc = coco__sq_set_up_waiting(s, table, err);
     return rc == COCO_OK ? coco__sq_book_tidy(s, err) : rc;
 }
 
 /* ---- Actions ----------------------------------------------------------------------------------------------------- */
-
-/* A vec0 table can't be altered or renamed: it is made anew in place. */
-static coco_status coco__sq_set_vec0(coco_sqlite *s, const char *table, const coco__sq_want *want, coco_err *err)
-{
-    bool has;
-
-    COCO_TRY(coco__sq_has(s, table, &has, err));
-    if (has && !want->destroy) return COCO_OK;
-    if (has) COCO_TRY(coco__sq_drop_real(s, table, err));
-    return coco__sq_create(s, "", table, want, err);
-}
 
 /* Makes the table what is declared, from whatever is there. */
 static coco_status coco__sq_set_table(coco_sqlite *s, const char *table, coco_action *a, coco_err *err)
@@ -284,14 +316,12 @@ static coco_status coco__sq_set_table(coco_sqlite *s, const char *table, coco_ac
     coco_status rc = shadow ? coco__sq_has(s, shadow, &shadowed, err) : coco__sq_oom(err);
 
     if (rc == COCO_OK) rc = coco__sq_has(s, table, &has, err);
-    if (rc == COCO_OK && coco__sq_flags(&want->decl) & COCO__SQ_VEC0) {
-        rc = coco__sq_set_vec0(s, table, want, err);
-    } else if (rc == COCO_OK && want->destroy && has) {
+    if (rc == COCO_OK && want->destroy && has) {
         rc = coco__sq_shadow_begin(s, table, want, err);
     } else if (rc == COCO_OK && !has && !(shadowed && !want->destroy)) {
         rc = coco__sq_run(s, table, err, "DROP TABLE IF EXISTS \"%w\"", shadow);
         if (rc == COCO_OK) rc = coco__sq_create(s, "", table, want, err);
-    } else if (rc == COCO_OK) {
+    } else if (rc == COCO_OK && !(coco__sq_flags(&want->decl) & COCO__SQ_VEC0)) { /* which can't be altered */
         rc = coco__sq_shape_read(s, shadowed ? shadow : table, &shape, err);
         if (rc == COCO_OK) rc = coco__sq_evolve(s, shadowed ? shadow : table, a, &shape, err);
     }

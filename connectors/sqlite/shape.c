@@ -178,13 +178,13 @@ static char *coco__sq_create_sql(const char *prefix, const char *table, const co
 }
 
 /* The same for a table of sqlite-vec. Its names are plain (declare.c sees to that): it has no quotes. */
-static char *coco__sq_create_vec0(const char *table, const coco_table_decl *decl)
+static char *coco__sq_create_vec0(const char *prefix, const char *table, const coco_table_decl *decl)
 {
     sqlite3_str *sql = sqlite3_str_new(NULL);
     size_t n = decl->schema.n;
     coco_str metric = { decl->extra.p + 1 + n, decl->extra.n - 1 - n };
 
-    sqlite3_str_appendf(sql, "CREATE VIRTUAL TABLE \"%w\" USING vec0(", table);
+    sqlite3_str_appendf(sql, "CREATE VIRTUAL TABLE \"%w%w\" USING vec0(", prefix, table);
     for (size_t i = 0; i < n; i++) {
         const coco_column *c = &decl->schema.columns[i];
         char role = decl->extra.p[1 + i];
