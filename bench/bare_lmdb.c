@@ -1,8 +1,8 @@
 /* bare_lmdb - floors of what the engine asks of LMDB.
  *
  *     bare_lmdb replay DIR TRACE             the puts, deletes and commits that lmdb_trace.so has written down
- *     bare_lmdb get DIR ENTRIES ROUNDS BYTES each entry read and copied, ROUNDS times, by keys of 16 random bytes; a new
- *                                            DIR is filled first
+ *     bare_lmdb get DIR ENTRIES ROUNDS BYTES each entry read and copied, ROUNDS times, by keys of 16 random bytes; a
+ *                                            new DIR is filled first
  *     bare_lmdb commits DIR N                durable commits of one small put */
 #define _DEFAULT_SOURCE
 #include "bench.h"

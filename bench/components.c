@@ -2,9 +2,9 @@
  *
  *     components update --n N [--memos M] [--generation G] [--changed I --bump B] [--rows 1] --db DIR
  *
- * Cold where DIR is new, else warm; all changed: another G; one changed: another B; deleted: --n 0 --allow-delete. Each
- * component calls M memoized functions of its own. --rows 1: one component that declares all N states, and runs in every
- * update. */
+ * Cold where DIR is new, else warm; all changed: another G; one changed: another B; deleted: --n 0 --allow-delete.
+ * Each component calls M memoized functions of its own. --rows 1: one component that declares all N states, and runs in
+ * every update. */
 #define _DEFAULT_SOURCE
 #include "bench.h"
 

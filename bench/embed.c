@@ -191,8 +191,8 @@ static void compare(size_t batch, size_t size, size_t dims, bool base64, int sec
         we = better(we, run_embedder(e, &call, seconds));
     }
     printf("%zu texts of %zu bytes, %zu dims %s:wrk %.0f/s %.1f µs, we %.0f/s %.1f µs (CPU of a request):%.0f %%\n",
-           batch, size, dims, base64 ? "in base64" : "as list", wrk.per_second, wrk.cpu * 1e6, we.per_second, we.cpu * 1e6,
-           we.per_second / wrk.per_second * 100);
+           batch, size, dims, base64 ? "in base64" : "as list", wrk.per_second, wrk.cpu * 1e6, we.per_second,
+           we.cpu * 1e6, we.per_second / wrk.per_second * 100);
     fflush(stdout);
     coco_embedder_close(e);
     kill(server, SIGKILL);

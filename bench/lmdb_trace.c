@@ -1,10 +1,10 @@
-/* lmdb_trace - a library to preload: writes down which puts, deletes and commits a program asks of LMDB, for bare_lmdb to
- * do again without the program.
+/* lmdb_trace - a library to preload: writes down which puts, deletes and commits a program asks of LMDB, for bare_lmdb
+ * to do again without the program.
  *
  *     LMDB_TRACE=FILE LD_PRELOAD=lmdb_trace.so PROGRAM …
  *
- * A record: the operation ('p', 'd', 'c', or 'C' of a commit that needn't sync the meta page), a byte, the key's length in
- * two, the value's in four, the key. */
+ * A record: the operation ('p', 'd', 'c', or 'C' of a commit that needn't sync the meta page), a byte, the key's length
+ * in two, the value's in four, the key. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <lmdb.h>

@@ -2,9 +2,9 @@
  *
  *     make_tree DIR FILES DIRECTORIES [plain | deep | wide | long]
  *
- * plain spreads the files over DIRECTORIES side by side (default 1,000); deep nests these in chains of 100; wide puts all
- * files into one directory; long gives files and directories names of 200 bytes. A stamp that is as young as the data is
- * racy: wait 50 ms before what is measured. */
+ * plain spreads the files over DIRECTORIES side by side (default 1,000); deep nests these in chains of 100; wide puts
+ * all files into one directory; long gives files and directories names of 200 bytes. A stamp that is as young as the
+ * data is racy: wait 50 ms before what is measured. */
 #define _DEFAULT_SOURCE
 #include "bench.h"
 
@@ -82,7 +82,8 @@ int main(int argc, char **argv)
     enum shape shape = argc > 4 ? shape_of(argv[4]) : PLAIN;
     int top, dir;
 
-    if (argc < 3 || files < 1 || dirs < 1) return fprintf(stderr, "usage: make_tree DIR FILES [DIRECTORIES [SHAPE]]\n"), 2;
+    if (argc < 3 || files < 1 || dirs < 1)
+        return fprintf(stderr, "usage: make_tree DIR FILES [DIRECTORIES [SHAPE]]\n"), 2;
     if (dirs > files) dirs = files;
     bench_check(mkdir(argv[1], 0777) != 0, argv[1]);
     bench_check((top = open(argv[1], O_RDONLY | O_DIRECTORY)) < 0, argv[1]);

@@ -2,10 +2,11 @@
  *
  *     measure FILE COMMAND ARGUMENT ...
  *
- * The line: seconds that passed, of user and of system time (with those of the children it waited for), KiB of anonymous
- * memory at the most, bytes written by write and its like. With CLOCK=cpu in the environment the first is user and system
- * time together. What the command prints is thrown away. Memory is looked at every 5 ms (VmHWM would count the pages of a
- * mapped database, which are the system's cache), the rest is exact. Ends with 1 where the command failed. */
+ * The line: seconds that passed, of user and of system time (with those of the children it waited for), KiB of
+ * anonymous memory at the most, bytes written by write and its like. With CLOCK=cpu in the environment the first is
+ * user and system time together. What the command prints is thrown away. Memory is looked at every 5 ms (VmHWM would
+ * count the pages of a mapped database, which are the system's cache), the rest is exact. Ends with 1 where the command
+ * failed. */
 #define _DEFAULT_SOURCE
 #include "bench.h"
 

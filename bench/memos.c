@@ -3,8 +3,8 @@
  *
  *     memos update --entries N --callers C [--dims D] --db DIR
  *
- * The function returns a number, or with --dims a vector. The first update computes each entry once; after it every call
- * is a hit. */
+ * The function returns a number, or with --dims a vector. The first update computes each entry once; after it every
+ * call is a hit. */
 #define _DEFAULT_SOURCE
 #include "bench.h"
 

@@ -2,7 +2,7 @@
  *
  *     pool update --items N [--map 1] [--threads T] --db DIR
  *
- * mount_each, or with --map 1 coco_map in one component. The engine's own overhead with a pool: components --threads. */
+ * By mount_each, or with --map 1 by coco_map in one component. The engine's own overhead with a pool: components. */
 #define _DEFAULT_SOURCE
 #include "bench.h"
 

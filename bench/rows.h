@@ -1,5 +1,5 @@
-/* rows.h - rows of (int64 key, 200 bytes of text, 8 columns in all), the same ones for the library and for what is written
- * by hand, and the component that declares them. */
+/* rows.h - rows of (int64 key, 200 bytes of text, 8 columns in all), the same ones for the library and for what is
+ * written by hand, and the component that declares them. */
 #ifndef COCO_BENCH_ROWS_H
 #define COCO_BENCH_ROWS_H
 

@@ -1,8 +1,8 @@
 /* rows_pg - a PostgreSQL table filled by the library and by hand, in the database that COCO_POSTGRES names.
  *
  *     scripts/with-postgres rows_pg update --rows N --table NAME [--changed I] [--run R] --db DIR
- *     scripts/with-postgres rows_pg hand NAME N   the same rows in the same batches: one transaction, statements of 1,000
- *                                                 rows as arrays */
+ *     scripts/with-postgres rows_pg hand NAME N   the same rows in the same batches: one transaction, statements of
+ *                                                 1,000 rows as arrays */
 #define _XOPEN_SOURCE 700
 #include "../connectors/postgres.h"
 #include "rows.h"

@@ -47,8 +47,8 @@ static int by_hand(const char *file, int64_t n)
 {
     static const char *const begin =
         "PRAGMA journal_mode=wal; PRAGMA synchronous=normal; CREATE TABLE t(id INTEGER NOT NULL, body TEXT NOT NULL, "
-        "a INTEGER NOT NULL, b INTEGER NOT NULL, c REAL NOT NULL, d INTEGER NOT NULL, e TEXT NOT NULL, f TEXT NOT NULL, "
-        "PRIMARY KEY(id)); BEGIN IMMEDIATE";
+        "a INTEGER NOT NULL, b INTEGER NOT NULL, c REAL NOT NULL, d INTEGER NOT NULL, e TEXT NOT NULL, "
+        "f TEXT NOT NULL, PRIMARY KEY(id)); BEGIN IMMEDIATE";
     static const char *const put =
         "INSERT INTO t VALUES(?1,?2,?3,?4,?5,?6,?7,?8) ON CONFLICT(id) DO UPDATE SET body=excluded.body,a=excluded.a,"
         "b=excluded.b,c=excluded.c,d=excluded.d,e=excluded.e,f=excluded.f";

@@ -15,8 +15,8 @@ every_workload_runs() {
 
 files_have_their_rows() {
     has '^| cold, 300 files, tmpfs .* bare open' '^| cold, 300 files, disk' '^| warm, nothing changed.* find -printf' \
-        '^| warm, a deep tree' '^| warm, a wide tree' '^| warm, a long tree' '^| one file changed, disk' '^| one file added, tmpfs' \
-        '^| one file removed, tmpfs' '^| another version, the same outputs.* cat of all'
+        '^| warm, a deep tree' '^| warm, a wide tree' '^| warm, a long tree' '^| one file changed, disk' \
+        '^| one file added, tmpfs' '^| one file removed, tmpfs' '^| another version, the same outputs.* cat of all'
 }
 
 no_target_is_written_for_equal_outputs() { has '^| targets written by it | 0 | .* yes |'; }
@@ -27,8 +27,9 @@ a_warm_file_costs_one_stat() {
 }
 
 components_have_their_rows() {
-    has '^| 1000 components, cold, tmpfs .* the same puts in LMDB' '^| 1000 components, cold, disk' '^| 1000 components, warm' \
-        '^| all of them deleted' '^| 10000 components, warm' '^| 1000 states of one component' '^| hits of function memos' \
+    has '^| 1000 components, cold, tmpfs .* the same puts in LMDB' '^| 1000 components, cold, disk' \
+        '^| 1000 components, warm' '^| all of them deleted' '^| 10000 components, warm' \
+        '^| 1000 states of one component' '^| hits of function memos' \
         '^| hits that return 384 dimensions' '^| a program from start to end'
 }
 
