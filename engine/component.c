@@ -615,7 +615,8 @@ static coco_status coco__comp_find(coco_ctx *cx, coco__comp *c, const coco__moun
     coco__run *run = c->run;
     coco_status rc = COCO_OK;
 
-    if (m->payload) payload = *m->payload;
+    /* what was read ahead is old where a state has been taken out of it since */
+    if (m->payload && !coco__moved_away(run, &c->at)) payload = *m->payload;
     else if (m->up ? m->up->recorded : run->app->has_dbi) rc = coco__record_read(run, &c->at, &run->lookup, &payload);
     if (rc == COCO_OK && payload.p) rc = coco__comp_load(c, payload);
     if (rc != COCO_OK) {

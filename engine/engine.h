@@ -561,6 +561,7 @@ typedef struct coco__entry {
 typedef struct coco__from {
     coco_value desired; /* to be reconciled again */
     coco__place owner;
+    bool condemned; /* by it: only waits for its delete */
 } coco__from;
 
 /* What happens to one entry in this run. A million of them are walked again and again: they lie side by side, and what

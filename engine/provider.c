@@ -441,11 +441,15 @@ COCO__IN coco_status coco__provider_destroy(const coco__txn *t, coco_target *p)
     coco__provider_suffix(&suffix, p->key, p->attachment);
     coco__provider_key(&k, p->parent ? p->parent->id : 0, &suffix);
     coco__buf_free(&suffix);
-    rc = coco__get(t, &k, &payload); /* its successor may stand there already */
+    rc = coco__get(t, &k, &payload);
     if (rc == COCO_ENOTFOUND) return COCO_OK;
     COCO_TRY(rc);
     coco__reader r = coco__reader_of(payload.p, payload.n);
-    return coco__read_varint(&r) == p->id ? coco__del(t, &k) : COCO_OK;
+    uint64_t id = coco__read_varint(&r);
+    if (id != p->id && p->stored) return COCO_OK; /* its successor stands there already */
+    /* or its predecessor still does: what was to take its place has failed, and was never written */
+    if (id != p->id) COCO_TRY(coco__provider_clear(p->top, t, id));
+    return coco__del(t, &k);
 }
 
 /* ---- Owners ---- */

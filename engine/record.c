@@ -316,8 +316,9 @@ static coco_status coco__declares(coco__comp *c, coco_str ekey, bool *declares)
     return ch || *declares ? COCO_OK : coco__owned_pin(&c->owned, ekey, declares);
 }
 
-static coco_status coco__note_move(coco__comp *c, coco__change *ch, const coco__txn *t, const coco__place *from)
+static coco_status coco__note_move(coco__comp *c, coco__change *ch, const coco__txn *t, bool let_go)
 {
+    const coco__place *from = &ch->from->owner;
     coco__run *run = c->run;
     coco__moved *m = coco__table_get(&run->moved_states, ch->ekey.p, ch->ekey.n);
     coco__dbkey k;
@@ -340,8 +341,9 @@ static coco_status coco__note_move(coco__comp *c, coco__change *ch, const coco__
     coco__buf_free(&b);
     if (!m || !m->ekey.p || !m->from_key.p || !m->from.segment.p || !m->state ||
         !coco__table_put(&run->moved_states, m->ekey.p, m->ekey.n, m) ||
-        !coco__table_put(&run->moved, m->from_key.p, m->from_key.n, m))
+        (!let_go && !coco__table_put(&run->moved, m->from_key.p, m->from_key.n, m)))
         return COCO_ENOMEM;
+    m->reported = let_go;
     m->next = run->moves;
     run->moves = m;
     coco__emit_state(run, COCO_EV_MOVED, c, ch, m->from_path);
@@ -356,7 +358,8 @@ static bool coco__same_possible(const coco__state *a, const coco__state *b)
     return true;
 }
 
-/* Takes the state out of its owner's record: the owner runs again next time, and so does what has a memo above it. */
+/* Takes the state out of its owner's record: the owner runs again next time, and so does what has a memo above it;
+ * unless it ran in this update and only keeps a container whose delete waits for the end. */
 static coco_status coco__take(coco__comp *c, coco__change *ch, const coco__txn *t)
 {
     coco__run *run = c->run;
@@ -367,11 +370,12 @@ static coco_status coco__take(coco__comp *c, coco__change *ch, const coco__txn *
 
     COCO_TRY(coco__stored(run, t, owner, &run->record, &rec));
     COCO_TRY(coco__entry_remove(t, &rec, ch->ekey, &run->pages));
+    bool let_go = ch->from->condemned && rec.run == run->number;
     rec.flags |= COCO__R_PENDING;
     if (rec.nstates) rec.nstates--;
     COCO_TRY(coco__store_rec(run, t, owner, &rec));
     COCO_TRY(coco__mark_above(run, t, owner->parent, true));
-    COCO_TRY(coco__note_move(c, ch, t, owner));
+    COCO_TRY(coco__note_move(c, ch, t, let_go));
     if (!other) return COCO_OK;
     lost = coco__owned_changed(&other->owned, ch->ekey); /* it lets go: the claim has seen to that */
     if (!lost && !(lost = coco__owned_change(&other->owned, ch->ekey))) return COCO_ENOMEM;
@@ -410,6 +414,7 @@ static coco_status coco__claim_from(coco__comp *c, coco__change *ch, const coco_
         if (!below) return coco__edup(c, ch, coco__print_place(run, t, from));
     }
     ch->from->owner = *from;
+    ch->from->condemned = now->condemned;
     ch->moved = true;
     return COCO_OK;
 }

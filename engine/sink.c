@@ -37,6 +37,29 @@ static void coco__answers_clear(coco_action **v, size_t n)
     }
 }
 
+/* Does the action stand in the container that the other one is about? */
+static bool coco__stands_in(const coco_action *a, const coco_action *container)
+{
+    const coco_target *t = a->target;
+    coco__buf key;
+
+    while (t && t->parent != container->target) t = t->parent;
+    if (!t) return false;
+    coco__buf_init(&key, t->run->mem);
+    coco__key_put(&key, container->key);
+    bool inside = key.failed || coco__bytes_cmp(key.p, key.n, t->key.p, t->key.n) == 0;
+    coco__buf_free(&key);
+    return inside;
+}
+
+/* What is in a container that must be tried again comes again after it: its change may lose or destroy the content. */
+static void coco__unanswer_content(coco_action **v, size_t n)
+{
+    for (size_t i = 0; i < n && v[i]->container && v[i]->kind != COCO_DELETE; i++)
+        for (size_t k = i + 1; v[i]->answer != COCO_OK && k < n; k++)
+            if (v[k]->answer == COCO_OK && coco__stands_in(v[k], v[i])) v[k]->answer = COCO_UNANSWERED;
+}
+
 /* Applies, and again what failed transiently, with exponential backoff and jitter within the sink's budget. */
 static coco_status coco__apply_retry(coco__run *run, const coco_sink *sink, coco_action **v, size_t n, coco_err *err)
 {
@@ -57,8 +80,9 @@ static coco_status coco__apply_retry(coco__run *run, const coco_sink *sink, coco
         for (size_t i = 0; i < n; i++) {
             if (v[i]->answer == COCO_UNANSWERED && rc == COCO_OK) v[i]->answer = COCO_OK;
             if (v[i]->answer < 0 && v[i]->transient) transient = true;
-            if (v[i]->answer != COCO_OK) left++;
         }
+        coco__unanswer_content(v, n);
+        for (size_t i = 0; i < n; i++) left += v[i]->answer != COCO_OK;
         if (left == 0) return COCO_OK;
         if (!transient || coco__stopped(run) != COCO_OK || coco__monotonic_ns() - begun + wait * 1000000u > budget)
             return rc != COCO_OK ? rc : COCO_EFAIL;

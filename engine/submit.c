@@ -405,7 +405,7 @@ static void coco__targets_stored(coco__comp *c)
 
     for (coco__change *ch = c->owned.changes; ch; last = ch->target, ch = ch->next) {
         for (coco_target *t = ch->target == last ? NULL : ch->target; t; t = t->parent) t->stored = true;
-        if (ch->child) ch->child->stored = true;
+        if (ch->child && ch->child_fate != COCO__CHILD_GONE) ch->child->stored = true;
     }
 }
 

@@ -1511,6 +1511,20 @@ static void recheck_compares_the_declarations_of_calls(void **state)
     expect_actions(NULL);
 }
 
+/* S6.9: what is memoized is no part of the logic, and what a call leaves to calls inside it is declared all the same. */
+static void recheck_of_a_call_around_one_that_is_memoized_since_finds_nothing(void **state)
+{
+    (void)state;
+    items_run(&uses_wraps);
+    ITEMS({ "a", 1 });
+    puts_row.memo = false;
+    run(NULL);
+    puts_row.memo = true;
+    run(OPTS(.recheck = 100));
+    expect_calls("wraps 1", "puts_row 1");
+    expect_actions(NULL);
+}
+
 /* S6.10 */
 static void run_says_what_its_hits_had_cost(void **state)
 {
@@ -1666,6 +1680,7 @@ int main(void)
         MEMO_TEST(recheck_names_the_component_with_a_hidden_input),
         MEMO_TEST(recheck_compares_the_results_of_calls),
         MEMO_TEST(recheck_compares_the_declarations_of_calls),
+        MEMO_TEST(recheck_of_a_call_around_one_that_is_memoized_since_finds_nothing),
         MEMO_TEST(run_says_what_its_hits_had_cost),
         MEMO_TEST(component_hit_saves_what_all_of_it_had_cost),
         MEMO_TEST(hits_and_misses_of_calls_are_counted),

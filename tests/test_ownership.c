@@ -110,6 +110,21 @@ static void row_moves_from_a_child_to_its_parent(void **state)
     expect_actions(NULL);
 }
 
+/* S7.9: the child has run and let go, though the delete of what was a container of its waits for the end of the update. */
+static void container_moves_from_a_child_to_its_parent(void **state)
+{
+    (void)state;
+    plan("tab", "a: tab.1=10 | a/C: tab.2=20 [own] own.7=7");
+    update(NULL);
+    plan("tab", "a: tab.1=10 [own] own.7=8 | a/C: tab.2=20");
+    update(NULL);
+    expect_events("moved", "/\"a\" shelf:\"own\" /\"a\"/\"C\"");
+    expect_shelf("own:7 = 8", "shelf:\"own\" = null", "shelf:\"tab\" = null", "tab:1 = 10", "tab:2 = 20");
+    update(NULL);
+    expect_hits("/\"a\"/\"C\"");
+    expect_actions(NULL);
+}
+
 /* S7.9: the memo of the old owner isn't believed any more. */
 static void memoized_owner_runs_again_when_its_row_was_taken(void **state)
 {
@@ -370,6 +385,49 @@ static void moved_row_keeps_its_possibilities(void **state)
     expect_shelf("shelf:\"tab\" = null", "tab:2 = 20", "tab:3 = 30");
 }
 
+/* S3.7, S7.11: who would have made it anew has failed, so it goes, and all that was recorded of its content. */
+static void container_goes_although_its_next_owner_fails(void **state)
+{
+    (void)state;
+    plan("tab", "a: tab.1=10 [own+s1] own.7=7 | b: tab.2=20");
+    update(NULL);
+    plan("tab", "a: tab.1=10 | b: tab.2=20 [own+s2] own.7=8 !");
+    update_fails(COCO_EFAIL, NULL);
+    expect_actions("- own:7", "- shelf:\"own\"");
+    expect_shelf("shelf:\"tab\" = null", "tab:1 = 10", "tab:2 = 20");
+    expect_sound(__FILE__, __LINE__);
+}
+
+COCO_FN(declares_its_value, (coco_value, item, coco_target *, tab))
+{
+    return coco_declare(cx, tab, coco_at(item, 1), coco_null());
+}
+
+static const char *listed;
+
+COCO_FN(each_listed, ())
+{
+    coco_target *tab;
+
+    COCO_TRY(mount_tab(cx, "tab", coco_null(), &tab));
+    return coco_mount_each(cx, COCO_AUTO, &declares_its_value, items(cx, listed, true),
+                           COCO_ARGS(coco_target_value(tab)));
+}
+
+/* S7.9: recorded children are read ahead; what one of them had when it was read may be another's since. */
+static void owner_whose_record_was_read_before_the_move_lets_go(void **state)
+{
+    (void)state;
+    program(&each_listed);
+    w.config.max_inflight = 1;
+    listed = "5=9";
+    update(NULL);
+    listed = "1=9 5=12";
+    update(NULL);
+    expect_actions("+ tab:12");
+    expect_shelf("shelf:\"tab\" = null", "tab:12 = null", "tab:9 = null");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -381,6 +439,7 @@ int main(void)
         TEST(row_moves_from_a_component_to_its_child),
         TEST(row_moves_from_a_component_to_a_child_it_uses),
         TEST(row_moves_from_a_child_to_its_parent),
+        TEST(container_moves_from_a_child_to_its_parent),
         TEST(memoized_owner_runs_again_when_its_row_was_taken),
         TEST(owner_that_was_not_run_makes_the_claim_a_duplicate),
         TEST(two_components_that_declare_one_row_are_an_error_with_both_paths),
@@ -396,6 +455,8 @@ int main(void)
         TEST(row_of_a_component_set_aside_is_a_duplicate),
         TEST(partial_update_refuses_the_row_of_a_skipped_owner),
         TEST(container_moves_with_its_content),
+        TEST(container_goes_although_its_next_owner_fails),
+        TEST(owner_whose_record_was_read_before_the_move_lets_go),
         TEST(moved_crate_does_not_hide_the_deletes_in_it),
         TEST(moved_row_keeps_its_possibilities),
     };

@@ -556,6 +556,18 @@ static void transient_failure_is_tried_again(void **state)
     expect_failures(NULL);
 }
 
+/* S7.5: the change of a container may lose or destroy what is in it, so it comes first in every try. */
+static void content_of_a_container_that_is_tried_again_comes_again_after_it(void **state)
+{
+    (void)state;
+    plan("tab", "a: tab.1=10 [own+l1] own.7=7 | b: tab.2=20");
+    update(NULL);
+    plan("tab", "a: tab.1=11 [own+l2] own.7=7 | b: tab.2=21");
+    fault_on("shelf:\"own\"", 1, true);
+    update(NULL);
+    expect_actions("! shelf:\"own\"", "~ tab:1", "~ own:7", "~ tab:2", "~ shelf:\"own\"", "~ own:7");
+}
+
 static void transient_failure_of_a_batch_is_tried_again(void **state)
 {
     (void)state;
@@ -1018,6 +1030,7 @@ int main(void)
         TEST(unique_value_that_the_root_takes_from_a_gone_child_is_applied_by_the_end),
         TEST(root_whose_sink_fails_for_good_fails_the_update_and_is_tried_again),
         TEST(transient_failure_is_tried_again),
+        TEST(content_of_a_container_that_is_tried_again_comes_again_after_it),
         TEST(transient_failure_of_a_batch_is_tried_again),
         TEST(transient_failure_beyond_the_budget_is_a_failure),
         TEST(permanent_failure_is_not_retried_with_backoff),

@@ -1,0 +1,750 @@
+/* test_oracle - random programs and random edits against a model of the least to do: after every update that went well
+ * the targets are those of a run from nothing, and no function has run more often than it must; whatever was killed,
+ * failed or stopped in between.
+ *
+ * A script is a list of lines, edits and runs; it begins with no program at all. What breaks a promise is made smaller,
+ * line by line, and printed as programs to read. SEED=N replays one seed, SEEDS=N sets how many are tried. */
+#include "../cocoindex.h"
+
+#include "oracle_model.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { KILLED = 77, BROKEN = 78, FIRST_BOX_KEY = 100 };
+
+/* What is really there, what has happened to it in this update, and when the process is to die. Shared: it outlives
+ * killed updates. */
+static struct real {
+    struct { bool there; int64_t schema; } container[PLACES];
+    struct { bool there; int64_t value; } row[PLACES][ROWS];
+    int acts[PLACES][ROWS];
+    int runs[FNS][VALUES];
+    int point, die_at, stop_at;
+    int programs, edits, updates, disturbed, function_runs;
+} *real;
+
+static program now; /* what the functions do */
+static struct { int place, row, times, fn; bool transient, batch; } fault;
+static coco_app *app;
+static bool reads_in_secret, bumps_itself; /* faults of the program, planted to see that they are found */
+extern _Atomic unsigned coco__yields;      /* a seed: threads give way at odd moments */
+
+static void pass_point(void)
+{
+    int point = __atomic_add_fetch(&real->point, 1, __ATOMIC_RELAXED);
+
+    if (real->die_at && point >= real->die_at) _exit(KILLED);
+    if (real->stop_at && point == real->stop_at) coco_app_stop(app);
+}
+
+/* ---- The target: places with rows ---- */
+
+struct work { int place, row; int64_t value; coco_children children; };
+
+static coco_status refuse(coco_action *a, const char *why, bool transient)
+{
+    coco_err err;
+
+    if (transient) coco_transient(&err, COCO_EIO, "%s", why);
+    else coco_err_set(&err, COCO_EIO, "%s", why);
+    return coco_action_fail(a, &err);
+}
+
+/* Whether the tables' root takes their content away with them; boxes always do. */
+static bool takes_content(int place) { return place == 1 || place >= TABLES; }
+
+static void apply_container(coco_action *a, const struct work *w)
+{
+    bool gone = a->kind == COCO_DELETE, rows = false;
+
+    for (int p = 0; p < PLACES; p++) {
+        bool inside = is_within(p, w->place);
+        for (int r = 0; r < ROWS && inside; r++) {
+            rows |= real->row[p][r].there;
+            if (gone ? takes_content(w->place) : w->children == COCO_CHILDREN_DESTROYED) real->row[p][r].there = false;
+            if (p == w->place && w->children == COCO_CHILDREN_LOSSY) real->row[p][r].value = -1;
+        }
+        if (inside && !gone && w->children == COCO_CHILDREN_DESTROYED) real->container[p].there = false;
+        if (inside && gone && p != w->place) rows |= real->container[p].there, real->container[p].there = false;
+    }
+    if (gone && rows && !takes_content(w->place)) {
+        refuse(a, "the container isn't empty", false);
+        return;
+    }
+    real->container[w->place].there = !gone;
+    real->container[w->place].schema = w->value;
+    a->answer = COCO_OK;
+}
+
+static int container_of(int place)
+{
+    return place < TABLES || place >= 2 * TABLES ? place : place - TABLES;
+}
+
+static void apply_row(coco_action *a, const struct work *w)
+{
+    real->acts[w->place][w->row]++;
+    if (a->kind != COCO_DELETE && !real->container[container_of(w->place)].there) {
+        refuse(a, "the container isn't there", false);
+        return;
+    }
+    real->row[w->place][w->row].there = a->kind != COCO_DELETE;
+    real->row[w->place][w->row].value = w->value;
+    if (!fault.batch) a->answer = COCO_OK;
+}
+
+static coco_status apply(void *self, coco_action **actions, size_t n, coco_err *err)
+{
+    (void)self;
+    for (size_t i = 0; i < n; i++) {
+        const struct work *w = actions[i]->value;
+        pass_point();
+        if (fault.times > 0 && w->place == fault.place && (actions[i]->container || w->row % 4 == fault.row)) {
+            fault.times--;
+            if (fault.batch) return coco_err_set(err, COCO_EIO, "the batch failed");
+            refuse(actions[i], "the row failed", fault.transient);
+        } else if (actions[i]->container) {
+            apply_container(actions[i], w);
+        } else {
+            apply_row(actions[i], w);
+        }
+    }
+    return COCO_OK;
+}
+
+static coco_sink sink = { .apply = apply, .max_actions = 7, .retry_ms = 50, .name = "places" };
+
+/* Is the one possibility known, and still there? */
+static bool known(const coco_change *in, int64_t *value)
+{
+    if (in->may_be_missing || in->npossible != 1 || in->possible[0].n != sizeof *value) return false;
+    memcpy(value, in->possible[0].p, sizeof *value);
+    return true;
+}
+
+static coco_status decide(coco_ctx *cx, const coco_change *in, struct work w, coco_decision *out)
+{
+    struct work *kept = coco_alloc(cx, sizeof *kept);
+    int64_t before = 0;
+    bool sure = known(in, &before);
+
+    if (!kept) return COCO_ENOMEM;
+    out->act = true;
+    out->action.kind = !in->desired ? COCO_DELETE : in->npossible ? COCO_UPDATE : COCO_INSERT;
+    out->action.value = kept;
+    *kept = w;
+    if (!in->desired) return COCO_OK;
+    kept->value = coco_int_of(*in->desired);
+    out->record = coco_copy(cx, (coco_str){ (const char *)&kept->value, sizeof kept->value });
+    out->act = !sure || before != kept->value;
+    kept->children = !sure || before / 100 != kept->value / 100 ? COCO_CHILDREN_DESTROYED
+        : before / 10 != kept->value / 10 ? COCO_CHILDREN_LOSSY : COCO_CHILDREN_KEPT;
+    if (w.row < 0) out->children = kept->children;
+    return COCO_OK;
+}
+
+static void handler(int place, coco_target_handler *out);
+
+/* Rows and boxes; self is the place. */
+static coco_status reconcile(coco_ctx *cx, void *self, const coco_change *in, coco_decision *out)
+{
+    int place = (int)(intptr_t)self, key = (int)coco_int_of(in->key);
+
+    if (place < 0) return decide(cx, in, (struct work){ .place = key, .row = -1 }, out);
+    if (key >= FIRST_BOX_KEY) place = box_of(place, key - FIRST_BOX_KEY), key = -1;
+    return decide(cx, in, (struct work){ .place = place, .row = key }, out);
+}
+
+static coco_status child(coco_ctx *cx, void *self, coco_value key, const coco_value *desired, coco_str record,
+                         coco_target_handler *out)
+{
+    int place = (int)(intptr_t)self, inner = (int)coco_int_of(key);
+
+    (void)cx, (void)desired, (void)record;
+    handler(place < 0 ? inner : box_of(place, inner - FIRST_BOX_KEY), out);
+    return COCO_OK;
+}
+
+static coco_status attachment(coco_ctx *cx, void *self, const char *name, coco_target_handler *out)
+{
+    (void)cx, (void)name;
+    handler(index_of((int)(intptr_t)self), out);
+    return COCO_OK;
+}
+
+static void handler(int place, coco_target_handler *out)
+{
+    *out = (coco_target_handler){ .name = "places", .self = (void *)(intptr_t)place, .sink = &sink,
+                                  .reconcile = reconcile, .child = child, .attachment = attachment,
+                                  .drop_removes_content = true };
+}
+
+static coco_status make(coco_ctx *cx, coco_value key, coco_target_handler *out)
+{
+    (void)cx;
+    handler(-1, out);
+    out->drop_removes_content = coco_bool_of(key);
+    return COCO_OK;
+}
+
+static coco_target_type type = { .name = "places", .make = make };
+COCO_AT_START(oracle_target) { coco_target_register(&type); }
+
+/* ---- The functions: each runs its body ---- */
+
+static coco_target *table[TABLES], *index_place[TABLES];
+static coco_key context_key[CONTEXTS] = { COCO_KEY("c0", .detect_change = true), COCO_KEY("c1", .detect_change = true),
+                                          COCO_KEY("c2", .detect_change = true) };
+static coco_key table_key[TABLES] = { COCO_KEY("t0", .detect_change = true), COCO_KEY("t1", .detect_change = true),
+                                      COCO_KEY("t2", .detect_change = true) };
+static coco_fn *const fns[FNS];
+
+static coco_status declare(coco_ctx *cx, const statement *s, int x, int acc)
+{
+    coco_target *box;
+
+    if (!coco_bool_of(coco_context(cx, &table_key[s->what]))) return COCO_OK;
+    if (s->kind == DECLARE)
+        return coco_declare(cx, s->indexed ? index_place[s->what] : table[s->what], coco_int(row_of(s, x)),
+                            coco_int(s->by_value ? acc : 7));
+    COCO_TRY(coco_declare_container(cx, table[s->what], coco_int(FIRST_BOX_KEY + s->which), coco_int(box_schema(acc)),
+                                    &(coco_container_opts){ .title = coco_format(cx, "t%d.box%d", s->what,
+                                                                                 s->which).p }, &box));
+    COCO_TRY(coco_declare(cx, box, coco_int(0), coco_int(acc)));
+    return coco_declare(cx, box, coco_int(1), coco_int(1));
+}
+
+static coco_status mount_items(coco_ctx *cx, const statement *s)
+{
+    coco_value keys[ITEMS], values[ITEMS];
+    coco_source *source;
+    size_t n = 0;
+
+    for (int k = 0; k < ITEMS; k++) {
+        if (!now.item[s->which][k].there) continue;
+        keys[n] = coco_int(k);
+        values[n++] = coco_int(now.item[s->which][k].value);
+    }
+    if ((source = coco_source_of(cx, keys, values, n)) != NULL) source->ordered = true;
+    return coco_mount_each(cx, COCO_PATH(coco_int(s->slot)), fns[s->what], source, COCO_NOARGS);
+}
+
+static int read_param(coco_ctx *cx, int which)
+{
+    const char *const names[PARAMS] = { "p0", "p1" };
+
+    return reads_in_secret ? now.param[which] : atoi(coco_text_of(coco_param(cx, names[which])).p);
+}
+
+static coco_status run_statement(coco_ctx *cx, const statement *s, int x, int *acc)
+{
+    int arg = s->by_value ? *acc : s->which;
+    coco_value v = coco_null();
+
+    switch (s->kind) {
+    case DECLARE:
+    case BOX: return declare(cx, s, x, *acc);
+    case CALL: COCO_TRY(coco_call(cx, fns[s->what], COCO_ARGS(coco_int(arg)), &v)); break;
+    case READ_CONTEXT: v = coco_context(cx, &context_key[s->what]); break;
+    case READ_PARAM: v = coco_int(read_param(cx, s->what)); break;
+    case MOUNT: return coco_mount(cx, COCO_PATH(coco_int(s->slot)), fns[s->what], COCO_ARGS(coco_int(arg)), NULL);
+    case USE:
+        COCO_TRY(coco_use_mount(cx, COCO_PATH(coco_int(s->slot)), fns[s->what], COCO_ARGS(coco_int(arg)), &v));
+        break;
+    case EACH: return mount_items(cx, s);
+    case KINDS: break;
+    }
+    *acc = add_up(*acc, (int)coco_int_of(v));
+    return COCO_OK;
+}
+
+static coco_status run_body(coco_ctx *cx, int f, int x)
+{
+    int acc = x;
+
+    __atomic_add_fetch(&real->runs[f][x], 1, __ATOMIC_RELAXED);
+    for (const statement *s = now.fn[f].s; s < now.fn[f].s + now.fn[f].n; s++)
+        COCO_TRY(run_statement(cx, s, x, &acc));
+    if (fault.fn == f) return coco_fail(cx, COCO_EFAIL, "f%d fails", f);
+    return coco_return(cx, coco_int(acc));
+}
+
+static coco_status declare_table(coco_ctx *cx, int t)
+{
+    coco_container_opts opts = { .title = coco_format(cx, "t%d", t).p };
+    bool takes = takes_content(t);
+    coco_target *root = coco_target_new(cx, "places", coco_bool(takes), takes ? "taking" : "keeping");
+
+    COCO_TRY(coco_mount_target(cx, root, coco_int(t), coco_int(now.schema[t]), &opts, &table[t]));
+    return coco_attachment(cx, table[t], "index", &index_place[t]);
+}
+
+COCO_FN(f0, (int, x))
+{
+    for (int t = 0; t < TABLES; t++)
+        if (now.table[t]) COCO_TRY(declare_table(cx, t));
+    return run_body(cx, 0, x);
+}
+COCO_FN(f1, (int, x)) { return run_body(cx, 1, x); }
+COCO_FN(f2, (int, x)) { return run_body(cx, 2, x); }
+COCO_FN(f3, (int, x)) { return run_body(cx, 3, x); }
+COCO_FN(f4, (int, x)) { return run_body(cx, 4, x); }
+COCO_FN(f5, (int, x)) { return run_body(cx, 5, x); }
+COCO_FN(f6, (int, x)) { return run_body(cx, 6, x); }
+COCO_FN(f7, (int, x)) { return run_body(cx, 7, x); }
+COCO_FN(f8, (int, x)) { return run_body(cx, 8, x); }
+COCO_FN(f9, (int, x)) { return run_body(cx, 9, x); }
+static coco_fn *const fns[FNS] = { &f0, &f1, &f2, &f3, &f4, &f5, &f6, &f7, &f8, &f9 };
+
+/* ---- An update ---- */
+
+static char db[64];
+static unsigned threads;
+
+static void on_event(void *user, const coco_event *e)
+{
+    (void)user, (void)e;
+    pass_point();
+}
+
+static coco_status setup(coco_ctx *cx, void *user)
+{
+    (void)user;
+    for (int c = 0; c < CONTEXTS; c++) COCO_TRY(coco_provide(cx, &context_key[c], coco_int(now.context[c])));
+    for (int t = 0; t < TABLES; t++) COCO_TRY(coco_provide(cx, &table_key[t], coco_bool(now.table[t])));
+    return COCO_OK;
+}
+
+/* A logic is a version, or a value that it depends on. */
+static void set_logic(void)
+{
+    static int64_t bumps;
+
+    for (int f = 0; f < FNS; f++) {
+        fns[f]->memo = now.fn[f].memo;
+        fns[f]->version = f % 2 ? logic_of(&now, f) : 1;
+        if (bumps_itself && f == FIRST_CALLED) fns[f]->version = ++bumps;
+        fns[f]->deps = f % 2 ? coco_null() : coco_int(logic_of(&now, f));
+    }
+}
+
+static coco_status say_problem(void *user, const coco_problem *p)
+{
+    (void)user;
+    fprintf(stderr, "check: %s: %s\n", p->path, p->what);
+    return COCO_OK;
+}
+
+static coco_status check(coco_env *env, coco_err *err)
+{
+    const coco_check_visitor v = { NULL, say_problem };
+
+    return coco_check(env, NULL, &(coco_check_opts){ .same_process = true }, &v, err);
+}
+
+/* The state opens and is sound, before and after. */
+static coco_status update(const coco_update_opts *opts, coco_err *err)
+{
+    coco_env_config env_config = { .db = db, .map_size = (size_t)1 << 22, .setup = setup, .on_event = on_event };
+    char text[PARAMS][16];
+    coco_param_def params[PARAMS + 1] = { { "p0", text[0], "" }, { "p1", text[1], "" }, { NULL, NULL, NULL } };
+    coco_app_config config = { .name = "oracle", .main = &f0, .args = COCO_ARGS(coco_int(0)), .params = params,
+                               .max_inflight = 3, .guard_states = 100000, .threads = threads };
+    coco_env *env = NULL;
+    coco_status rc, sound = COCO_OK;
+
+    for (int p = 0; p < PARAMS; p++) snprintf(text[p], sizeof text[p], "%d", now.param[p]);
+    set_logic();
+    memset(real->acts, 0, sizeof real->acts);
+    memset(real->runs, 0, sizeof real->runs);
+    real->point = 0;
+    real->updates++;
+    app = NULL;
+    rc = coco_env_open(&env_config, &env, err);
+    if (rc == COCO_OK) sound = check(env, err);
+    if (rc == COCO_OK) rc = coco_app_open(env, &config, &app, err);
+    if (rc == COCO_OK && sound == COCO_OK) rc = coco_update(app, opts, NULL, err);
+    if (app && sound == COCO_OK) sound = check(env, rc == COCO_OK ? err : NULL);
+    coco_app_close(app);
+    coco_env_close(env);
+    for (int f = 0; f < FNS; f++)
+        for (int x = 0; x < VALUES; x++) real->function_runs += real->runs[f][x];
+    return sound == COCO_OK ? rc : COCO_ECORRUPT;
+}
+
+/* ---- Runs: lines of a script that aren't edits ---- */
+
+typedef enum run_kind {
+    PLAIN, PLAIN_TOO, FULL, PREVIEW, RECHECK, KILL, KILL_TOO, FAIL_ROW, FAIL_FN, STOP, RUNS
+} run_kind;
+static const char *const run_name[RUNS] = {
+    "update", "update", "update, all anew", "preview", "update, rechecked", "update, killed", "update, killed",
+    "update, a row fails", "update, a function fails", "update, stopped"
+};
+
+static past old;
+static trace want;
+
+static void broken(const char *fmt, ...) COCO__PRINTF(1, 2);
+static void broken(const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    fprintf(stderr, "\n");
+    fflush(stderr);
+    _exit(BROKEN);
+}
+
+static void expect_targets(void)
+{
+    for (int p = 0; p < PLACES; p++) {
+        bool container = p < TABLES || p >= 2 * TABLES;
+        if (container && (real->container[p].there != want.container[p].there ||
+                          (want.container[p].there && real->container[p].schema != want.container[p].schema)))
+            broken("container %d: wanted %d with schema %d, found %d with %d", p, want.container[p].there,
+                   want.container[p].schema, real->container[p].there, (int)real->container[p].schema);
+        for (int r = 0; r < ROWS; r++) {
+            bool there = want.row[p][r].there;
+            if (there != real->row[p][r].there || (there && real->row[p][r].value != want.row[p][r].value))
+                broken("row %d of place %d: wanted %d with %d, found %d with %d", r, p, there, want.row[p][r].value,
+                       real->row[p][r].there, (int)real->row[p][r].value);
+        }
+    }
+}
+
+static void expect_least_runs(void)
+{
+    model_counts least;
+
+    model_least(&old, &now, &want, least);
+    for (int f = 0; f < FNS; f++)
+        for (int x = 0; x < VALUES; x++)
+            if (real->runs[f][x] > least[f][x])
+                broken("f%d(%d) ran %d times, at most %d are needed", f, x, real->runs[f][x], least[f][x]);
+}
+
+/* A row that stays as it was isn't written, another one once; one that moves to another component, or whose container
+ * is made anew or loses values, twice. */
+static void expect_least_actions(const struct real *before)
+{
+    uint64_t changes = model_changes(&old.p[0], &now, false);
+    const trace *was = &old.t[0];
+
+    for (int p = 0; p < PLACES; p++) {
+        int t = table_of_box(p) >= 0 ? table_of_box(p) : container_of(p);
+        bool anew = changes & (place_bit(t) | table_bit(t));
+        if (p >= 2 * TABLES) anew |= was->container[p].schema / 10 != want.container[p].schema / 10;
+        for (int r = 0; r < ROWS; r++) {
+            bool differs = before->row[p][r].there != real->row[p][r].there ||
+                           (before->row[p][r].there && before->row[p][r].value != real->row[p][r].value);
+            int most = anew || was->row[p][r].owner != want.row[p][r].owner ? 2 : differs;
+            if (real->acts[p][r] > most)
+                broken("row %d of place %d was written %d times, needed %d", r, p, real->acts[p][r], most);
+        }
+    }
+}
+
+static void went_well(void)
+{
+    old.n = 1;
+    old.nothing_holds = false;
+    old.p[0] = now;
+    old.t[0] = want;
+}
+
+/* What a disturbed update may have left counts beside what was there. */
+static void was_disturbed(bool everything)
+{
+    real->disturbed++;
+    old.nothing_holds |= everything || old.n == 0 || old.n == PASTS;
+    if (old.n == PASTS) old.n--;
+    old.p[old.n] = now;
+    old.t[old.n++] = want;
+}
+
+static void run_well(run_kind kind)
+{
+    struct real before = *real;
+    coco_err err = { 0 };
+    coco_update_opts opts = { .full_reprocess = kind == FULL, .recheck = kind == RECHECK ? 100 : 0 };
+    bool counts = kind == PLAIN || kind == PLAIN_TOO;
+
+    if (update(&opts, &err) != COCO_OK) broken("%s", err.msg);
+    expect_targets();
+    if (kind == FULL) old.nothing_holds = true;
+    if (counts || kind == FULL) expect_least_runs();
+    if (counts && old.n == 1 && !old.nothing_holds) expect_least_actions(&before);
+    went_well();
+}
+
+static void run_preview(void)
+{
+    struct real before = *real;
+    coco_err err = { 0 };
+
+    if (update(&(coco_update_opts){ .preview = true }, &err) == COCO_ECORRUPT) broken("preview: %s", err.msg);
+    if (memcmp(before.container, real->container, sizeof before.container) ||
+        memcmp(before.row, real->row, sizeof before.row)) broken("the preview changed a target");
+}
+
+/* The child dies at some event or action. */
+static void run_killed(int at)
+{
+    int status = 0;
+    pid_t pid;
+
+    real->die_at = 1 + at;
+    if ((pid = fork()) == 0) {
+        coco_err err = { 0 };
+        if (update(NULL, &err) == COCO_ECORRUPT) broken("%s", err.msg);
+        _exit(0);
+    }
+    real->die_at = 0;
+    if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status)) broken("the update crashed by itself");
+    if (WEXITSTATUS(status) != 0 && WEXITSTATUS(status) != KILLED) broken("the update ended with %d", status);
+    was_disturbed(false);
+}
+
+static void run_failing(run_kind kind, const int n[6])
+{
+    coco_err err = { 0 };
+
+    fault.fn = kind == FAIL_FN ? n[1] % FNS : -1;
+    fault.place = n[1] % PLACES;
+    fault.row = n[2] % 4;
+    fault.times = kind == FAIL_ROW ? 1 + n[3] % 4 : 0;
+    fault.transient = n[4] % 2;
+    fault.batch = !fault.transient && n[4] % 3 == 0;
+    real->stop_at = kind == STOP ? 1 + n[1] % 60 : 0;
+    if (update(NULL, &err) == COCO_ECORRUPT) broken("%s", err.msg);
+    real->stop_at = 0;
+    fault.times = 0;
+    fault.fn = -1;
+    fault.batch = false;
+    was_disturbed(false);
+}
+
+static void run(run_kind kind, const int n[6])
+{
+    model(&want, &now);
+    if (kind == PREVIEW) run_preview();
+    else if (kind == KILL || kind == KILL_TOO) run_killed(n[1] % 60);
+    else if (kind >= FAIL_ROW) run_failing(kind, n);
+    else run_well(kind);
+}
+
+/* ---- Scripts ---- */
+
+enum { LINES = 160, FIRST_RUN = 70 };
+static char output[80]; /* of a failing script */
+
+static void remove_db(void)
+{
+    static const char *const files[] = { "data.mdb", "lock.mdb", "cocoindex.lock" };
+    char path[128];
+
+    for (size_t i = 0; i < 3; i++) snprintf(path, sizeof path, "%s/%s", db, files[i]), unlink(path);
+    rmdir(db);
+}
+
+/* An edit that doesn't make a program isn't made. */
+static void try_edit(const line *e)
+{
+    program before = now;
+
+    edit(&now, e);
+    model(&want, &now);
+    if (want.wrong) now = before;
+    else real->edits++;
+}
+
+static void play(const line *script, int n, bool aloud)
+{
+    static const line last = { EDITS + PLAIN, { 0 } };
+    program shown = { .param = { -1 } };
+
+    for (int i = 0; i < n + 2; i++) {
+        const line *l = i < n ? &script[i] : &last;
+        if (l->kind < EDITS) {
+            try_edit(l);
+            continue;
+        }
+        if (aloud && memcmp(&shown, &now, sizeof now) != 0) print_program(stderr, &now);
+        if (aloud)
+            fprintf(stderr, "==> %s (%d %d %d %d)\n\n", run_name[l->kind - EDITS], l->n[1], l->n[2], l->n[3], l->n[4]);
+        shown = now;
+        run((run_kind)(l->kind - EDITS), l->n);
+    }
+}
+
+/* Plays a script in a process of its own; returns whether it kept its promises. */
+static bool holds(const line *script, int n, bool aloud)
+{
+    static const int signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL };
+    int status = 0;
+    pid_t pid;
+
+    fflush(NULL);
+    remove_db();
+    memset(real->container, 0, sizeof real->container);
+    memset(real->row, 0, sizeof real->row);
+    if ((pid = fork()) == 0) {
+        if (!aloud && !freopen(output, "w", stderr)) _exit(1);
+        memset(&now, 0, sizeof now);
+        memset(&old, 0, sizeof old);
+        fault.fn = -1;
+        /* cmocka's handlers would go on with the tests here */
+        for (size_t i = 0; i < 4; i++) signal(signals[i], SIG_DFL);
+        alarm(120);
+        play(script, n, aloud);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    remove_db();
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+/* Tries whether a plain update does in place of a disturbed one. */
+static void make_plain(line *script, int n)
+{
+    for (int i = 0; i < n; i++) {
+        line was = script[i];
+        if (was.kind <= EDITS + PLAIN_TOO) continue;
+        script[i] = (line){ .kind = EDITS + PLAIN };
+        if (holds(script, n, false)) script[i] = was;
+    }
+}
+
+/* Takes away lines, in chunks that become smaller, as long as the script still breaks its promise. */
+static int shrink(line *script, int n)
+{
+    static line tried[LINES];
+
+    for (int chunk = n / 2; chunk > 0; chunk = chunk > 1 ? chunk / 2 : 0) {
+        for (int at = n - chunk; at >= 0; at -= chunk) {
+            memcpy(tried, script, (size_t)at * sizeof *script);
+            memcpy(tried + at, script + at + chunk, (size_t)(n - at - chunk) * sizeof *script);
+            if (holds(tried, n - chunk, false)) continue;
+            memcpy(script, tried, (size_t)(n -= chunk) * sizeof *script);
+            if (at > n) at = n;
+        }
+    }
+    make_plain(script, n);
+    return n;
+}
+
+static uint64_t state;
+static int below(int n)
+{
+    state ^= state << 13, state ^= state >> 7, state ^= state << 17;
+    return (int)((state >> 16) % (uint64_t)n);
+}
+
+/* A program of many edits, then a few edits between runs. */
+static int make_script(uint64_t seed, line *script)
+{
+    state = seed * 0x9e3779b97f4a7c15u + 1;
+    for (int i = 0; i < 20; i++) below(2);
+    for (int i = 0; i < LINES; i++) {
+        bool runs = i >= FIRST_RUN && below(5) < 2;
+        script[i].kind = runs ? EDITS + below(RUNS) : i >= FIRST_RUN ? below(EDITS) : i < TABLES ? TABLE
+            : i < TABLES + 6 ? MEMO : i < TABLES + 12 ? ITEM : ADD;
+        for (int k = 0; k < 6; k++) script[i].n[k] = below(1000);
+        if (i < TABLES) script[i].n[1] = i;
+        if (!runs && below(5) == 0) script[i].n[0] = 0;
+    }
+    return LINES;
+}
+
+/* Plays the script of a seed; what is broken is made smaller and said. */
+static bool seed_holds(uint64_t seed, int *left)
+{
+    static line script[LINES];
+    int n = make_script(seed, script);
+
+    real->programs++;
+    if (holds(script, n, false)) return true;
+    *left = shrink(script, n);
+    print_error("SEED=%llu breaks a promise; the least of it that does so, %d lines:\n", (unsigned long long)seed,
+                *left);
+    holds(script, *left, true);
+    return false;
+}
+
+static uint64_t number(const char *name, uint64_t otherwise)
+{
+    const char *v = getenv(name);
+
+    return v ? strtoull(v, NULL, 10) : otherwise;
+}
+
+/* S1.1, S3, S4, S6, S7, S11.1 */
+static void random_programs_end_as_from_nothing_and_run_no_more_than_they_must(void **unused)
+{
+    uint64_t first = number("SEED", 1), last = getenv("SEED") ? first : number("SEEDS", 200);
+    int left, nbroken = 0;
+
+    (void)unused;
+    memset(real, 0, sizeof *real);
+    for (uint64_t seed = first; seed <= last && nbroken < 3; seed++) {
+        threads = seed % 4 == 0 ? 2 : 0;
+        coco__yields = threads ? (unsigned)seed : 0;
+        nbroken += !seed_holds(seed, &left);
+    }
+    print_message("%d programs (SEED=%llu to %llu), %d edits, %d updates, %d of them disturbed, %d runs of functions\n",
+                  real->programs, (unsigned long long)first, (unsigned long long)last, real->edits, real->updates,
+                  real->disturbed, real->function_runs);
+    assert_int_equal(nbroken, 0);
+}
+
+static void is_found_and_shrinks(bool *planted)
+{
+    int left = LINES;
+
+    memset(real, 0, sizeof *real);
+    threads = 0;
+    *planted = true;
+    for (uint64_t seed = 1; seed <= 50 && left == LINES; seed++) seed_holds(seed, &left);
+    *planted = false;
+    assert_in_range(left, 2, 12);
+}
+
+/* The oracle itself: what is wrong with a program is found, and little of it is left to read. */
+static void an_input_that_is_not_declared_is_found_and_shrinks(void **unused)
+{
+    (void)unused;
+    is_found_and_shrinks(&reads_in_secret);
+}
+
+static void a_run_too_many_is_found_and_shrinks(void **unused)
+{
+    (void)unused;
+    is_found_and_shrinks(&bumps_itself);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_input_that_is_not_declared_is_found_and_shrinks),
+        cmocka_unit_test(a_run_too_many_is_found_and_shrinks),
+        cmocka_unit_test(random_programs_end_as_from_nothing_and_run_no_more_than_they_must),
+    };
+
+    snprintf(db, sizeof db, "%s/coco-oracle-%ld", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", (long)getpid());
+    snprintf(output, sizeof output, "%s.out", db);
+    real = mmap(NULL, sizeof *real, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    int rc = real == MAP_FAILED ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
+    unlink(output);
+    return rc;
+}
