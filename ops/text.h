@@ -67,9 +67,9 @@
  * Time and memory. Linear in the text, also without any separator in it; the time for a byte grows with the number
  * of atoms (parts of at most chunk_overlap, or of min_chunk_size without overlap) that a chunk holds. Working
  * memory is a few hundred bytes for each atom of a few chunks, whatever the length of the text: some 100 KiB;
- * coco_split takes 64 bytes a chunk for the answer, and about 5 until it is complete. The exception is a text that
- * repeats itself exactly, with overlap: no chunk may be settled before its end, and up to 48 bytes are kept for
- * each atom until then.
+ * coco_split takes 64 bytes a chunk for the answer, and about 5 until it is complete. In a text that repeats itself
+ * exactly no chunk may be settled before its end: it is gone through twice, and a sixteenth of a byte is kept for each
+ * atom, which is at most 32 bytes a chunk of 1,000.
  *
  * Where this differs from CocoIndex on purpose:
  *   - sizes may be characters or tokens; there they are bytes
@@ -146,7 +146,7 @@ typedef enum coco_unit { COCO_UNIT_BYTES, COCO_UNIT_CHARACTERS } coco_unit;
 
 /* The size of a text in the caller's unit, such as a model's tokens; the same for the same text. Called for each part
  * at each level, at most as many times over the text as there are levels, and for each atom and each gap between two
- * atoms; the size of a chunk is the sum of these. So no chunk exceeds chunk_size if the parts of a text count together
+ * atoms, all that twice in a text that repeats itself; the size of a chunk is the sum of these. So no chunk exceeds chunk_size if the parts of a text count together
  * at least as much as the whole. */
 typedef size_t (*coco_count_fn)(void *user, coco_str text);
 

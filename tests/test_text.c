@@ -433,6 +433,60 @@ static void working_memory_does_not_grow_with_the_text(void **state)
         }
 }
 
+/* `unit` over and over, n bytes of it; to be freed. */
+static coco_str repeated(const char *unit, size_t n)
+{
+    char *p = malloc(n);
+
+    assert_non_null(p);
+    for (size_t i = 0, len = strlen(unit); i < n; i++) p[i] = unit[i % len];
+    return (coco_str){ p, n };
+}
+
+static const char *const units[] = { "the same words and ", "a ", "one line\n", "One. Two, three; four!\n\n" };
+enum { UNITS = sizeof units / sizeof units[0] };
+
+/* In a text that repeats itself exactly no chunk is settled before the end. Working memory stays below the 64 bytes a
+ * chunk of the answer all the same, but for what it has in any text. */
+static void repetition_takes_no_more_memory_than_the_answer(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < UNITS; i++) {
+        coco_str text = repeated(units[i], 3000000);
+        size_t chunks = 0;
+        coco_split_opts opts = OPTS(.chunk_size = 1000, .chunk_overlap = 200, .allocator = counting);
+        mem.peak = 0;
+        assert_int_equal(coco_split_each(text, &opts, count_chunk, &chunks, NULL), COCO_OK);
+        if (mem.peak > 900000 + 64 * chunks) fail_msg("%s: %zu bytes, %zu chunks", units[i], mem.peak, chunks);
+        free((void *)(uintptr_t)text.p);
+    }
+}
+
+static coco_status mix_chunk(void *user, const coco_chunk *c)
+{
+    uint64_t *sum = user;
+
+    *sum = (*sum * 31 + c->start.byte) * 31 + c->end.byte;
+    return COCO_OK;
+}
+
+/* Such a text is gone through twice, and has the chunks that CocoIndex finds. */
+static void repetition_is_cut_as_the_original_does(void **state)
+{
+    static const uint64_t sums[UNITS] = { UINT64_C(0x0333a4fb8cade5a8), UINT64_C(0x2915c1b82099a062),
+                                          UINT64_C(0x22c75dbd88000364), UINT64_C(0x3af59a567c6922fa) };
+
+    (void)state;
+    for (size_t i = 0; i < UNITS; i++) {
+        coco_str text = repeated(units[i], 200000);
+        uint64_t sum = 0;
+        coco_split_opts opts = OPTS(.chunk_size = 100, .chunk_overlap = 30, .allocator = counting);
+        assert_int_equal(coco_split_each(text, &opts, mix_chunk, &sum, NULL), COCO_OK);
+        assert_int_equal(sum, sums[i]);
+        free((void *)(uintptr_t)text.p);
+    }
+}
+
 /* Recursive 4: linear, also without any separator: four times the text takes at most eight times as long. */
 static void time_is_linear_in_a_text_without_separators(void **state)
 {
@@ -486,6 +540,24 @@ static void every_failed_allocation_is_reported(void **state)
     }
 }
 
+/* The same where a text is gone through twice. */
+static void failed_allocation_in_a_repetition_is_reported(void **state)
+{
+    coco_split_opts opts = OPTS(.chunk_size = 100, .chunk_overlap = 30, .allocator = counting);
+    coco_str text = repeated("a b ", 60000);
+    coco_status rc = COCO_ENOMEM;
+
+    (void)state;
+    for (long i = 1; rc != COCO_OK; i++) {
+        size_t chunks = 0;
+        mem.calls = 0, mem.fail_at = i;
+        rc = coco_split_each(text, &opts, count_chunk, &chunks, NULL);
+        assert_int_equal(mem.blocks, 0);
+        assert_true(rc == COCO_ENOMEM || i > 9);
+    }
+    free((void *)(uintptr_t)text.p);
+}
+
 static coco_status refuse(void *user, const coco_chunk *c)
 {
     (void)c;
@@ -533,8 +605,11 @@ int main(void)
         TEXT_TEST(positions_do_not_depend_on_where_counting_begins),
         TEXT_TEST(chunks_point_into_the_text),
         TEXT_TEST(working_memory_does_not_grow_with_the_text),
+        TEXT_TEST(repetition_takes_no_more_memory_than_the_answer),
+        TEXT_TEST(repetition_is_cut_as_the_original_does),
         TEXT_TEST(time_is_linear_in_a_text_without_separators),
         TEXT_TEST(every_failed_allocation_is_reported),
+        TEXT_TEST(failed_allocation_in_a_repetition_is_reported),
         TEXT_TEST(callback_can_stop),
     };
 

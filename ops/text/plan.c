@@ -12,8 +12,13 @@
  *      itself. Of equal costs the first, the shortest chunk, wins.
  *   3. As i grows, the lowest s that is tried grows: atoms below it (`low`) are forgotten. So are plans from which all
  *      of those still in use descend: now and then they are followed back to where they meet, and the chunks up to
- *      there are given out. In ordinary text that is a few chunks back, whatever the text's length; with overlap in a
- *      text that repeats itself exactly they may never meet, and all links are kept.
+ *      there are given out. In ordinary text that is a few chunks back, whatever the text's length.
+ *   4. With overlap, in a text that repeats itself exactly, they may never meet: each plan of a period descends from
+ *      that of its place in the period before, at equal costs, and the end of the text alone tells which is on the
+ *      cheapest way. So when plans have long not met, the rest of the text is only surveyed. No link is kept; now and
+ *      then a mark notes for each plan in use from which plan in use at the mark before it descends. Behind the end
+ *      the marks tell where the cheapest way leads, and the whole text is planned once more: now the chunks up to a
+ *      mark can be given out when it is reached.
  *
  * Costs are integers, rounded down where they are divided: equal on every machine. */
 
@@ -25,8 +30,12 @@
 
 #ifdef COCO_SMALL
 #define COCO__PLAN_FIRST 2
+#define COCO__LONG 4
+#define COCO__LONG_TIMES 8
 #else
-#define COCO__PLAN_FIRST 64 /* atoms and plans that there is room for at first */
+#define COCO__PLAN_FIRST 64    /* atoms and plans that there is room for at first */
+#define COCO__LONG 4096        /* so many plans, and … */
+#define COCO__LONG_TIMES 64    /* … so many times those in use, are kept unsettled, and lie between two marks */
 #endif
 
 /* Atom i, and plan i. */
@@ -37,6 +46,7 @@ typedef struct coco__cell {
     uint64_t begins;  /* where the atom begins, as coco__offset_cost */
     uint64_t base;    /* what a chunk that begins here pays for what is before it */
     uint32_t overlap; /* how many atoms of it are in the chunk before it: p - s */
+    uint32_t from;    /* in a survey: the plan at the last mark that this one descends from, counted from its low */
 } coco__cell;
 
 /* The last chunk of a plan. */
@@ -45,6 +55,14 @@ typedef struct coco__link {
     uint32_t back;     /* how many plans before is the one it stands on */
     bool used;         /* while links are followed back: on the way of one in use */
 } coco__link;
+
+/* Step 4: which plans were in use when plan `newest` was the last. */
+typedef struct coco__mark {
+    struct coco__mark *next; /* the one made before; when the way is known, the one behind */
+    size_t low, newest;      /* the lowest and the highest in use */
+    size_t way;              /* the one of them that is on the cheapest way */
+    uint32_t from[];         /* the cells' `from` */
+} coco__mark;
 
 typedef coco_status (*coco__range_fn)(void *self, coco__span chunk);
 
@@ -58,6 +76,10 @@ typedef struct coco__plans {
     size_t root, nlinks, link_room;
     uint32_t gap_costs[COCO__COST_SYNTAX + 1]; /* of a boundary so many levels too deep; the last is for all more */
     size_t ngaps;            /* how many of them are filled in */
+    coco__mark *marks;       /* in a survey the last made, planning again the next to come */
+    bool survey, again;      /* step 4: in the first pass, or in the second */
+    bool led;                /* behind the first mark of the second: not all plans in use descend from the root */
+    size_t given, skip;      /* chunks given out; of those in the second pass, how many were before */
     coco__range_fn fn;       /* gets the chunks */
     void *self;              /* of fn */
 } coco__plans;
@@ -137,6 +159,16 @@ static size_t coco__meet(coco__plans *s)
     }
 }
 
+static coco_status coco__give_one(coco__plans *s, const coco__link *l)
+{
+    if (s->skip) {
+        s->skip--;
+        return COCO_OK;
+    }
+    s->given++;
+    return s->fn(s->self, (coco__span){ l->start, l->end });
+}
+
 /* Gives out the chunks between the root and plan k, which becomes the root. Their links are turned round, to be
  * followed forwards. */
 static coco_status coco__give(coco__plans *s, size_t k)
@@ -150,25 +182,75 @@ static coco_status coco__give(coco__plans *s, size_t k)
         forward = back;
     }
     for (i = forward; i > 0 && i <= k; i = s->links[i].back ? i + s->links[i].back : 0)
-        COCO_TRY(s->fn(s->self, (coco__span){ s->links[i].start, s->links[i].end }));
+        COCO_TRY(coco__give_one(s, &s->links[i]));
     memmove(s->links, s->links + k, (s->nlinks - k) * sizeof *s->links);
     s->root += k;
     s->nlinks -= k;
     return COCO_OK;
 }
 
-/* Makes room for one link more: gives out what is settled, and doubles the room where that was less than half. */
-static coco_status coco__link_room(coco__plans *s)
+/* Makes a mark at the newest plan. */
+static coco_status coco__note(coco__plans *s, size_t newest)
+{
+    size_t n = newest + 1 - s->low;
+    coco__mark *m = coco__text_mem(&s->mem, NULL, sizeof *m + n * sizeof m->from[0]);
+
+    if (!m) return COCO_ENOMEM;
+    *m = (coco__mark){ .next = s->marks, .low = s->low, .newest = newest };
+    for (uint32_t i = 0; i < n; i++) {
+        coco__cell *c = coco__cell_at(s, s->low + i);
+        m->from[i] = c->from;
+        c->from = i;
+    }
+    s->marks = m;
+    return COCO_OK;
+}
+
+/* At a mark of the survey: the plan on the way is settled. */
+static coco_status coco__pass(coco__plans *s)
+{
+    coco__mark *m = s->marks;
+    size_t way = m->way;
+
+    s->marks = m->next;
+    s->led = true;
+    coco__text_mem(&s->mem, m, 0);
+    return coco__give(s, way - s->root);
+}
+
+/* Whether plans from `since` on are more than are to be kept unsettled. */
+static bool coco__is_long(const coco__plans *s, size_t since, size_t newest)
+{
+    return newest - since >= COCO__LONG && (newest - since) / COCO__LONG_TIMES >= newest + 1 - s->low;
+}
+
+/* Makes room for one link more: gives out what is settled, and doubles the room where that was less than half; or lets
+ * the survey begin, which keeps none. */
+static coco_status coco__link_room(coco__plans *s, size_t newest)
 {
     size_t room = s->link_room ? s->link_room * 2 : COCO__PLAN_FIRST;
     coco__link *links;
 
     if (s->nlinks < s->link_room) return COCO_OK;
-    if (s->nlinks) COCO_TRY(coco__give(s, coco__meet(s)));
+    if (s->nlinks && !s->led) COCO_TRY(coco__give(s, coco__meet(s)));
     if (s->nlinks * 2 < s->link_room) return COCO_OK;
+    if (!s->again && coco__is_long(s, s->root, newest)) {
+        s->links = coco__text_mem(&s->mem, s->links, 0);
+        s->nlinks = s->link_room = 0;
+        s->survey = true;
+        return coco__note(s, newest);
+    }
     if (!(links = coco__text_mem(&s->mem, s->links, room * sizeof *links))) return COCO_ENOMEM;
     s->links = links, s->link_room = room;
     return COCO_OK;
+}
+
+/* Before a plan is made: settles what can be, and sees to it that there is room. */
+static coco_status coco__settle(coco__plans *s, size_t newest)
+{
+    if (s->survey) return coco__is_long(s, s->marks->newest, newest) ? coco__note(s, newest) : COCO_OK;
+    if (s->marks && s->marks->newest == newest) COCO_TRY(coco__pass(s));
+    return coco__link_room(s, newest);
 }
 
 /* ---- Plans ---------------------------------------------------------------------------------------------------------
@@ -246,13 +328,15 @@ static coco_status coco__plan(coco__plans *s, size_t i)
     coco__cell *last, *start;
     uint64_t cost = 0;
 
-    COCO_TRY(coco__link_room(s)); /* first: what is in use is what was so before atom i */
+    COCO_TRY(coco__settle(s, i)); /* first: what is in use is what was so before atom i */
     coco__offer(s, i);
     last = coco__cell_at(s, i);
     start = last->atom.to - last->atom.from > s->chunk_size ? coco__choose_large(s, i, &cost)
         : coco__choose(s, i, &cost);
     last[1].cost = cost;
     last[1].ends = coco__offset_cost(s, last->atom.to);
+    last[1].from = start[start->overlap].from;
+    if (s->survey) return COCO_OK;
     s->links[s->nlinks++] = (coco__link){ start->atom.start, last->atom.end,
                                           (uint32_t)(last + 1 - start) - start->overlap, false };
     return COCO_OK;
@@ -266,13 +350,41 @@ static coco_status coco__plan_atom(coco__plans *s, const coco__atom *atom)
     *coco__cell_at(s, s->next++) = (coco__cell){ .atom = *atom };
     if (s->next > 1) return coco__plan(s, s->next - 2);
     s->cells->ends = coco__offset_cost(s, 0);
-    COCO_TRY(coco__link_room(s));
+    COCO_TRY(coco__link_room(s, 0));
     s->links[s->nlinks++] = (coco__link){ 0 };
     return COCO_OK;
 }
 
-/* After the end of the text: gives out the rest. */
+/* After a survey: follows the marks back along the cheapest way, and turns them round for the second pass. */
+static void coco__find_way(coco__plans *s)
+{
+    uint32_t from = coco__cell_at(s, s->next - 1)->from;
+    coco__mark *behind = NULL;
+
+    for (coco__mark *m = s->marks, *before; m; m = before) {
+        before = m->next;
+        m->way = m->low + from;
+        from = m->from[from];
+        m->next = behind;
+        behind = m;
+    }
+    s->marks = behind;
+}
+
+/* After the end of the text: gives out the rest, or makes ready for the second pass. */
 static coco_status coco__plan_end(coco__plans *s)
 {
-    return coco__give(s, s->nlinks - 1);
+    if (!s->survey) return coco__give(s, s->nlinks - 1);
+    coco__find_way(s);
+    s->survey = false, s->again = true;
+    s->first = s->low = s->next = s->root = 0;
+    s->skip = s->given;
+    return COCO_OK;
+}
+
+static void coco__plans_free(coco__plans *s)
+{
+    for (coco__mark *m; (m = s->marks) != NULL; coco__text_mem(&s->mem, m, 0)) s->marks = m->next;
+    coco__text_mem(&s->mem, s->cells, 0);
+    coco__text_mem(&s->mem, s->links, 0);
 }

@@ -158,20 +158,29 @@ static uint64_t coco__total(const coco__pieces *p)
     return p->opts->count ? COCO__TOTAL_MAX : p->opts->chunk_overlap ? coco__size(p, 0, p->text.n) : 0;
 }
 
-static coco_status coco__split_all(coco__split *s)
+/* Goes through the text once: its atoms, and the plans over them. */
+static coco_status coco__split_pass(coco__split *s, const coco__piece *root)
 {
-    coco__piece root;
     coco__atom atom;
     int rc;
 
-    COCO_TRY(coco__root(s, &root));
-    COCO_TRY(coco__push(&s->pieces, COCO__FRAME_ONCE, &root));
+    s->pieces.last_end = s->pieces.last_to = 0;
+    COCO_TRY(coco__push(&s->pieces, COCO__FRAME_ONCE, root));
     if ((rc = coco__next_atom(&s->pieces, &atom)) <= 0) return rc; /* white space alone has no chunk */
     do COCO_TRY(coco__plan_atom(&s->plans, &atom));
     while ((rc = coco__next_atom(&s->pieces, &atom)) > 0);
     if (rc < 0) return rc;
     COCO_TRY(coco__plan_atom(&s->plans, &atom));
     return coco__plan_end(&s->plans);
+}
+
+static coco_status coco__split_all(coco__split *s)
+{
+    coco__piece root;
+
+    COCO_TRY(coco__root(s, &root));
+    COCO_TRY(coco__split_pass(s, &root));
+    return s->plans.again ? coco__split_pass(s, &root) : COCO_OK;
 }
 
 static void coco__split_free(coco__split *s)
@@ -182,8 +191,7 @@ static void coco__split_free(coco__split *s)
     if (s->pieces.subject && s->pieces.subject != s->pieces.text.p)
         coco__text_mem(mem, (void *)(uintptr_t)s->pieces.subject, 0);
     coco__text_mem(mem, s->pieces.frames, 0);
-    coco__text_mem(mem, s->plans.cells, 0);
-    coco__text_mem(mem, s->plans.links, 0);
+    coco__plans_free(&s->plans);
     coco__text_mem(mem, s->custom.exprs, 0);
     coco_expressions_free(s->own);
 }
