@@ -404,17 +404,10 @@ static bool coco__idle_memos(coco__run *run)
 {
     coco__dbkey k;
     coco__txn t;
-    MDB_cursor *cur;
-    MDB_val key, data;
-    bool found = false;
 
     if (!run->app->has_dbi || coco__run_read(run, &t) != COCO_OK) return false;
-    if (mdb_cursor_open(t.mdb, t.dbi, &cur) == 0) {
-        coco__dbkey_raw(&k, COCO__MEMO_IDLE, NULL, 0);
-        key = (MDB_val){ k.n, k.b };
-        found = mdb_cursor_get(cur, &key, &data, MDB_SET_RANGE) == 0 && *(uint8_t *)key.mv_data == COCO__MEMO_IDLE;
-        mdb_cursor_close(cur);
-    }
+    coco__dbkey_raw(&k, COCO__MEMO_IDLE, NULL, 0);
+    bool found = coco__first(&t, &k, NULL) == COCO_OK;
     coco__run_read_end(run, &t);
     return found;
 }
@@ -566,7 +559,7 @@ static coco_status coco__update_run(coco__run *run, coco_result *result, coco_er
     if (rc == COCO_OK && run->root_status == COCO_OK && coco__stopped(run) == COCO_OK && !run->fatal.code)
         rc = coco__tombs_work(run);
     rc = coco__run_fatal(run, rc);
-    if (run->deferred || run->fatal.code) rc = coco__apply_deferred(run);
+    if (run->deferred || run->fatal.code) rc = coco__last_tries(run);
     if (rc == COCO_OK && !run->fatal.code && run->moves) rc = coco__moves_check(run);
     if (rc == COCO_OK && run->live && !run->fatal.code && run->root_status == COCO_OK) rc = coco__follow(run);
     coco__run_fatal(run, rc);

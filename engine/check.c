@@ -519,17 +519,9 @@ static coco_status coco__own_page_row(coco__audit *a, const coco__dbkey *k, coco
 COCO__IN bool coco__any_child(const coco__txn *t, enum coco__kind kind, uint64_t id)
 {
     coco__dbkey k;
-    MDB_cursor *cur;
-    MDB_val key, data;
-    bool any = false;
 
     coco__dbkey_id(&k, kind, id, NULL, 0);
-    key = (MDB_val){ k.n, k.b };
-    if (mdb_cursor_open(t->mdb, t->dbi, &cur) != 0) return true;
-    if (mdb_cursor_get(cur, &key, &data, MDB_SET_RANGE) == 0)
-        any = key.mv_size >= k.n && memcmp(key.mv_data, k.b, k.n) == 0;
-    mdb_cursor_close(cur);
-    return any;
+    return coco__first(t, &k, NULL) != COCO_ENOTFOUND;
 }
 
 /* The id by which children and pages find it. */

@@ -457,6 +457,10 @@ COCO__IN coco_status coco__del(const coco__txn *t, const coco__dbkey *k); /* mis
 COCO__IN coco_status coco__del_range(const coco__txn *t, const coco__dbkey *prefix, uint64_t *n);
 COCO__IN coco_status coco__check_payload(const coco__txn *t, const MDB_val *key, const MDB_val *data,
                                          coco_str *payload);
+/* The first key that begins with prefix, into *found if asked for; COCO_ENOTFOUND without a message: none does. */
+COCO__IN coco_status coco__first(const coco__txn *t, const coco__dbkey *prefix, coco__dbkey *found);
+/* What ended a walk: an error, or the end. */
+COCO__IN coco_status coco__read_ended(const coco__txn *t, int rc);
 
 /* Runs body in a write transaction of the app, again after each growth of the map: body must be repeatable; undo is
  * called after a failed try. durable false may lose the transaction in a power cut, never its integrity. */
@@ -1012,6 +1016,7 @@ COCO__IN coco_status coco__mark_above(coco__run *run, const coco__txn *t, uint64
 COCO__IN coco_status coco__need_id(struct coco__comp *c, const coco__txn *t, coco__rec *rec);
 COCO__IN coco_status coco__header(struct coco__comp *c, coco__rec *rec);
 COCO__IN coco_status coco__tomb_add(coco__run *run, const coco__place *at, bool self_only);
+COCO__IN void coco__out_of_memory(coco__run *run); /* where nobody can be told: the update fails */
 COCO__IN void coco__tomb_remove(coco__run *run, const coco__place *at);
 COCO__IN coco_status coco__tombs_load(coco__run *run, const coco__txn *t);
 COCO__IN coco_status coco__tombs_write(coco__run *run, const coco__txn *t); /* those that go */
@@ -1059,6 +1064,9 @@ COCO__IN coco_status coco__commit_removal(struct coco__comp *c, const coco__txn 
 COCO__IN void coco__removal_committed(struct coco__comp *c);
 COCO__IN void coco__condemned_add(struct coco__comp *c);
 COCO__IN coco_status coco__tombs_work(coco__run *run);
+/* What sinks refuse is tried again for the last time; then goes what waited for it: containers no longer declared, and
+ * records of what is deleted now. */
+COCO__IN coco_status coco__last_tries(coco__run *run);
 COCO__IN coco_status coco__remove_all(coco__run *run); /* drop: every target state, then every record */
 COCO__IN coco_status coco__forget_target(coco__run *run, const char *title, coco_err *err);
 COCO__IN coco_status coco__drop_record(coco__run *run, const coco__txn *t, const coco__place *at, const coco__rec *rec);

@@ -372,7 +372,7 @@ static coco_status coco__group_end(coco__live *l)
     coco__parts_gone(l);
     if (rc == COCO_OK && coco__stopped(run) == COCO_OK) rc = coco__tombs_work(run);
     if (run->deferred) {
-        coco_status last = coco__apply_deferred(run);
+        coco_status last = coco__last_tries(run);
         if (rc == COCO_OK) rc = last;
     }
     if (rc == COCO_OK && run->moves) rc = coco__moves_check(run);

@@ -552,21 +552,14 @@ COCO__IN void coco__memos_written(coco__run *run)
 COCO__IN coco_status coco__memos_sweep(coco__run *run, const coco__txn *t)
 {
     coco__dbkey prefix, k;
-    MDB_val key, data;
     coco_str p;
+    coco_status rc;
 
     coco__dbkey_raw(&prefix, COCO__MEMO_IDLE, NULL, 0);
     for (;;) {
-        MDB_cursor *cur;
-        coco_status rc;
-        int mrc = mdb_cursor_open(t->mdb, t->dbi, &cur);
-        if (mrc) return coco__mdb_error(t->err, mrc, t->env, "read");
-        key = (MDB_val){ prefix.n, prefix.b };
-        mrc = mdb_cursor_get(cur, &key, &data, MDB_SET_RANGE);
-        bool there = mrc == 0 && key.mv_size == 1 + COCO__FP && *(uint8_t *)key.mv_data == COCO__MEMO_IDLE;
-        if (there) coco__dbkey_raw(&k, COCO__MEMO, (uint8_t *)key.mv_data + 1, COCO__FP);
-        mdb_cursor_close(cur);
-        if (!there) return COCO_OK;
+        rc = coco__first(t, &prefix, &k);
+        if (rc != COCO_OK) return rc == COCO_ENOTFOUND ? COCO_OK : rc;
+        k.b[0] = COCO__MEMO;
         if ((rc = coco__get(t, &k, &p)) == COCO_OK) rc = coco__memo_set_use(run, p, -1);
         if (rc != COCO_OK && rc != COCO_ENOTFOUND && rc != COCO_ECORRUPT) return rc;
         COCO_TRY(coco__del(t, &k));

@@ -411,15 +411,8 @@ static coco_status coco__provider_clear(coco_target *top, const coco__txn *t, ui
     COCO_TRY(coco__del(t, &k));
     coco__dbkey_id(&k, COCO__PROVIDER, id, NULL, 0);
     for (;;) { /* children one by one: each takes its own range along */
-        MDB_val key = { k.n, k.b }, data;
-        MDB_cursor *cur;
-        int rc = mdb_cursor_open(t->mdb, t->dbi, &cur);
-        if (rc) return coco__mdb_error(t->err, rc, t->env, "read");
-        rc = mdb_cursor_get(cur, &key, &data, MDB_SET_RANGE);
-        bool there = rc == 0 && key.mv_size >= k.n && memcmp(key.mv_data, k.b, k.n) == 0;
-        if (there) memcpy(child.b, key.mv_data, child.n = key.mv_size);
-        mdb_cursor_close(cur);
-        if (!there) return COCO_OK;
+        coco_status rc = coco__first(t, &k, &child);
+        if (rc != COCO_OK) return rc == COCO_ENOTFOUND ? COCO_OK : rc;
         COCO_TRY(coco__get(t, &child, &p));
         coco__reader r = coco__reader_of(p.p, p.n);
         uint64_t below = coco__read_varint(&r);
@@ -440,7 +433,9 @@ COCO__IN coco_status coco__provider_destroy(const coco__txn *t, coco_target *p)
     coco__buf_init(&suffix, p->run->mem);
     coco__provider_suffix(&suffix, p->key, p->attachment);
     coco__provider_key(&k, p->parent ? p->parent->id : 0, &suffix);
+    bool failed = suffix.failed;
     coco__buf_free(&suffix);
+    if (failed) return COCO_ENOMEM;
     rc = coco__get(t, &k, &payload);
     if (rc == COCO_ENOTFOUND) return COCO_OK;
     COCO_TRY(rc);

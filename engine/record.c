@@ -34,6 +34,11 @@ COCO__IN coco_status coco__tomb_add(coco__run *run, const coco__place *at, bool 
     return COCO_OK;
 }
 
+COCO__IN void coco__out_of_memory(coco__run *run)
+{
+    if (!run->fatal.code) coco_err_set(&run->fatal, COCO_ENOMEM, "out of memory");
+}
+
 static coco__tomb *coco__tomb_at(const coco__run *run, const coco__place *at)
 {
     coco__dbkey k;
@@ -102,7 +107,7 @@ COCO__IN coco_status coco__tombs_load(coco__run *run, const coco__txn *t)
     }
     mdb_cursor_close(cur);
     run->tombs_loaded = run->tombs;
-    return status;
+    return status == COCO_OK ? coco__read_ended(t, rc) : status;
 }
 
 /* ---- Records in the transaction ---- */

@@ -160,20 +160,15 @@ static coco_status coco__removal_go(coco__comp *c, coco_status rc)
     return run->nopen + run->napplied >= run->app->config.max_inflight ? coco__flush(run, false) : COCO_OK;
 }
 
-static bool coco__has_children(const coco__txn *t, uint64_t id)
+static coco_status coco__has_children(const coco__txn *t, uint64_t id, bool *has)
 {
     coco__dbkey k;
-    MDB_val key, data;
-    MDB_cursor *cur;
-    bool found = false;
+    coco_status rc;
 
-    if (!id || mdb_cursor_open(t->mdb, t->dbi, &cur) != 0) return id != 0;
     coco__dbkey_id(&k, COCO__COMPONENT, id, NULL, 0);
-    key = (MDB_val){ k.n, k.b };
-    if (mdb_cursor_get(cur, &key, &data, MDB_SET_RANGE) == 0)
-        found = key.mv_size >= k.n && memcmp(key.mv_data, k.b, k.n) == 0;
-    mdb_cursor_close(cur);
-    return found;
+    rc = id ? coco__first(t, &k, NULL) : COCO_ENOTFOUND;
+    *has = rc == COCO_OK;
+    return rc == COCO_ENOTFOUND ? COCO_OK : rc;
 }
 
 COCO__IN coco_status coco__drop_record(coco__run *run, const coco__txn *t, const coco__place *at, const coco__rec *rec)
@@ -201,13 +196,15 @@ static coco_status coco__drop_empty(coco__run *run, const coco__txn *t, uint64_t
 {
     coco__rec rec;
     coco__place at;
+    bool has;
 
     while (id && !coco__live_holds(run, id)) {
         coco_status rc = coco__place_of_id(run, t, id, &at);
         if (rc == COCO_ENOTFOUND) return COCO_OK;
         COCO_TRY(rc);
         COCO_TRY(coco__stored(run, t, &at, &run->record, &rec));
-        if ((rec.flags & COCO__R_COMPONENT) || coco__has_children(t, id)) return COCO_OK;
+        COCO_TRY(coco__has_children(t, id, &has));
+        if ((rec.flags & COCO__R_COMPONENT) || has) return COCO_OK;
         COCO_TRY(coco__drop_record(run, t, &at, &rec));
         id = at.parent;
     }
@@ -216,6 +213,7 @@ static coco_status coco__drop_empty(coco__run *run, const coco__txn *t, uint64_t
 
 COCO__IN coco_status coco__commit_removal(coco__comp *c, const coco__txn *t, coco__rec *rec)
 {
+    if (!rec->flags) return COCO_OK; /* a last try, and meanwhile it went with its container */
     for (coco__change *ch = c->owned.changes; ch; ch = ch->next) COCO_TRY(coco__commit_change(c, ch, t, rec));
     if (!c->last_delete || rec->nstates || (rec->flags & COCO__R_ID)) {
         COCO_TRY(coco__owned_write(&c->owned, t, rec, true, &c->run->pages));
@@ -347,6 +345,7 @@ static coco_status coco__guard(coco__run *run)
     coco__count count = { .run = run };
     coco__slot *slot;
 
+    for (size_t i = 0; coco__table_next(&run->targets, &i, &slot);) ((coco_target *)slot->value)->doomed = 0;
     COCO_TRY(coco__walk_tombs(run, coco__count_visit, &count));
     for (coco__condemned *d = run->condemned; d; d = d->next) {
         coco__state s;
@@ -506,7 +505,9 @@ COCO__IN void coco__condemned_add(coco__comp *c)
         d->at = (coco__place){ c->at.parent,
                                { coco__arena_copy(run->passing, c->at.segment.p, c->at.segment.n), c->at.segment.n } };
         coco__buf_free(&path);
-        if (!d->path.p || !d->at.segment.p) return; /* the component stays pending: the next update does it */
+        /* the component stays pending: the next update does it */
+        if (!d->path.p || !d->at.segment.p) coco__out_of_memory(run);
+        if (!d->path.p || !d->at.segment.p) return;
         d->next = run->condemned;
         run->condemned = d;
     }
@@ -526,11 +527,13 @@ static coco_status coco__sweep_body(void *self, coco__txn *t)
     coco__run *run = s->run;
     coco__rec rec;
     coco__dbkey k;
+    bool has;
 
     s->removed = false;
     COCO_TRY(coco__stored(run, t, &s->at, &run->record, &rec));
     if (rec.nstates) return COCO_OK;
-    if (coco__has_children(t, rec.id)) {
+    COCO_TRY(coco__has_children(t, rec.id, &has));
+    if (has) {
         if (!s->self_only) return COCO_OK;
         COCO_TRY(coco__commit_set(&(coco__comp){ .run = run }, &rec, false));
         coco__rec inner = { .flags = COCO__R_ID, .id = rec.id };
@@ -694,10 +697,17 @@ static coco_status coco__containers_on(coco__run *run)
     return run->condemned && !run->preview ? coco__write(run->app, &settle, &run->fatal) : COCO_OK;
 }
 
+/* What sinks refused is tried again, and blocks again if it is refused again. */
+static void coco__unblock(coco__run *run)
+{
+    coco__slot *slot;
+
+    for (size_t i = 0; coco__table_next(&run->targets, &i, &slot);) ((coco_target *)slot->value)->blocked = false;
+}
+
 COCO__IN coco_status coco__tombs_work(coco__run *run)
 {
     coco__content content = { 0 };
-    coco__slot *slot;
     bool any = run->condemned != NULL;
 
     COCO_TRY(coco__gone_deferred(run));
@@ -710,8 +720,23 @@ COCO__IN coco_status coco__tombs_work(coco__run *run)
     COCO_TRY(coco__drain(run));
     COCO_TRY(coco__containers_on(run));
     if (!run->blocked) return COCO_OK;
-    for (size_t i = 0; coco__table_next(&run->targets, &i, &slot);) ((coco_target *)slot->value)->blocked = false;
+    coco__unblock(run);
     COCO_TRY(coco__apply_again(run));
+    return coco__containers_on(run);
+}
+
+COCO__IN coco_status coco__last_tries(coco__run *run)
+{
+    const coco__condemned *known = run->condemned;
+    bool removals = false;
+    coco_status rc;
+
+    for (const coco__comp *c = run->deferred; c; c = c->next) removals |= c->deleting;
+    coco__unblock(run);
+    rc = coco__apply_deferred(run);
+    if (rc != COCO_OK || run->fatal.code || run->preview || coco__stopped(run) != COCO_OK) return rc;
+    if (run->condemned == known) return removals ? coco__records_remove(run) : COCO_OK;
+    COCO_TRY(coco__guard(run));
     return coco__containers_on(run);
 }
 
@@ -790,8 +815,10 @@ static coco_status coco__target_titled(coco__run *run, const char *title, coco_t
         }
         mdb_cursor_close(cur);
     }
+    coco_status status = coco__read_ended(&t, rc);
     coco__run_read_end(run, &t);
     *out = NULL;
+    COCO_TRY(status);
     return id ? coco__target_by_id(run, id, out) : COCO_OK;
 }
 

@@ -179,7 +179,7 @@ static coco_status coco__mend_each(coco__rebuilt *b, const coco__dbkey *prefix, 
         if (coco__check_payload(&b->m->quiet, &key, &data, &p) == COCO_OK) status = fn(b, &k, p);
     }
     mdb_cursor_close(cur);
-    return status;
+    return status == COCO_OK ? coco__read_ended(b->m->t, rc) : status;
 }
 
 static coco_status coco__rebuilt_page(coco__rebuilt *b, const coco__dbkey *k, coco_str payload)

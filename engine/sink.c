@@ -11,6 +11,7 @@ coco_status coco_action_fail(coco_action *a, const coco_err *err)
 {
     a->answer = err->code ? err->code : COCO_EFAIL;
     a->transient = err->transient;
+    coco__free(a->target->run->mem, a->error);
     a->error = coco__strdup(a->target->run->mem, err->msg);
     return a->answer;
 }

@@ -260,7 +260,7 @@ static coco_status coco__labels_read(coco__owned *o, const coco__txn *t)
         if (!label || !coco__page_add(o, (coco_str){ label, n })) status = COCO_ENOMEM;
     }
     mdb_cursor_close(cur);
-    return status;
+    return status == COCO_OK ? coco__read_ended(t, rc) : status;
 }
 
 static coco_status coco__owned_list(coco__owned *o)
@@ -511,7 +511,7 @@ COCO__IN coco__change *coco__owned_cut(coco__owned *o, size_t n)
 static void coco__state_before(const coco__change *c, coco__state *s)
 {
     *s = *coco__old_of(c);
-    s->container = c->container;
+    s->container |= c->container; /* what becomes a row keeps its content's place until the commit */
     s->key = c->key;
     s->condemned = false;
     if (s->npossible == 0) coco__possible_add(s, (coco_str){ NULL, 0 });
@@ -668,13 +668,14 @@ static coco_status coco__page_seek(const coco__txn *t, uint64_t id, coco_str eke
         memcpy(at->key.b, key.mv_data, at->key.n = key.mv_size);
         status = coco__check_payload(t, &key, &data, &payload);
         coco__buf_put(&at->bytes, payload.p, payload.n);
-        if (mdb_cursor_get(cur, &key, &data, MDB_NEXT) == 0 && key.mv_size >= 9 &&
+        if ((rc = mdb_cursor_get(cur, &key, &data, MDB_NEXT)) == 0 && key.mv_size >= 9 &&
             memcmp(key.mv_data, at->key.b, 9) == 0)
             memcpy(at->next.b, key.mv_data, at->next.n = key.mv_size);
     } else {
         at->key.n = 9; /* the first page, not there yet */
     }
     mdb_cursor_close(cur);
+    if (status == COCO_OK) status = coco__read_ended(t, rc);
     return at->bytes.failed ? COCO_ENOMEM : status;
 }
 

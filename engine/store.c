@@ -10,6 +10,7 @@
 #include "engine.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -217,6 +218,15 @@ COCO__IN void coco__store_close(coco_env *env)
     env->lock_fd = -1;
 }
 
+/* LMDB gives up its map before it asks for another, and is lost where that is refused: whether there is room for a
+ * larger one is tried first. */
+static int coco__room_for(size_t size)
+{
+    void *p = size ? mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) : MAP_FAILED;
+
+    return p == MAP_FAILED ? ENOMEM : munmap(p, size);
+}
+
 /* Doubles the map, or takes over the size that another process gave it. */
 static coco_status coco__resize(coco_env *env, bool grow, coco_err *err)
 {
@@ -224,7 +234,8 @@ static coco_status coco__resize(coco_env *env, bool grow, coco_err *err)
     int rc;
 
     pthread_rwlock_wrlock(&env->map_lock);
-    rc = mdb_env_set_mapsize(env->mdb, grow ? env->map_size * 2 : 0);
+    rc = grow ? coco__room_for(env->map_size * 2) : 0;
+    if (rc == 0) rc = mdb_env_set_mapsize(env->mdb, grow ? env->map_size * 2 : 0);
     if (rc == 0 && mdb_env_info(env->mdb, &info) == 0) env->map_size = info.me_mapsize;
     pthread_rwlock_unlock(&env->map_lock);
     return rc ? coco__mdb_error(err, rc, env, grow ? "grow" : "follow growth") : COCO_OK;
@@ -415,6 +426,26 @@ COCO__IN coco_status coco__del(const coco__txn *t, const coco__dbkey *k)
     int rc = mdb_del(t->mdb, t->dbi, &key, NULL);
 
     return rc == 0 || rc == MDB_NOTFOUND ? COCO_OK : coco__write_failed(t, rc, "delete");
+}
+
+COCO__IN coco_status coco__read_ended(const coco__txn *t, int rc)
+{
+    return rc == 0 || rc == MDB_NOTFOUND ? COCO_OK : coco__mdb_error(t->err, rc, t->env, "read");
+}
+
+COCO__IN coco_status coco__first(const coco__txn *t, const coco__dbkey *prefix, coco__dbkey *found)
+{
+    MDB_val key = { prefix->n, (void *)(uintptr_t)prefix->b }, data;
+    MDB_cursor *cur;
+    int rc = mdb_cursor_open(t->mdb, t->dbi, &cur);
+
+    if (rc) return coco__read_ended(t, rc);
+    rc = mdb_cursor_get(cur, &key, &data, MDB_SET_RANGE);
+    bool there = rc == 0 && key.mv_size >= prefix->n && memcmp(key.mv_data, prefix->b, prefix->n) == 0;
+    if (there && found) memcpy(found->b, key.mv_data, found->n = key.mv_size);
+    mdb_cursor_close(cur);
+    COCO_TRY(coco__read_ended(t, rc));
+    return there ? COCO_OK : COCO_ENOTFOUND;
 }
 
 COCO__IN coco_status coco__del_range(const coco__txn *t, const coco__dbkey *prefix, uint64_t *n)

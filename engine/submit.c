@@ -233,7 +233,7 @@ static void coco__gone_enter(coco__comp *c)
             if (n->id == g->at.parent) gone.node.up = n;
         coco__emit(c->run, COCO_EV_GONE, &gone, NULL);
         /* it is in the store; the next update finds it */
-        if (coco__tomb_add(c->run, &g->at, g->self_only) != COCO_OK) return;
+        if (coco__tomb_add(c->run, &g->at, g->self_only) != COCO_OK) coco__out_of_memory(c->run);
     }
 }
 

@@ -331,7 +331,7 @@ static coco_status coco__declare_states(coco_ctx *cx, coco__declaration *d, coco
     }
     if (d->container) COCO_TRY(coco__declare_child(cx, d, c, &decision, child));
     /* a container before: its content's place goes with the commit */
-    if (c && !d->container && d->was && d->old.container) {
+    if (c && !d->container && d->old.container) {
         COCO_TRY(coco__target_at(cx->run, d->target, d->full, (coco_str){ 0 }, &c->child));
         c->child_fate = COCO__CHILD_GONE;
     }

@@ -6,8 +6,9 @@
  * Containers (mounted by main, in order): on the shelf, or with # in the crate, where a container takes its
  * content along; tab/sub stands in tab. +s2 and +l2 are the schema and what is lossy in it, +u makes rows unique,
  * +m is managed by the user. Components: a row is CONTAINER.KEY=VALUE, [name] a container on the shelf that the
- * component itself declares, tab@index.1=5 a row of an attachment, ! a failure. A name in capitals is a memoized
- * function, run again only when its words change. a/c is mounted by a, after (or with plan_children_first before)
+ * component itself declares, tab@index.1=5 a row of an attachment, ! a failure. tab.1-60=5 is sixty rows; tab.1=*5 a
+ * row whose value a memoized function computes. A name in capitals is a memoized function, run again only when its
+ * words change. a/c is mounted by a, after (or with plan_children_first before)
  * a's own declarations; with a trailing & it is used (use_mount). */
 #ifndef COCO_TEST_PLAN_H
 #define COCO_TEST_PLAN_H
@@ -115,14 +116,21 @@ static inline coco_status plan_container(coco_ctx *cx, char *word, bool own)
     return COCO_OK;
 }
 
+COCO_FN(plan_double, (int, n), .memo = true) { return coco_return(cx, coco_int(2 * n)); }
+
 static inline coco_status plan_row(coco_ctx *cx, char *word)
 {
-    char *dot = strrchr(word, '.'), *equals = strchr(word, '=');
+    char *dot = strrchr(word, '.'), *equals = strchr(word, '='), *dash = strchr(dot, '-');
     coco_target *t;
+    coco_value value;
 
     *dot = *equals = 0;
     if (!(t = plan_target(cx, word))) return coco_error(cx) ? coco_error(cx) : COCO_ENOTFOUND;
-    return coco_declare(cx, t, plan_key(cx, dot + 1), plan_key(cx, equals + 1));
+    if (equals[1] == '*') COCO_TRY(coco_call(cx, &plan_double, COCO_ARGS(plan_key(cx, equals + 2)), &value));
+    else value = plan_key(cx, equals + 1);
+    if (!dash) return coco_declare(cx, t, plan_key(cx, dot + 1), value);
+    for (int i = atoi(dot + 1); i <= atoi(dash + 1); i++) COCO_TRY(coco_declare(cx, t, coco_int(i), value));
+    return COCO_OK;
 }
 
 static inline coco_status plan_mounts(coco_ctx *cx, const char *parent);

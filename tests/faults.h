@@ -1,0 +1,315 @@
+/* faults.h - calls that fail, one after the other: of the C library, of LMDB, of a sink, of the allocator; and deaths
+ * at any of those that change something.
+ *
+ * Include it first. A program that does stands between everything it links (the engine, connectors, LMDB, SQLite) and
+ * the C library: what is defined here is found before what a shared library defines. Nothing in what is tested knows.
+ *
+ *     gate_arm(FAULT_SYSTEM, 17, 2);      the 17th system call fails, with the third of the errors that it may have
+ *     coco_update(…);
+ *     gate_open();                        nothing fails any more; gate->fired says whether it came to that
+ *
+ * Each call has a list of the errors that it may have. Variant v of it is error v. As many variants further the same
+ * errors, as far as they may last, stay: from then on every call that may have it has it, as a full disk stays full.
+ * The count is shared with child processes. */
+#ifndef COCO_TEST_FAULTS_H
+#define COCO_TEST_FAULTS_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* RTLD_NEXT, open64 */
+#endif
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <lmdb.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+typedef enum fault_kind {
+    FAULT_NONE,
+    FAULT_MEMORY, /* allocations of the engine's gate */
+    FAULT_STORE,  /* calls of LMDB */
+    FAULT_SYSTEM, /* calls of the C library that may fail: by whomever */
+    FAULT_SINK,   /* batches and actions */
+    FAULT_DEATH   /* before a call that changes something outside, or in the store */
+} fault_kind;
+
+enum { GATE_TRANSIENT = 1, GATE_LASTING, GATE_AFTERWARDS, /* of sinks; the last: done, but said to have failed */
+       GATE_SHORT = 10000 /* half of what was to be written */ };
+
+static struct gate {
+    fault_kind kind;
+    long n, passed;   /* the n-th call of the kind fails; those that came */
+    int variant;
+    int nvariants;    /* of the call that failed */
+    int code;         /* its error */
+    bool fired, forever;
+    const char *call; /* its name */
+    const MDB_txn *bad; /* in which LMDB has failed: it can only be aborted */
+    void (*dying)(void);
+} *gate;
+
+/* What records calls in place of failing them (power cuts); NULL: nothing. */
+static void (*gate_watch)(const char *call, int fd, const struct iovec *v, int n, long long at);
+
+static inline void gate_find(void *out, const char *name)
+{
+    void *p = dlsym(RTLD_NEXT, name);
+
+    if (!p) _exit(99);
+    memcpy(out, &p, sizeof p);
+}
+
+static inline void gate_arm(fault_kind kind, long n, int variant)
+{
+    if (!gate) {
+        gate = mmap(NULL, sizeof *gate, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        if (gate == MAP_FAILED) _exit(98);
+    }
+    *gate = (struct gate){ .n = n, .variant = variant, .dying = gate->dying };
+    gate->kind = kind; /* last: it counts from here */
+}
+
+static inline void gate_open(void) { gate->kind = FAULT_NONE; }
+
+/* The error that a call is to have now, of those that it may have (ended by 0); 0: none. */
+static inline int gate_error(fault_kind kind, const char *call, const int *errors)
+{
+    int n = 0, lasting = 0;
+    bool may = false;
+
+    if (!gate || gate->kind != kind) return 0;
+    long passed = __atomic_add_fetch(&gate->passed, 1, __ATOMIC_RELAXED);
+    for (; errors[n]; n++) {
+        may |= gate->forever && errors[n] == gate->code;
+        lasting += errors[n] != EINTR && errors[n] != GATE_SHORT; /* they stand behind those that may last */
+    }
+    if (passed != gate->n) return may ? gate->code : 0;
+    gate->fired = true;
+    gate->call = call;
+    gate->nvariants = n + lasting;
+    gate->forever = gate->variant >= n;
+    return gate->code = errors[gate->variant % n];
+}
+
+/* A point at which the process may die. */
+static inline void gate_die(const char *call)
+{
+    if (!gate || gate->kind != FAULT_DEATH) return;
+    if (__atomic_add_fetch(&gate->passed, 1, __ATOMIC_RELAXED) != gate->n) return;
+    gate->fired = true;
+    gate->call = call;
+    gate->kind = FAULT_NONE;
+    if (gate->dying) gate->dying();
+    _exit(7);
+}
+
+/* ---- The C library ----------------------------------------------------------------------------------------------- */
+
+/* A call that fails with `bad` and errno; before it the process may die if it changes something. */
+#define GATE_CALL(type, bad, name, params, args, dies, ...) \
+    type name params \
+    { \
+        static type (*real) params; \
+        static const int errors[] = { __VA_ARGS__, 0 }; \
+        int e; \
+        if (!real) gate_find(&real, #name); \
+        if (dies) gate_die(#name); \
+        if ((e = gate_error(FAULT_SYSTEM, #name, errors)) == 0) return real args; \
+        errno = e; \
+        return bad; \
+    }
+
+GATE_CALL(int, -1, mkdir, (const char *p, mode_t m), (p, m), true, ENOSPC, EACCES)
+GATE_CALL(int, -1, mkdirat, (int d, const char *p, mode_t m), (d, p, m), true, ENOSPC, EACCES)
+GATE_CALL(int, -1, rmdir, (const char *p), (p), true, EIO)
+GATE_CALL(int, -1, unlink, (const char *p), (p), true, EIO)
+GATE_CALL(int, -1, unlinkat, (int d, const char *p, int f), (d, p, f), true, EIO, EACCES)
+GATE_CALL(int, -1, rename, (const char *a, const char *b), (a, b), true, ENOSPC, EIO)
+GATE_CALL(int, -1, renameat, (int d, const char *a, int e2, const char *b), (d, a, e2, b), true, ENOSPC, EIO)
+GATE_CALL(int, -1, link, (const char *a, const char *b), (a, b), true, ENOSPC)
+GATE_CALL(int, -1, fchmod, (int fd, mode_t m), (fd, m), true, EIO)
+GATE_CALL(int, -1, fchmodat, (int d, const char *p, mode_t m, int f), (d, p, m, f), true, EIO)
+GATE_CALL(int, -1, access, (const char *p, int m), (p, m), false, EACCES)
+GATE_CALL(int, -1, faccessat, (int d, const char *p, int m, int f), (d, p, m, f), false, EACCES)
+GATE_CALL(int, -1, stat, (const char *p, struct stat *s), (p, s), false, EIO, ENOMEM)
+GATE_CALL(int, -1, lstat, (const char *p, struct stat *s), (p, s), false, EIO)
+GATE_CALL(int, -1, fstat, (int fd, struct stat *s), (fd, s), false, EIO)
+GATE_CALL(int, -1, fstatat, (int d, const char *p, struct stat *s, int f), (d, p, s, f), false, EIO)
+GATE_CALL(int, -1, statfs, (const char *p, struct statfs *s), (p, s), false, EIO)
+GATE_CALL(DIR *, NULL, opendir, (const char *p), (p), false, EMFILE, EACCES)
+GATE_CALL(DIR *, NULL, fdopendir, (int fd), (fd), false, ENOMEM)
+GATE_CALL(struct dirent *, NULL, readdir, (DIR *d), (d), false, EIO)
+GATE_CALL(ssize_t, -1, read, (int fd, void *b, size_t n), (fd, b, n), false, EIO, EINTR)
+GATE_CALL(ssize_t, -1, pread, (int fd, void *b, size_t n, off_t at), (fd, b, n, at), false, EIO)
+GATE_CALL(ssize_t, -1, pread64, (int fd, void *b, size_t n, off64_t at), (fd, b, n, at), false, EIO)
+GATE_CALL(int, -1, fsync, (int fd), (fd), true, EIO, EINTR)
+GATE_CALL(int, -1, ftruncate, (int fd, off_t n), (fd, n), true, ENOSPC, EIO)
+GATE_CALL(int, -1, ftruncate64, (int fd, off64_t n), (fd, n), true, ENOSPC, EIO)
+GATE_CALL(int, -1, mkstemp, (char *p), (p), true, EMFILE, ENOSPC)
+GATE_CALL(char *, NULL, realpath, (const char *p, char *out), (p, out), false, EACCES)
+GATE_CALL(int, -1, pipe, (int ends[2]), (ends), false, EMFILE)
+GATE_CALL(pid_t, -1, fork, (void), (), false, EAGAIN)
+
+static const int gate_open_errors[] = { EMFILE, ENOSPC, EACCES, EINTR, 0 };
+
+#define GATE_OPEN(name, params, args, flags) \
+    int name params \
+    { \
+        static int (*real) params; \
+        va_list ap; \
+        mode_t mode = 0; \
+        int e; \
+        if (!real) gate_find(&real, #name); \
+        va_start(ap, flags); \
+        if (flags & (O_CREAT | __O_TMPFILE)) mode = (mode_t)va_arg(ap, int); \
+        va_end(ap); \
+        if (flags & O_CREAT) gate_die(#name); \
+        if ((e = gate_error(FAULT_SYSTEM, #name, gate_open_errors)) == 0) return real args; \
+        errno = e; \
+        return -1; \
+    }
+GATE_OPEN(open, (const char *path, int flags, ...), (path, flags, mode), flags)
+GATE_OPEN(open64, (const char *path, int flags, ...), (path, flags, mode), flags)
+GATE_OPEN(openat, (int dir, const char *path, int flags, ...), (dir, path, flags, mode), flags)
+
+/* Writes, which may come to half of it. */
+static inline ssize_t gate_write(const char *call, size_t *n)
+{
+    static const int errors[] = { ENOSPC, EIO, EINTR, GATE_SHORT, 0 };
+    int e;
+
+    gate_die(call);
+    e = gate_error(FAULT_SYSTEM, call, errors);
+    if (e == GATE_SHORT && *n > 1) *n /= 2;
+    else if (e && e != GATE_SHORT) return errno = e, -1;
+    return 0;
+}
+
+ssize_t write(int fd, const void *b, size_t n)
+{
+    static ssize_t (*real)(int, const void *, size_t);
+
+    if (!real) gate_find(&real, "write");
+    return gate_write("write", &n) < 0 ? -1 : real(fd, b, n);
+}
+
+#define GATE_PWRITE(name, offset) \
+    ssize_t name(int fd, const void *b, size_t n, offset at) \
+    { \
+        static ssize_t (*real)(int, const void *, size_t, offset); \
+        const struct iovec v = { (void *)(uintptr_t)b, n }; \
+        if (!real) gate_find(&real, #name); \
+        if (gate_write(#name, &n) < 0) return -1; \
+        if (gate_watch) gate_watch(#name, fd, &v, 1, at); \
+        return real(fd, b, n, at); \
+    }
+GATE_PWRITE(pwrite, off_t)
+GATE_PWRITE(pwrite64, off64_t)
+
+ssize_t writev(int fd, const struct iovec *v, int count)
+{
+    static ssize_t (*real)(int, const struct iovec *, int);
+    size_t n = (size_t)count;
+
+    if (!real) gate_find(&real, "writev");
+    if (gate_write("writev", &n) < 0) return -1;
+    if (gate_watch) gate_watch("writev", fd, v, count, -1);
+    return real(fd, v, (int)n);
+}
+
+int fdatasync(int fd)
+{
+    static int (*real)(int);
+    static const int errors[] = { EIO, ENOSPC, 0 };
+    int e;
+
+    if (!real) gate_find(&real, "fdatasync");
+    gate_die("fdatasync");
+    if ((e = gate_error(FAULT_SYSTEM, "fdatasync", errors)) != 0) return errno = e, -1;
+    if (gate_watch) gate_watch("fdatasync", fd, NULL, 0, 0);
+    return real(fd);
+}
+
+/* ---- LMDB -------------------------------------------------------------------------------------------------------- */
+
+/* Of a call in a transaction (or NULL). After most errors LMDB takes nothing more of that transaction. */
+static inline int gate_store(const char *call, const MDB_txn *txn, const int *errors)
+{
+    int e;
+
+    if (!gate || gate->kind != FAULT_STORE) return 0;
+    if (txn && txn == gate->bad) return MDB_BAD_TXN;
+    e = gate_error(FAULT_STORE, call, errors);
+    if (e && strcmp(call, "mdb_cursor_open") != 0) gate->bad = txn;
+    return e;
+}
+
+#define GATE_STORE(name, params, args, txn, ...) \
+    int name params \
+    { \
+        static int (*real) params; \
+        static const int errors[] = { __VA_ARGS__, 0 }; \
+        int e; \
+        if (!real) gate_find(&real, #name); \
+        return (e = gate_store(#name, txn, errors)) != 0 ? e : real args; \
+    }
+
+GATE_STORE(mdb_env_create, (MDB_env **e2), (e2), NULL, ENOMEM)
+GATE_STORE(mdb_env_open, (MDB_env *n, const char *p, unsigned f, mdb_mode_t m), (n, p, f, m), NULL, ENOMEM, EIO, EACCES,
+           EAGAIN, ENOSPC, MDB_INVALID)
+GATE_STORE(mdb_env_set_mapsize, (MDB_env *n, size_t s), (n, s), NULL, ENOMEM, EINVAL)
+GATE_STORE(mdb_env_info, (MDB_env *n, MDB_envinfo *i), (n, i), NULL, EINVAL)
+GATE_STORE(mdb_env_sync, (MDB_env *n, int force), (n, force), NULL, EIO)
+GATE_STORE(mdb_env_copyfd2, (MDB_env *n, mdb_filehandle_t fd, unsigned f), (n, fd, f), NULL, ENOSPC, EIO, MDB_CORRUPTED)
+GATE_STORE(mdb_txn_renew, (MDB_txn *t), (t), NULL, MDB_MAP_RESIZED, MDB_PANIC)
+GATE_STORE(mdb_dbi_open, (MDB_txn *t, const char *n, unsigned f, MDB_dbi *d), (t, n, f, d), t, MDB_DBS_FULL, ENOMEM)
+GATE_STORE(mdb_stat, (MDB_txn *t, MDB_dbi d, MDB_stat *s), (t, d, s), t, EINVAL)
+GATE_STORE(mdb_drop, (MDB_txn *t, MDB_dbi d, int del), (t, d, del), t, ENOMEM, MDB_MAP_FULL)
+GATE_STORE(mdb_get, (MDB_txn *t, MDB_dbi d, MDB_val *k, MDB_val *v), (t, d, k, v), t, MDB_CORRUPTED, MDB_PAGE_NOTFOUND)
+GATE_STORE(mdb_put, (MDB_txn *t, MDB_dbi d, MDB_val *k, MDB_val *v, unsigned f), (t, d, k, v, f), t, MDB_MAP_FULL,
+           MDB_TXN_FULL, ENOMEM)
+GATE_STORE(mdb_del, (MDB_txn *t, MDB_dbi d, MDB_val *k, MDB_val *v), (t, d, k, v), t, MDB_MAP_FULL, MDB_TXN_FULL, EIO)
+GATE_STORE(mdb_cursor_open, (MDB_txn *t, MDB_dbi d, MDB_cursor **c), (t, d, c), t, ENOMEM)
+GATE_STORE(mdb_cursor_get, (MDB_cursor *c, MDB_val *k, MDB_val *v, MDB_cursor_op op), (c, k, v, op),
+           mdb_cursor_txn(c), MDB_CORRUPTED, MDB_PAGE_NOTFOUND)
+GATE_STORE(mdb_cursor_del, (MDB_cursor *c, unsigned f), (c, f), mdb_cursor_txn(c), MDB_MAP_FULL, ENOMEM)
+
+int mdb_txn_begin(MDB_env *env, MDB_txn *parent, unsigned flags, MDB_txn **out)
+{
+    static int (*real)(MDB_env *, MDB_txn *, unsigned, MDB_txn **);
+    static const int reading[] = { MDB_READERS_FULL, MDB_MAP_RESIZED, ENOMEM, 0 };
+    static const int writing[] = { MDB_MAP_RESIZED, ENOMEM, MDB_PANIC, 0 };
+    int e;
+
+    if (!real) gate_find(&real, "mdb_txn_begin");
+    e = gate_store("mdb_txn_begin", NULL, flags & MDB_RDONLY ? reading : writing);
+    if (!e && gate) gate->bad = NULL;
+    return e ? e : real(env, parent, flags, out);
+}
+
+/* One that fails has ended the transaction all the same. The process may die before and after it. */
+int mdb_txn_commit(MDB_txn *txn)
+{
+    static int (*real)(MDB_txn *);
+    static const int errors[] = { ENOSPC, EIO, ENOMEM, MDB_MAP_FULL, 0 };
+    int rc;
+
+    if (!real) gate_find(&real, "mdb_txn_commit");
+    gate_die("mdb_txn_commit");
+    if ((rc = gate_store("mdb_txn_commit", txn, errors)) != 0) return mdb_txn_abort(txn), rc;
+    rc = real(txn);
+    gate_die("mdb_txn_commit");
+    return rc;
+}
+
+#endif /* COCO_TEST_FAULTS_H */
