@@ -661,7 +661,7 @@ static coco_status coco__page_seek(const coco__txn *t, uint64_t id, coco_str eke
     key = (MDB_val){ at->key.n, at->key.b };
     rc = mdb_cursor_get(cur, &key, &data, MDB_SET_RANGE);
     exact = rc == 0 && key.mv_size == at->key.n && memcmp(key.mv_data, at->key.b, at->key.n) == 0;
-    if (!exact) rc = mdb_cursor_get(cur, &key, &data, rc == 0 ? MDB_PREV : MDB_LAST);
+    if (!exact && (rc == 0 || rc == MDB_NOTFOUND)) rc = mdb_cursor_get(cur, &key, &data, rc ? MDB_LAST : MDB_PREV);
     if (rc == 0 && (key.mv_size < 9 || memcmp(key.mv_data, at->key.b, 9) != 0)) rc = MDB_NOTFOUND;
     at->bytes.n = at->next.n = 0;
     if (rc == 0) {
