@@ -221,9 +221,29 @@ fuzz-run: $(FUZZ_PROGRAMS)
 	 $$f -max_total_time=$(FUZZ_SECONDS) -timeout=20 -print_final_stats=0 -artifact_prefix=$$f. $${dict:+-dict=$$dict} \
 	 $$f.corpus $$(ls -d fuzz/corpus/$$name 2>/dev/null || true); done
 
+# Those that include a part, to get at what is static in it, are linked without its object.
+INCLUDED_BY_fuzz_ignore := connectors/localfs
+INCLUDED_BY_fuzz_embed := ops/embed
 $(BUILD)/fuzz/%: $(BUILD)/test/obj/fuzz/%.o $(TEST_OBJECTS)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -fsanitize=fuzzer $(LDFLAGS) $^ $(TEST_LIBS) $(PART_LIBS) $(SERVER_LIBS) $(LIBS) -o $@
+	$(CC) $(CFLAGS) -fsanitize=fuzzer $(LDFLAGS) $(filter-out $(INCLUDED_BY_$*:%=$(BUILD)/test/obj/%.o),$^) \
+	 $(TEST_LIBS) $(PART_LIBS) $(SERVER_LIBS) $(LIBS) -o $@
+
+# Whole programs under trouble; scripts/soak says what, and takes KILLS=N. tests/test_soak.sh is a little of it.
+SOAK ?=
+.PHONY: soak soak-programs
+soak: soak-programs ## whole programs (or SOAK="md2html …") under kills, a full disk, a clock that jumps: KILLS=1000
+	@BUILD=$(BUILD) scripts/soak $(SOAK)
+
+soak-programs: all $(BUILD)/soak/many $(BUILD)/soak/clock.so
+
+$(BUILD)/soak/many: $(BUILD)/obj/tests/soak/many.o $(BUILD)/libcocoindex.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
+
+$(BUILD)/soak/clock.so: tests/soak/clock.c
+	@mkdir -p $(@D)
+	$(CC) -shared -fPIC -O2 $< -o $@
 
 .PHONY: test-peer-text
 test-peer-text: ## compare the splitters with CocoIndex itself, from PyPI, on this machine's documents

@@ -593,7 +593,8 @@ static coco_status coco__check_component(coco__audit *a, const coco__rec *rec)
         a->sound = false;
         return coco__found(a, &a->at, "its memo stands for a target state that isn't settled");
     }
-    if (!pending || !a->sealed) return COCO_OK;
+    coco__place_key(&k, COCO__TOMBSTONE, &a->at);
+    if (!pending || !a->sealed || coco__peek(a, &k, &p)) return COCO_OK; /* gone: what is above goes on without it */
     a->sound = false;
     return coco__found(a, &a->at, "pending below a memo that would hit");
 }

@@ -10,12 +10,14 @@
 #include "engine.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define COCO__MAGIC "cocoindex"
 #define COCO__DEFAULT_MAP ((size_t)64 << 30)
+enum { COCO__READERS = 510, COCO__LOCK_BYTES = COCO__READERS * 64 + 4096 }; /* a reader has a cache line in it */
 
 static pthread_mutex_t coco__open_mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t coco__dbi_mutex = PTHREAD_MUTEX_INITIALIZER; /* taken last, with a transaction begun */
@@ -108,19 +110,38 @@ static coco_status coco__open_register(coco_env *env, coco_err *err)
     return rc;
 }
 
+/* LMDB maps its lock file and writes to it: where the disk is full that would kill the process. So the blocks of a new
+ * one are taken before. Returns 0, or that there is no room. */
+static int coco__lock_room(const coco_env *env)
+{
+    int rc = 0;
+#ifdef __linux__
+    char path[PATH_MAX];
+    struct stat st;
+
+    snprintf(path, sizeof path, "%s/lock.mdb", env->dir);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0) return 0; /* LMDB will say why */
+    if (fstat(fd, &st) == 0 && st.st_size == 0) rc = posix_fallocate(fd, 0, COCO__LOCK_BYTES);
+    close(fd);
+#endif
+    return rc == ENOSPC ? rc : 0;
+}
+
 /* Reserves the address space, halving what the machine doesn't grant. */
 static int coco__open_mdb(coco_env *env)
 {
     unsigned flags = MDB_NOTLS | (env->config.read_only ? (unsigned)MDB_RDONLY : 0);
-    int rc;
+    int rc = env->config.read_only ? 0 : coco__lock_room(env);
 
+    if (rc != 0) return rc;
     for (env->map_size = env->config.map_size ? env->config.map_size : COCO__DEFAULT_MAP;; env->map_size /= 2) {
         if ((rc = mdb_env_create(&env->mdb)) != 0) {
             env->mdb = NULL;
             return rc;
         }
         mdb_env_set_maxdbs(env->mdb, 1024);
-        mdb_env_set_maxreaders(env->mdb, 510);
+        mdb_env_set_maxreaders(env->mdb, COCO__READERS);
         rc = mdb_env_set_mapsize(env->mdb, env->map_size);
         if (rc == 0) rc = mdb_env_open(env->mdb, env->dir, flags, 0666);
         if (rc == 0) return 0;

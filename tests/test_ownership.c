@@ -110,7 +110,7 @@ static void row_moves_from_a_child_to_its_parent(void **state)
     expect_actions(NULL);
 }
 
-/* S7.9: the child has run and let go, though the delete of what was a container of its waits for the end of the update. */
+/* S7.9: the child has run and let go, though the delete of what was its container waits for the end of the update. */
 static void container_moves_from_a_child_to_its_parent(void **state)
 {
     (void)state;
@@ -398,6 +398,25 @@ static void container_goes_although_its_next_owner_fails(void **state)
     expect_sound(__FILE__, __LINE__);
 }
 
+static void save_the_database(void) { db_save(); }
+
+/* S7.9, S11.4: a row was taken from a component that is gone. It is pending until its delete, and what stands above it
+ * is not. */
+static void crash_before_the_old_owner_is_deleted_leaves_a_sound_state(void **state)
+{
+    (void)state;
+    plan("tab", "b: tab.1=10 | A: tab.2=20 | A/c: tab.5=50 tab.6=60");
+    update(NULL);
+    plan("tab", "b: tab.1=10 tab.5=50 | A: tab.2=21");
+    w.before_apply = save_the_database; /* at last when only the delete is left */
+    update(NULL);
+    expect_actions("~ tab:2", "- tab:6");
+    w.before_apply = NULL;
+    db_crash();
+    assert_int_equal(open_world(), COCO_OK);
+    expect_sound(__FILE__, __LINE__);
+}
+
 COCO_FN(declares_its_value, (coco_value, item, coco_target *, tab))
 {
     return coco_declare(cx, tab, coco_at(item, 1), coco_null());
@@ -455,6 +474,7 @@ int main(void)
         TEST(row_of_a_component_set_aside_is_a_duplicate),
         TEST(partial_update_refuses_the_row_of_a_skipped_owner),
         TEST(container_moves_with_its_content),
+        TEST(crash_before_the_old_owner_is_deleted_leaves_a_sound_state),
         TEST(container_goes_although_its_next_owner_fails),
         TEST(owner_whose_record_was_read_before_the_move_lets_go),
         TEST(moved_crate_does_not_hide_the_deletes_in_it),

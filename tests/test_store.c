@@ -123,6 +123,20 @@ static void directory_is_opened_once_in_a_process(void **state)
     coco_env_close(env);
 }
 
+/* S11.1: it is mapped, and a full disk under a map kills. */
+static void lock_file_has_its_blocks_before_it_is_written_to(void **state)
+{
+    char path[100];
+    struct stat st;
+
+    (void)state;
+    plan("", "");
+    update(NULL);
+    snprintf(path, sizeof path, "%s/lock.mdb", w.dir);
+    assert_int_equal(stat(path, &st), 0);
+    assert_true(st.st_blocks * 512 >= st.st_size);
+}
+
 static void app_is_opened_once(void **state)
 {
     coco_app *app = (coco_app *)(uintptr_t)1;
@@ -485,6 +499,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(second_updating_process_is_told_who_is_at_it),
         TEST(directory_is_opened_once_in_a_process),
+        TEST(lock_file_has_its_blocks_before_it_is_written_to),
         TEST(app_is_opened_once),
         TEST(newer_format_is_refused_and_left_as_it_is),
         TEST(database_of_another_program_is_refused_and_left_as_it_is),
