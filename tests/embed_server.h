@@ -87,14 +87,14 @@ typedef struct embed_text {
     size_t n, cap;
 } embed_text;
 
-static inline void embed_puts(embed_text *t, const char *s)
+static inline void embed_putn(embed_text *t, const char *s, size_t n)
 {
-    size_t n = strlen(s);
-
     if (t->n + n + 1 > t->cap) t->p = realloc(t->p, t->cap = 2 * (t->n + n + 1));
-    memcpy(t->p + t->n, s, n + 1);
-    t->n += n;
+    memcpy(t->p + t->n, s, n);
+    t->p[t->n += n] = '\0';
 }
+
+static inline void embed_puts(embed_text *t, const char *s) { embed_putn(t, s, strlen(s)); }
 
 static inline void embed_base64(embed_text *t, const unsigned char *p, size_t n)
 {
@@ -294,9 +294,8 @@ static inline enum MHD_Result embed_handle(void *cls, struct MHD_Connection *c, 
         return MHD_YES;
     }
     if (*n) {
-        if (t->n + *n + 1 > t->cap) t->p = realloc(t->p, t->cap = 2 * (t->n + *n + 1));
-        memcpy(t->p + t->n, data, *n);
-        t->n += *n, t->p[t->n] = '\0', *n = 0;
+        embed_putn(t, data, *n);
+        *n = 0;
         return MHD_YES;
     }
     if (s->delay_ms) nanosleep(&(struct timespec){ s->delay_ms / 1000, s->delay_ms % 1000 * 1000000L }, NULL);

@@ -40,6 +40,13 @@ found() {
     search 'zzz "quoted" AND NOT (' >/dev/null # no word is syntax
 }
 
+# Also where every passage has some distance to the words.
+nothing() {
+    for words in xylophone 'qwertz uiop'; do
+        [ "$(search "$words")" = 'Nothing was found.' ] || return 1
+    done
+}
+
 unchanged() {
     index
     index
@@ -90,6 +97,10 @@ usage() {
     "$BUILD/docs_search" search --index "$tmp/docs.sqlite" --db "$tmp/db" 2>"$tmp/err" || status=$?
     [ $status -eq 2 ]
     status=0
+    search ' * ' 2>"$tmp/err" || status=$?
+    [ $status -eq 2 ]
+    grep -q 'search for what' "$tmp/err"
+    status=0
     "$BUILD/docs_search" search x --index "$tmp/none.sqlite" --db "$tmp/db" 2>"$tmp/err" || status=$?
     [ $status -eq 1 ]
     grep -q 'none.sqlite' "$tmp/err"
@@ -119,6 +130,7 @@ articles() { example pg_to_files 'pg_to_files: 4 inserted, 0 updated, 0 deleted'
 
 promise each_section_becomes_a_row_with_its_line sections
 promise best_passages_are_found_by_words_and_by_letters found
+promise words_that_are_nowhere_find_nothing nothing
 promise unchanged_documents_write_nothing unchanged
 promise new_section_is_the_only_row_that_is_written edited
 promise deleted_file_leaves_the_index_and_its_full_text deleted

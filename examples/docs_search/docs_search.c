@@ -25,6 +25,7 @@
 #include "passages.h"
 #include "search.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -217,20 +218,24 @@ static coco_status setup(coco_ctx *cx, void *user)
 
 /* ---- The search command ---- */
 
+/* Texts that have nothing in common are that similar by features once in a thousand times: 3 / sqrt(FEATURES). What a
+ * model says of such texts only its makers know. */
+#define BY_CHANCE 0.1875
+
 /* The words' own vector, of malloc; NULL where there are no vectors. */
-static coco_status embed_words(coco_value embedder, const char *words, float **vector, size_t *n, coco_err *err)
+static coco_status embed_words(coco_value embedder, const char *words, float **vector, struct search *s, coco_err *err)
 {
     size_t dimensions = FEATURES;
 
     *vector = NULL;
-    *n = 0;
+    s->farthest = 1 - BY_CHANCE;
     if (embedder.kind == COCO_NULL) return COCO_OK;
 #ifdef HAVE_EMBED
     coco_embedder *e = coco_object_of(embedder, &coco_embedder_class);
-    if (e) dimensions = coco_embedder_dimensions(e);
+    if (e) dimensions = coco_embedder_dimensions(e), s->farthest = 2;
 #endif
     if (!(*vector = malloc(dimensions * sizeof **vector))) return coco_err_set(err, COCO_ENOMEM, "out of memory");
-    *n = dimensions;
+    s->dimensions = dimensions;
 #ifdef HAVE_EMBED
     coco_str text = coco_str_of(words);
     if (e) return coco_embed_texts(e, &(coco_embed_call){ .texts = &text, .n = 1, .vectors = *vector }, err);
@@ -249,6 +254,13 @@ static char *joined(int nargs, char **args)
     return all;
 }
 
+/* Whether there is a letter, a digit, or a character that isn't ASCII. */
+static bool has_word(const char *p)
+{
+    while (*p && !isalnum((unsigned char)*p) && (unsigned char)*p < 0x80) p++;
+    return *p != 0;
+}
+
 static int search(coco_app *app, int nargs, char **args)
 {
     const char *vec = coco_app_param(app, "vec");
@@ -258,8 +270,8 @@ static int search(coco_app *app, int nargs, char **args)
     char *words = joined(nargs, args);
     coco_status rc = words ? COCO_OK : coco_err_set(&err, COCO_ENOMEM, "out of memory");
 
-    if (nargs == 0) rc = coco_err_set(&err, COCO_EINVAL, "search for what? Give some words");
-    if (rc == COCO_OK) rc = embed_words(coco_app_context(app, &EMBEDDER), words, &vector, &s.dimensions, &err);
+    if (rc == COCO_OK && !has_word(words)) rc = coco_err_set(&err, COCO_EINVAL, "search for what? Give some words");
+    if (rc == COCO_OK) rc = embed_words(coco_app_context(app, &EMBEDDER), words, &vector, &s, &err);
     s.words = words;
     s.vector = vector;
     coco_value db = coco_app_context(app, &DB);

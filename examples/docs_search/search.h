@@ -18,6 +18,7 @@ struct search {
     const char *words;
     const float *vector;     /* of the words; NULL: search by words alone */
     size_t dimensions;
+    double farthest;         /* a passage at a greater cosine distance is no candidate */
     struct found found[2 * CANDIDATES];
     size_t n;
 };

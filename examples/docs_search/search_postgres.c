@@ -74,12 +74,15 @@ static char *vector_text(const float *v, size_t n)
 static coco_status by_vector(PGconn *db, struct search *s, coco_err *err)
 {
     char *text = vector_text(s->vector, s->dimensions);
-    const char *values[] = { text };
+    char farthest[32];
+    const char *values[] = { text, farthest };
     PGresult *r;
 
+    snprintf(farthest, sizeof farthest, "%.4f", s->farthest);
     if (!text) return coco_err_set(err, COCO_ENOMEM, "out of memory");
     r = PQexecParams(db, "SELECT path, line, heading, left(text, 200), n FROM passages"
-                         " ORDER BY embedding <=> $1::vector, path, n LIMIT 50", 1, NULL, values, NULL, NULL, 0);
+                         " WHERE embedding <=> $1::vector <= $2::float8"
+                         " ORDER BY embedding <=> $1::vector, path, n LIMIT 50", 2, NULL, values, NULL, NULL, 0);
     free(text);
     return take(db, r, s, false, err);
 }

@@ -111,7 +111,7 @@ static coco_status by_vector(coco_sqlite *db, sqlite3 *handle, struct search *s,
 
     COCO_TRY(extension ? nearest_by_extension(handle, s, hits, &n, err)
                        : coco_sqlite_vector_search(db, &what, hits, &n, err));
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && hits[i].distance <= s->farthest; i++) {
         struct found *f = search_found(s, hits[i].rowid);
         if (!f) break;
         f->by_vector = (int)i + 1;
