@@ -2,9 +2,10 @@
  *
  * build/bench/embed [SECONDS]: for several sizes of batch and vector, as lists and in base64, wrk (one thread, as many
  * connections as the embedder has requests under way) and the embedder take turns for three rounds of SECONDS (default
- * 2); a line each with the best of both, the CPU time of a request, and the ratio. The embedder builds each request and
- * reads each vector, wrk does neither. The server is libmicrohttpd in a process of its own, on the core that is
- * left, and has its answer ready. There are two:
+ * 2); a line each with the best of both, the CPU time of a request, the server's too, and the ratio: of the rates, and
+ * of what the rates would be by the CPU times if client and server had a core each, which doesn't depend on what else
+ * the machine does. The embedder builds each request and reads each vector, wrk does neither. The server is
+ * libmicrohttpd in a process of its own and has its answer ready. There are two:
  *   - one reads what it is asked, as JSON, which is the least that a server without a model does. The budget is for it:
  *     at least 80 % of wrk's rate.
  *   - one looks at nothing. It is as fast as wrk itself, and shows what the client costs; beside both stands a bare
@@ -16,6 +17,7 @@
 #include "../tests/embed_server.h"
 
 #include <curl/curl.h>
+#include <math.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -107,14 +109,25 @@ static double cpu(int who)
 
 typedef struct rate {
     double per_second, cpu; /* requests; seconds of CPU for one */
+    double count;           /* of requests in all */
 } rate;
+
+/* Seconds of CPU that the server has used. */
+static double server_cpu(pid_t server)
+{
+    struct timespec t = { 0, 0 };
+    clockid_t clock;
+
+    if (clock_getcpuclockid(server, &clock) == 0) clock_gettime(clock, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
 
 /* wrk with the same request. */
 static rate run_wrk(const char *url, const char *request, int seconds)
 {
     char script[] = "/tmp/coco-bench-XXXXXX", command[400], line[200];
-    double before = cpu(RUSAGE_CHILDREN), count = 0;
-    rate r = { -1, 0 };
+    double before = cpu(RUSAGE_CHILDREN);
+    rate r = { -1, 0, 0 };
     int fd = mkstemp(script);
     FILE *f = fdopen(fd, "w"), *out;
 
@@ -126,11 +139,11 @@ static rate run_wrk(const char *url, const char *request, int seconds)
     if (!(out = popen(command, "r"))) return r;
     while (fgets(line, sizeof line, out)) {
         sscanf(line, "Requests/sec: %lf", &r.per_second);
-        sscanf(line, " %lf requests in", &count);
+        sscanf(line, " %lf requests in", &r.count);
     }
     pclose(out);
     unlink(script);
-    r.cpu = count > 0 ? (cpu(RUSAGE_CHILDREN) - before) / count : 0;
+    r.cpu = r.count > 0 ? (cpu(RUSAGE_CHILDREN) - before) / r.count : 0;
     return r;
 }
 
@@ -213,7 +226,7 @@ static rate run_libcurl(const char *url, const char *request, int seconds)
     }
     loop_end(&l);
     curl_slist_free_all(whole);
-    return (rate){ (double)n / t, (cpu(RUSAGE_SELF) - used) / (double)n };
+    return (rate){ (double)n / t, (cpu(RUSAGE_SELF) - used) / (double)n, (double)n };
 }
 
 /* ---- The embedder ---- */
@@ -231,7 +244,7 @@ static rate run_embedder(coco_embedder *e, const coco_embed_call *call, int seco
         }
     } while ((t = embed_clock() - begun) < seconds);
     n = coco_embedder_stats_get(e).requests - before;
-    return (rate){ (double)n / t, (cpu(RUSAGE_SELF) - used) / (double)n };
+    return (rate){ (double)n / t, (cpu(RUSAGE_SELF) - used) / (double)n, (double)n };
 }
 
 /* count texts of `size` letters, all different. */
@@ -267,11 +280,12 @@ static char *request_of(const coco_str *texts, size_t n)
 static rate better(rate a, rate b) { return b.per_second > a.per_second ? b : a; }
 
 /* A line: what was measured, the numbers, and wrk's part in percent (without, where there is no budget). */
-static void tell(const char *what, const rate *wrk, const rate *bare, const rate *we)
+static void tell(const char *what, const rate *wrk, const rate *bare, const rate *we, double server)
 {
     printf("%s:wrk %.0f/s %.1f µs, ", what, wrk->per_second, wrk->cpu * 1e6);
     if (bare->per_second > 0) printf("libcurl %.0f/s %.1f µs, ", bare->per_second, bare->cpu * 1e6);
-    printf("we %.0f/s %.1f µs (CPU of a request)", we->per_second, we->cpu * 1e6);
+    printf("we %.0f/s %.1f µs, server %.1f µs (CPU of a request; with a core each %.0f %%)", we->per_second, we->cpu * 1e6,
+           server * 1e6, fmax(wrk->cpu, server) / fmax(we->cpu, server) * 100);
     if (reads) printf(":%.0f %%\n", we->per_second / wrk->per_second * 100);
     else printf(", %.0f %%:\n", we->per_second / wrk->per_second * 100);
     fflush(stdout);
@@ -285,7 +299,8 @@ static void compare(size_t batch, size_t size, size_t dims, bool base64, int sec
     float *v = malloc(n * dims * sizeof *v);
     char *request = request_of(texts, batch);
     coco_embed_call call = { .texts = texts, .n = n, .vectors = v };
-    rate wrk = { 0, 0 }, bare = { 0, 0 }, we = { 0, 0 };
+    rate wrk = { 0 }, bare = { 0 }, we = { 0 }, last;
+    double server_used = 0, requests = 0;
     coco_embedder *e;
     coco_err err;
     int port;
@@ -299,11 +314,15 @@ static void compare(size_t batch, size_t size, size_t dims, bool base64, int sec
     for (int i = 0; i < 3; i++) {
         wrk = better(wrk, run_wrk(url, request, seconds));
         if (!reads) bare = better(bare, run_libcurl(url, request, seconds));
-        we = better(we, run_embedder(e, &call, seconds));
+        server_used -= server_cpu(server);
+        last = run_embedder(e, &call, seconds);
+        server_used += server_cpu(server);
+        requests += last.count;
+        we = better(we, last);
     }
     snprintf(what, sizeof what, "%zu texts of %zu bytes, %zu dims %s%s", batch, size, dims,
              base64 ? "in base64" : "as list", reads ? "" : ", answered unread");
-    tell(what, &wrk, &bare, &we);
+    tell(what, &wrk, &bare, &we, server_used / requests);
     coco_embedder_close(e);
     kill(server, SIGKILL);
     waitpid(server, NULL, 0);
