@@ -113,6 +113,7 @@ in_postgres() {
         update "$1" "$2"
         [ "$(psql -qtA "$COCO_POSTGRES" -c "SELECT count(*) FROM passages")" = "$(sqlite3 "$2/docs.sqlite" "SELECT count(*) FROM passages")" ]
         "$1/docs_search" search pears --postgres "$COCO_POSTGRES" --db "$2/pg.db" | head -n 1 | grep -q "^fruit.md:11  Pears"
+        "$1/docs_search" search -pears --postgres "$COCO_POSTGRES" --db "$2/pg.db" | head -n 1 | grep -q "^fruit.md:11  Pears"
         psql -q "$COCO_POSTGRES" -c "DROP TABLE passages"
         update "$1" "$2"
         "$1/docs_search" search plums --postgres "$COCO_POSTGRES" --db "$2/pg.db" | head -n 1 | grep -q "^fruit.md:16  Plums"

@@ -81,23 +81,23 @@ static coco_status by_vector(PGconn *db, struct search *s, coco_err *err)
     snprintf(farthest, sizeof farthest, "%.4f", s->farthest);
     if (!text) return coco_err_set(err, COCO_ENOMEM, "out of memory");
     r = PQexecParams(db, "SELECT path, line, heading, left(text, 200), n FROM passages"
-                         " WHERE embedding <=> $1::vector <= $2::float8"
+                         " WHERE (embedding <=> $1::vector) <= $2::float8"
                          " ORDER BY embedding <=> $1::vector, path, n LIMIT 50", 2, NULL, values, NULL, NULL, 0);
     free(text);
     return take(db, r, s, false, err);
 }
 
-/* a or b or c: for when no passage has all the words. */
-static char *any_of(const char *words)
+/* a b c, or a or b or c: without quotes, and without a - before a word, which would ask for passages that lack it. */
+static char *query_of(const char *words, const char *joint)
 {
     char *all = malloc(strlen(words) * 5 + 1), *out = all;
 
     if (!all) return NULL;
     *out = 0;
     for (const char *p = words; *p;) {
-        size_t n = strcspn(p, " \t\r\n\"");
-        if (n) out += sprintf(out, "%s%.*s", out == all ? "" : " or ", (int)n, p);
-        p += n + (p[n] != 0);
+        size_t n = strcspn(p += strspn(p, "- \t\r\n\""), " \t\r\n\"");
+        if (n) out += sprintf(out, "%s%.*s", out == all ? "" : joint, (int)n, p);
+        p += n;
     }
     return all;
 }
@@ -105,13 +105,14 @@ static char *any_of(const char *words)
 coco_status search_postgres(coco_postgres *pool, struct search *s, coco_err *err)
 {
     PGconn *db = coco_postgres_handle(pool, err);
-    char *any = any_of(s->words);
+    char *all = query_of(s->words, " "), *any = query_of(s->words, " or ");
     coco_status rc = db ? COCO_OK : err->code;
 
-    if (rc == COCO_OK && !any) rc = coco_err_set(err, COCO_ENOMEM, "out of memory");
-    if (rc == COCO_OK) rc = by_words(db, s, s->words, err);
+    if (rc == COCO_OK && (!all || !any)) rc = coco_err_set(err, COCO_ENOMEM, "out of memory");
+    if (rc == COCO_OK) rc = by_words(db, s, all, err);
     if (rc == COCO_OK && s->n == 0) rc = by_words(db, s, any, err);
     if (rc == COCO_OK && s->vector) rc = by_vector(db, s, err);
+    free(all);
     free(any);
     return rc;
 }
