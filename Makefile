@@ -207,19 +207,16 @@ valgrind: all tests ## the C tests (or VALGRIND_TESTS) and the examples under va
 	@$(if $(filter md2html,$(EXAMPLES)),COCOINDEX_LMDB_MAP_SIZE=1073741824 $(VALGRIND) $(LEAKS) $(BUILD)/md2html update -q \
 	 --source examples/md2html/docs --out $(BUILD)/valgrind.site --db $(BUILD)/valgrind.db)
 
-# Each fuzz/fuzz_NAME.c is a libFuzzer target. It begins with fuzz/corpus/NAME and fuzz/NAME.dict; what it finds, and the
-# corpus that grows, stay in the build directory.
+# Each fuzz/fuzz_NAME.c is a libFuzzer target, run by scripts/runfuzz, FUZZ_JOBS at a time.
 FUZZ_SECONDS ?= 30
+FUZZ_JOBS ?= 2
 FUZZ_FLAGS := -O1 -g -fsanitize=address,undefined
-fuzz: ## run each fuzzer for FUZZ_SECONDS
+fuzz: ## run each fuzzer for FUZZ_SECONDS, or FUZZ_RUNS times
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzzing CC=clang CFLAGS='$(FUZZ_FLAGS) -fsanitize=fuzzer-no-link' fuzz-run
 .PHONY: fuzz-run
 fuzz-run: $(FUZZ_PROGRAMS)
 	@$(if $(FUZZ_PROGRAMS),,echo 'there are no fuzzers')
-	@set -e; for f in $(FUZZ_PROGRAMS); do name=$${f##*/fuzz_}; mkdir -p $$f.corpus; echo "== $$f"; \
-	 dict=$$(ls fuzz/$$name.dict 2>/dev/null || true); \
-	 $$f -max_total_time=$(FUZZ_SECONDS) -timeout=20 -print_final_stats=0 -artifact_prefix=$$f. $${dict:+-dict=$$dict} \
-	 $$f.corpus $$(ls -d fuzz/corpus/$$name 2>/dev/null || true); done
+	@printf '%s\n' $(FUZZ_PROGRAMS) | FUZZ_SECONDS=$(FUZZ_SECONDS) xargs -P $(FUZZ_JOBS) -n 1 scripts/runfuzz
 
 # Those that include a part, to get at what is static in it, are linked without its object.
 INCLUDED_BY_fuzz_ignore := connectors/localfs

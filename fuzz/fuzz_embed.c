@@ -1,0 +1,57 @@
+/* What an embedding server answers, as JSON: it is read or refused; what is read is JSON to jansson too, and the
+ * vectors are its numbers, rounded to float32. The first byte says how many texts were sent. */
+#define _GNU_SOURCE /* as the part does */
+#include "fuzz.h"
+
+#include "../ops/embed.c" /* in place of its object */
+
+/* jansson reads the same; what it refuses for its own reasons (UTF-8, NUL, duplicates, overflow) isn't asked of it. */
+static void reads_the_same(const coco__emb_vectors *a, const char *text, size_t n)
+{
+    json_error_t err;
+    json_t *root, *data;
+
+    for (size_t i = 0; i < n; i++)
+        if ((unsigned char)text[i] >= 0x80 || text[i] == '\\') return;
+    root = json_loadb(text, n, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, &err);
+    if (!root && (json_error_code(&err) == json_error_duplicate_key ||
+                  json_error_code(&err) == json_error_numeric_overflow)) return;
+    PROMISE(root);
+    data = json_object_get(root, "data");
+    PROMISE(json_array_size(data) == a->want);
+    for (size_t i = 0; i < a->want; i++) {
+        const json_t *vector = json_object_get(json_array_get(data, i), "embedding");
+        for (size_t k = 0; k < json_array_size(vector); k++)
+            PROMISE((float)json_number_value(json_array_get(vector, k)) == a->v[i * a->dimensions + k]);
+    }
+    json_decref(root);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+    static coco_embedder e;
+    size_t place[4];
+    coco__emb_vectors a = { .place = place, .want = n ? 1 + data[0] % 4 : 1 };
+    coco__emb_buf b = { 0 };
+    coco_err err;
+    char said[200];
+
+    if (!n) return 0;
+    if (!e.c_locale) {
+        e.c_locale = newlocale(LC_ALL_MASK, "C", NULL);
+        coco__emb_base64_init();
+    }
+    e.o.model = "m";
+    PROMISE(coco__emb_add(&e, &b, (const char *)data + 1, n - 1));
+    if (coco__emb_answer(&e, &a, &b, &err) == COCO_OK) {
+        PROMISE(a.n == a.want && a.dimensions > 0);
+        for (size_t i = 0; i < a.want; i++) PROMISE(place[i] < a.want);
+        reads_the_same(&a, b.p, b.n);
+    }
+    coco__emb_message(&e, &b, said, sizeof said);
+    PROMISE(*said);
+    coco__emb_too_large(500, &b);
+    coco__emb_free(&e, a.v);
+    coco__emb_buf_free(&e, &b);
+    return 0;
+}
