@@ -246,29 +246,33 @@ coco_status coco_app_setup(coco_app *app, coco_err *err)
     return rc;
 }
 
-coco_status coco_app_set_param(coco_app *app, const char *name, const char *value, coco_err *err)
-{
-    const coco_param_def *def = app->config.params;
-
-    COCO_TRY(coco__fork_check(app->env, err));
-    for (size_t i = 0; def && def[i].name; i++) {
-        if (strcmp(def[i].name, name) != 0) continue;
-        char *copy = coco__strdup(&app->env->mem, value);
-        if (!copy) return coco_err_set(err, COCO_ENOMEM, "out of memory");
-        coco__free(&app->env->mem, app->params[i]);
-        app->params[i] = copy;
-        return COCO_OK;
-    }
-    return coco_err_set(err, COCO_ENOTFOUND, "app %s has no parameter %s", app->name, name);
-}
-
-const char *coco_app_param(coco_app *app, const char *name)
+/* Where its value is kept; NULL: there is no such parameter. */
+static char **coco__app_param(coco_app *app, const char *name)
 {
     const coco_param_def *def = app->config.params;
 
     for (size_t i = 0; def && def[i].name; i++)
-        if (strcmp(def[i].name, name) == 0) return app->params[i];
+        if (strcmp(def[i].name, name) == 0) return &app->params[i];
     return NULL;
+}
+
+coco_status coco_app_set_param(coco_app *app, const char *name, const char *value, coco_err *err)
+{
+    char **param = coco__app_param(app, name), *copy;
+
+    COCO_TRY(coco__fork_check(app->env, err));
+    if (!param) return coco_err_set(err, COCO_ENOTFOUND, "app %s has no parameter %s", app->name, name);
+    if (!(copy = coco__strdup(&app->env->mem, value))) return coco_err_set(err, COCO_ENOMEM, "out of memory");
+    coco__free(&app->env->mem, *param);
+    *param = copy;
+    return COCO_OK;
+}
+
+const char *coco_app_param(coco_app *app, const char *name)
+{
+    char **param = coco__app_param(app, name);
+
+    return param ? *param : NULL;
 }
 
 /* ---- A run ---- */
@@ -340,8 +344,8 @@ static coco_status coco__run_init(coco__run *run, coco_app *app, const coco_upda
         coco__buf b;
         coco__buf_init(&b, run->mem);
         coco_status rc = coco__path_parse(run->opts.only, &b, err);
-        run->only = (coco_str){ coco__arena_copy(&run->arena, b.p, b.n), b.n };
-        coco__buf_free(&b);
+        run->only = coco__buf_take(&b, &run->arena);
+        if (rc == COCO_OK && !run->only.p) rc = coco_err_set(err, COCO_ENOMEM, "out of memory");
         COCO_TRY(rc);
     }
     return coco__run_load(run, err);

@@ -104,6 +104,11 @@ COCO__IN void *coco__arena_copy(coco__arena *a, const void *p, size_t n)
     return copy;
 }
 
+COCO__IN coco_str coco__arena_str(coco__arena *a, coco_str s)
+{
+    return (coco_str){ coco__arena_copy(a, s.p, s.n), s.n };
+}
+
 /* Frees the chunks before `until`, but keeps one of at most `most` bytes: they double, so the newest is the largest. */
 static void coco__arena_drop(coco__arena *a, coco__chunk *until, size_t most)
 {
@@ -223,6 +228,15 @@ static void coco__buf_be(coco__buf *b, uint64_t v, size_t n)
 COCO__IN void coco__buf_be32(coco__buf *b, uint32_t v) { coco__buf_be(b, v, 4); }
 COCO__IN void coco__buf_be64(coco__buf *b, uint64_t v) { coco__buf_be(b, v, 8); }
 
+COCO__IN size_t coco__varint(uint8_t out[10], uint64_t v)
+{
+    size_t n = 0;
+
+    for (; v >= 0x80; v >>= 7) out[n++] = (uint8_t)(v | 0x80);
+    out[n++] = (uint8_t)v;
+    return n;
+}
+
 COCO__IN void coco__buf_varint(coco__buf *b, uint64_t v)
 {
     for (; v >= 0x80; v >>= 7) coco__buf_byte(b, (uint8_t)(v | 0x80));
@@ -262,6 +276,16 @@ COCO__IN const char *coco__buf_cstr(coco__buf *b)
     if (b->failed || (b->n == b->cap && !coco__buf_reserve(b, 1))) return "";
     b->p[b->n] = 0;
     return (const char *)b->p;
+}
+
+COCO__IN coco_str coco__buf_view(const coco__buf *b) { return (coco_str){ (const char *)b->p, b->n }; }
+
+COCO__IN coco_str coco__buf_take(coco__buf *b, coco__arena *a)
+{
+    coco_str copy = b->failed ? (coco_str){ NULL, 0 } : coco__arena_str(a, coco__buf_view(b));
+
+    coco__buf_free(b);
+    return copy;
 }
 
 /* A failure takes back what was put since `before`. */

@@ -32,13 +32,17 @@ COCO__IN coco_status coco__fix_add(coco__audit *a, enum coco__fix_op op, const c
 COCO__IN coco_status coco__fix_del(coco__audit *a, const coco__dbkey *k)
 { return coco__fix_add(a, COCO__FIX_DEL, k, (coco_str){ "", 0 }); }
 
+COCO__IN coco_status coco__fix_put(coco__audit *a, const coco__dbkey *k, const coco__buf *b)
+{
+    return b->failed ? COCO_ENOMEM : coco__fix_add(a, COCO__FIX_PUT, k, coco__buf_view(b));
+}
+
 COCO__IN coco_status coco__fix_number(coco__audit *a, const coco__dbkey *k, uint64_t n)
 {
-    coco__buf *b = &a->bytes;
+    uint8_t varint[10];
 
-    b->n = 0;
-    coco__buf_varint(b, n);
-    return b->failed ? COCO_ENOMEM : coco__fix_add(a, COCO__FIX_PUT, k, (coco_str){ (char *)b->p, b->n });
+    if (n == 0) return coco__fix_del(a, k);
+    return coco__fix_add(a, COCO__FIX_PUT, k, (coco_str){ (char *)varint, coco__varint(varint, n) });
 }
 
 /* A record is put together anew from what can be read of it and from the indexes. */
@@ -50,13 +54,11 @@ COCO__IN coco_status coco__fix_rebuild(coco__audit *a, const coco__place *at)
     return coco__fix_add(a, COCO__FIX_REBUILD, &k, at->segment);
 }
 
-/* Tells a finding about the component at `at` (NULL: about none). */
 COCO__IN coco_status coco__found(coco__audit *a, const coco__place *at, const char *fmt, ...)
 {
     char text[COCO_ERR_MAX];
     va_list ap;
     coco__buf path;
-    coco_status rc;
 
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
@@ -70,8 +72,13 @@ COCO__IN coco_status coco__found(coco__audit *a, const coco__place *at, const ch
     }
     coco__buf_free(&path);
     a->nfound++;
-    rc = a->text.failed ? COCO_ENOMEM : a->tell(a->self, coco__buf_cstr(&a->text), text);
-    return rc;
+    return a->text.failed ? COCO_ENOMEM : a->tell(a->self, coco__buf_cstr(&a->text), text);
+}
+
+COCO__IN coco_status coco__unsound(coco__audit *a, const char *what)
+{
+    a->sound = false;
+    return coco__found(a, &a->at, "%s", what);
 }
 
 /* ---- Walking ---- */
@@ -80,31 +87,25 @@ COCO__IN coco_status coco__found(coco__audit *a, const coco__place *at, const ch
  * ascend. */
 COCO__IN coco_status coco__each_row(coco__audit *a, const coco__dbkey *prefix, coco__row_fn fn)
 {
-    MDB_val key = { prefix->n, (void *)(uintptr_t)prefix->b }, data;
-    coco__dbkey before = { .n = 0 }, k;
-    MDB_cursor *cur;
+    coco__dbkey before = { .n = 0 };
+    coco__scan s;
     coco_str payload;
-    coco_status status = COCO_OK;
-    int rc = mdb_cursor_open(a->t.mdb, a->t.dbi, &cur);
+    coco_status rc = COCO_OK;
+    bool broken = false;
 
-    if (rc) return coco__mdb_error(a->t.err, rc, a->t.env, "read");
-    rc = mdb_cursor_get(cur, &key, &data, prefix->n ? MDB_SET_RANGE : MDB_FIRST);
-    for (; rc == 0 && status == COCO_OK; rc = mdb_cursor_get(cur, &key, &data, MDB_NEXT)) {
-        if (key.mv_size < prefix->n || memcmp(key.mv_data, prefix->b, prefix->n) != 0) break;
-        if (key.mv_size > COCO__KEY_MAX || coco__bytes_cmp(before.b, before.n, key.mv_data, key.mv_size) >= 0) {
-            status = coco_err_set(a->t.err, COCO_ECORRUPT, COCO__PAGES_DAMAGED, a->t.env->dir);
-            break;
-        }
-        memcpy(k.b, key.mv_data, k.n = key.mv_size);
-        before = k;
+    coco__scan_open(&s, &a->t, prefix, prefix->n);
+    while (rc == COCO_OK && coco__scan_next(&s)) {
+        broken = s.key.mv_size > COCO__KEY_MAX ||
+                 coco__bytes_cmp(before.b, before.n, s.key.mv_data, s.key.mv_size) >= 0;
+        if (broken) break;
+        memcpy(before.b, s.key.mv_data, before.n = s.key.mv_size);
         a->nrows++;
-        if (coco__check_payload(&a->quiet, &key, &data, &payload) != COCO_OK) payload = (coco_str){ NULL, 0 };
-        status = fn(a, &k, payload);
+        if (coco__check_payload(&a->quiet, &s.key, &s.data, &payload) != COCO_OK) payload = (coco_str){ NULL, 0 };
+        rc = fn(a, &before, payload);
     }
-    mdb_cursor_close(cur);
-    if (rc == MDB_CORRUPTED || rc == MDB_PAGE_NOTFOUND)
-        return coco_err_set(a->t.err, COCO_ECORRUPT, COCO__PAGES_DAMAGED, a->t.env->dir);
-    return rc == 0 || rc == MDB_NOTFOUND ? status : coco__mdb_error(a->t.err, rc, a->t.env, "read");
+    broken |= s.rc == MDB_CORRUPTED || s.rc == MDB_PAGE_NOTFOUND;
+    rc = coco__scan_close(&s, rc);
+    return broken ? coco_err_set(a->t.err, COCO_ECORRUPT, COCO__PAGES_DAMAGED, a->t.env->dir) : rc;
 }
 
 COCO__IN coco_status coco__each_of(coco__audit *a, enum coco__kind kind, coco__row_fn fn)
@@ -121,6 +122,22 @@ COCO__IN bool coco__peek(coco__audit *a, const coco__dbkey *k, coco_str *payload
     if (coco__get(&a->quiet, k, payload) == COCO_OK) return true;
     *payload = (coco_str){ NULL, 0 };
     return false;
+}
+
+COCO__IN bool coco__peek_place(coco__audit *a, uint64_t id, coco__place *at)
+{
+    coco_str p;
+
+    return coco__get_id(&a->quiet, COCO__PARENT, id, &p) == COCO_OK && coco__place_get(p, at) == COCO_OK;
+}
+
+COCO__IN bool coco__peek_rec(coco__audit *a, const coco__place *at, coco__rec *rec)
+{
+    coco__dbkey k;
+    coco_str p;
+
+    coco__place_key(&k, COCO__COMPONENT, at);
+    return coco__peek(a, &k, &p) && coco__rec_read(p, rec);
 }
 
 COCO__IN void coco__raise(uint64_t *top, uint64_t id)
@@ -160,11 +177,9 @@ static coco_status coco__use(coco__audit *a, const void *fp)
 
 COCO__IN bool coco__set_there(coco__audit *a, uint64_t id)
 {
-    coco__dbkey k;
     coco_str p;
 
-    coco__dbkey_id(&k, COCO__DEPSET, id, NULL, 0);
-    return coco__peek(a, &k, &p);
+    return coco__get_id(&a->quiet, COCO__DEPSET, id, &p) == COCO_OK;
 }
 
 /* Counts a use of a dependency set. */
@@ -182,29 +197,30 @@ COCO__IN coco_status coco__use_set(coco__audit *a, uint64_t id)
 
 /* ---- Providers ---- */
 
+static bool coco__one_key(coco_str s) { return coco__key_length((const uint8_t *)s.p, s.n) == s.n; }
+
+/* Is what stands behind the number in k the cut form of suffix? */
+static bool coco__key_fits(const coco__dbkey *k, coco_str suffix)
+{
+    uint8_t cut[COCO__CUT_LENGTH];
+    size_t n = coco__cut(cut, suffix.p, suffix.n);
+
+    return coco__bytes_cmp(cut, n, k->b + 9, k->n - 9) == 0;
+}
+
 /* Decodes a provider's record, whose key below its parent must follow from it. */
 static bool coco__provider_sound(coco__audit *a, const coco__dbkey *k, coco_str payload, coco__seen_place *out)
 {
-    coco__reader r = coco__reader_of(payload.p, payload.n);
-    uint8_t cut[COCO__CUT_LENGTH];
-    coco_str key;
+    coco__provider_rec rec;
 
-    out->id = coco__read_varint(&r);
-    coco__read_varint(&r); /* the counter */
-    coco__read_byte(&r);
-    out->title = coco__read_blob(&r);
-    coco__read_blob(&r); /* the container's record */
-    out->attachment = coco__read_byte(&r);
-    key = coco__read_blob(&r);
-    if (r.bad || coco__left(&r) || k->n < 9 || out->id < COCO__S_FIRST_PROVIDER) return false;
-    out->parent = coco__get_be64(k->b + 1);
+    if (coco__provider_get(payload, &rec) != COCO_OK || k->n < 9 || rec.id < COCO__S_FIRST_PROVIDER) return false;
+    *out = (coco__seen_place){ .id = rec.id, .parent = coco__get_be64(k->b + 1), .title = rec.title,
+                               .attachment = rec.attachment };
     if (out->parent >= out->id) return false; /* numbers rise on the way down */
+    if (!rec.attachment && !coco__one_key(rec.key)) return false;
     a->bytes.n = 0;
-    if (out->attachment) coco__buf_byte(&a->bytes, 0xfe);
-    else if (coco__key_length((const uint8_t *)key.p, key.n) != key.n) return false;
-    coco__buf_put(&a->bytes, key.p, key.n);
-    size_t n = coco__cut(cut, a->bytes.p, a->bytes.n);
-    return coco__bytes_cmp(cut, n, k->b + 9, k->n - 9) == 0;
+    coco__provider_suffix(&a->bytes, rec.key, rec.attachment);
+    return coco__key_fits(k, coco__buf_view(&a->bytes));
 }
 
 COCO__IN coco_status coco__provider_row(coco__audit *a, const coco__dbkey *k, coco_str payload)
@@ -221,7 +237,7 @@ COCO__IN coco_status coco__provider_row(coco__audit *a, const coco__dbkey *k, co
         return coco__fix_del(a, k);
     }
     if (!(s = coco__arena_copy(&a->arena, &seen, sizeof seen))) return COCO_ENOMEM;
-    if (!(s->title.p = coco__arena_copy(&a->arena, seen.title.p, seen.title.n))) return COCO_ENOMEM;
+    if (!(s->title = coco__arena_str(&a->arena, seen.title)).p) return COCO_ENOMEM;
     if (!(s->key = coco__arena_copy(&a->arena, k, sizeof *k))) return COCO_ENOMEM;
     if (!coco__table_put(&a->places, &s->id, sizeof s->id, s)) return COCO_ENOMEM;
     coco__dbkey_id(&by_id, COCO__PROVIDER_ID, seen.id, NULL, 0);
@@ -268,21 +284,17 @@ static coco_status coco__drop_provider(coco__audit *a, const coco__seen_place *s
 COCO__IN coco_status coco__provider_end(coco__audit *a, const coco__seen_place *s)
 {
     coco__dbkey k;
-    coco_str p;
-    uint64_t n = 0;
+    uint64_t n;
 
     if (!coco__top_of(a, s->id)) return coco__drop_provider(a, s, "stands in one that is gone");
     if (s->parent && !s->attachment && !s->container)
         return coco__drop_provider(a, s, "is the content of a container that no component has");
     coco__dbkey_id(&k, COCO__COUNT_OF, s->id, NULL, 0);
-    if (coco__peek(a, &k, &p)) {
-        coco__reader r = coco__reader_of(p.p, p.n);
-        n = coco__read_varint(&r);
-    }
+    coco__get_number(&a->quiet, &k, &n);
     if (n == s->states) return COCO_OK;
     COCO_TRY(coco__found(a, NULL, "target %.*s: %llu states are counted, %llu are there", (int)s->title.n, s->title.p,
                          (unsigned long long)n, (unsigned long long)s->states));
-    return s->states ? coco__fix_number(a, &k, s->states) : coco__fix_del(a, &k);
+    return coco__fix_number(a, &k, s->states);
 }
 
 COCO__IN coco_status coco__count_row(coco__audit *a, const coco__dbkey *k, coco_str payload)
@@ -335,14 +347,10 @@ COCO__IN coco_status coco__climb(coco__audit *a, uint64_t id, bool *hangs, bool 
 
     *hangs = *sealed = false;
     for (int depth = 0; id; depth++) {
-        coco__dbkey_id(&k, COCO__PARENT, id, NULL, 0);
-        if (depth == 10000 || !coco__peek(a, &k, &p) || coco__place_get(p, &at) != COCO_OK) return COCO_OK;
-        if (!at.parent && at.segment.n) return COCO_OK;
-        coco__place_key(&k, COCO__COMPONENT, &at);
-        if (!coco__peek(a, &k, &p) || coco__rec_get(p, &rec, NULL) != COCO_OK) return COCO_OK;
-        if (!(rec.flags & COCO__R_ID) || rec.id != id) return COCO_OK;
+        if (depth == 10000 || !coco__peek_place(a, id, &at) || (!at.parent && at.segment.n)) return COCO_OK;
+        if (!coco__peek_rec(a, &at, &rec) || !(rec.flags & COCO__R_ID) || rec.id != id) return COCO_OK;
         if (!gone) *sealed |= (rec.flags & (COCO__R_MEMO | COCO__R_PENDING)) == COCO__R_MEMO;
-        k.b[0] = COCO__TOMBSTONE;
+        coco__place_key(&k, COCO__TOMBSTONE, &at);
         gone |= coco__peek(a, &k, &p);
         id = at.parent;
     }
@@ -355,13 +363,10 @@ COCO__IN bool coco__owner_true(coco__audit *a, coco_str ekey, coco_str payload)
 {
     coco__mark mark = coco__arena_mark(&a->scratch);
     coco__place at;
-    coco__dbkey k;
     coco__rec rec;
-    coco_str p, value = { 0 };
+    coco_str value = { 0 };
 
-    if (coco__place_get(payload, &at) != COCO_OK) return false;
-    coco__place_key(&k, COCO__COMPONENT, &at);
-    if (!coco__peek(a, &k, &p) || coco__rec_get(p, &rec, NULL) != COCO_OK) return false;
+    if (coco__place_get(payload, &at) != COCO_OK || !coco__peek_rec(a, &at, &rec)) return false;
     bool has = coco__entry_get(&a->quiet, &rec, ekey, &a->scratch, &value) == COCO_OK && value.p;
     coco__arena_release(&a->scratch, mark);
     return has;
@@ -373,16 +378,11 @@ static bool coco__same_place(const coco__place *a, const coco__place *b)
 /* The record of a container's place; NULL: there is none. */
 COCO__IN coco__seen_place *coco__place_below(coco__audit *a, uint64_t space, coco_str key)
 {
-    coco__reader r = coco__reader_of(NULL, 0);
-    coco__ekey e;
     coco__dbkey k;
-    coco_str p;
+    uint64_t id;
 
-    coco__ekey_make(&e, space, key.p, key.n);
-    size_t skip = 1u + e.b[0];
-    coco__dbkey_id(&k, COCO__PROVIDER, space, e.b + skip, e.n - skip);
-    if (coco__peek(a, &k, &p)) r = coco__reader_of(p.p, p.n);
-    uint64_t id = coco__read_varint(&r);
+    coco__place_key(&k, COCO__PROVIDER, &(coco__place){ space, key });
+    coco__get_number(&a->quiet, &k, &id);
     return coco__table_get(&a->places, &id, sizeof id);
 }
 
@@ -417,7 +417,7 @@ static coco_status coco__check_owner(coco__audit *a, const coco__entry *e, const
                          coco__buf_cstr(&a->bytes)));
     a->bytes.n = 0;
     coco__place_put(&a->bytes, &a->at);
-    return coco__fix_add(a, COCO__FIX_PUT, &k, (coco_str){ (char *)a->bytes.p, a->bytes.n });
+    return coco__fix_put(a, &k, &a->bytes);
 }
 
 /* A state that isn't void: counted under its top, found by the owner index; of a container the content has a place. */
@@ -434,10 +434,8 @@ static coco_status coco__check_state(coco__audit *a, const coco__entry *e, uint6
     if (state.container) {
         coco__seen_place *below = coco__place_below(a, space, state.key);
         if (below) below->container = true;
-        else if (!coco__maybe_absent(&state)) {
-            a->sound = false;
-            COCO_TRY(coco__found(a, &a->at, "a container of it has no place for its content"));
-        }
+        else if (!coco__maybe_absent(&state))
+            COCO_TRY(coco__unsound(a, "a container of it has no place for its content"));
     }
     return coco__check_owner(a, e, s, state.key);
 }
@@ -460,7 +458,7 @@ COCO__IN bool coco__entry_sound(coco__audit *a, const coco__entry *e)
     case COCO__S_ID: return e->value.n == 8;
     default:
         return space >= COCO__S_FIRST_PROVIDER && coco__state_get(e->ekey, e->value, &s) == COCO_OK &&
-               coco__key_length((const uint8_t *)s.key.p, s.key.n) == s.key.n;
+               coco__one_key(s.key);
     }
 }
 
@@ -471,16 +469,13 @@ static coco_status coco__check_entry(coco__audit *a, const coco__entry *e)
     uint64_t space = coco__ekey_space((const uint8_t *)e->ekey.p, e->ekey.n, &skip);
     coco__memo m;
 
-    if (coco__bytes_cmp(a->last.b, a->last.n, e->ekey.p, e->ekey.n) >= 0) {
-        a->sound = false;
-        return coco__found(a, &a->at, "its entries are out of order");
-    }
+    if (coco__bytes_cmp(a->last.b, a->last.n, e->ekey.p, e->ekey.n) >= 0)
+        return coco__unsound(a, "its entries are out of order");
     memcpy(a->last.b, e->ekey.p, a->last.n = e->ekey.n);
     if (!coco__entry_sound(a, e)) {
-        a->sound = false;
         a->nstates += space >= COCO__S_FIRST_PROVIDER;
-        return coco__found(a, &a->at, space == COCO__S_MEMO ? "a memo of it is malformed, or its dependency set gone"
-                                                            : "what it has recorded is malformed");
+        return coco__unsound(a, space == COCO__S_MEMO ? "a memo of it is malformed, or its dependency set gone"
+                                                      : "what it has recorded is malformed");
     }
     if (space == COCO__S_USE) return coco__use(a, e->ekey.p + skip);
     if (space == COCO__S_MEMO && coco__memo_get(e->value, &m) == COCO_OK) return coco__use_set(a, m.set);
@@ -492,7 +487,7 @@ static coco_status coco__check_entries(coco__audit *a, coco_str bytes)
 {
     coco_status rc = coco__view_decode(&a->view, bytes);
 
-    if (rc == COCO_ECORRUPT) return a->sound = false, coco__found(a, &a->at, "its entries are malformed");
+    if (rc == COCO_ECORRUPT) return coco__unsound(a, "its entries are malformed");
     for (size_t i = 0; i < a->view.n && rc == COCO_OK; i++) rc = coco__check_entry(a, &a->view.entries[i]);
     return rc;
 }
@@ -502,17 +497,13 @@ static coco_status coco__own_page_row(coco__audit *a, const coco__dbkey *k, coco
 {
     a->nrows--; /* the pass over all pages counts it */
     a->npages++;
-    if (!payload.p) return a->sound = false, coco__found(a, &a->at, "a page of its target states is damaged");
-    if (coco__bytes_cmp(a->last.b, a->last.n, k->b + 9, k->n - 9) >= 0 && (k->n > 9 || a->last.n)) {
-        a->sound = false;
-        return coco__found(a, &a->at, "a page of its target states begins before the one before it ends");
-    }
+    if (!payload.p) return coco__unsound(a, "a page of its target states is damaged");
+    if (coco__bytes_cmp(a->last.b, a->last.n, k->b + 9, k->n - 9) >= 0 && (k->n > 9 || a->last.n))
+        return coco__unsound(a, "a page of its target states begins before the one before it ends");
     coco_status rc = coco__view_decode(&a->view, payload);
     if (rc == COCO_OK && a->view.n &&
-        coco__bytes_cmp(a->view.entries[0].ekey.p, a->view.entries[0].ekey.n, k->b + 9, k->n - 9) < 0) {
-        a->sound = false;
-        return coco__found(a, &a->at, "a page of its target states is labelled wrong");
-    }
+        coco__bytes_cmp(a->view.entries[0].ekey.p, a->view.entries[0].ekey.n, k->b + 9, k->n - 9) < 0)
+        return coco__unsound(a, "a page of its target states is labelled wrong");
     return rc == COCO_ENOMEM ? rc : coco__check_entries(a, payload);
 }
 
@@ -527,22 +518,15 @@ COCO__IN bool coco__any_child(const coco__txn *t, enum coco__kind kind, uint64_t
 /* The id by which children and pages find it. */
 static coco_status coco__check_id(coco__audit *a, const coco__rec *rec)
 {
-    coco__dbkey k;
     coco__place at;
-    coco_str p;
 
     coco__raise(&a->top.next_id, rec->id);
-    coco__dbkey_id(&k, COCO__PARENT, rec->id, NULL, 0);
-    bool there = coco__peek(a, &k, &p) && coco__place_get(p, &at) == COCO_OK;
-    if (there && at.parent == a->at.parent && coco_str_equal(at.segment, a->at.segment)) {
-        a->nparents++;
-        if ((rec->flags & COCO__R_COMPONENT) || coco__any_child(&a->t, COCO__COMPONENT, rec->id)) return COCO_OK;
-        if (rec->flags & COCO__R_SOURCE) return COCO_OK; /* it was followed when its last item went */
-        a->sound = false;
-        return coco__found(a, &a->at, "an inner node that nothing stands below");
-    }
-    a->sound = false;
-    return coco__found(a, &a->at, "its children and pages are not found by its number");
+    if (!coco__peek_place(a, rec->id, &at) || !coco__same_place(&at, &a->at))
+        return coco__unsound(a, "its children and pages are not found by its number");
+    a->nparents++;
+    if ((rec->flags & COCO__R_COMPONENT) || coco__any_child(&a->t, COCO__COMPONENT, rec->id)) return COCO_OK;
+    if (rec->flags & COCO__R_SOURCE) return COCO_OK; /* it was followed when its last item went */
+    return coco__unsound(a, "an inner node that nothing stands below");
 }
 
 /* A component's memo, or what is kept of a failure. */
@@ -557,26 +541,21 @@ COCO__IN bool coco__memo_sound(coco__audit *a, const coco__rec *rec)
 static coco_status coco__check_memo(coco__audit *a, const coco__rec *rec)
 {
     if (rec->flags & (COCO__R_MEMO | COCO__R_FAILED)) COCO_TRY(coco__use_set(a, rec->depset));
-    if (coco__memo_sound(a, rec)) return COCO_OK;
-    a->sound = false;
-    return coco__found(a, &a->at, "its memo is malformed, or its dependency set gone");
+    return coco__memo_sound(a, rec) ? COCO_OK : coco__unsound(a, "its memo is malformed, or its dependency set gone");
 }
 
 /* A component whose record could be decoded: its memo, its name, its entries, what they add up to. */
 static coco_status coco__check_component(coco__audit *a, const coco__rec *rec)
 {
     bool pending = rec->flags & COCO__R_PENDING;
-    coco__dbkey prefix, k;
+    coco__dbkey prefix, tomb;
     coco_str p;
 
     a->nstates = a->last.n = 0;
     a->unsettled = false;
     coco__raise(&a->top.next_run, rec->run);
-    coco__dbkey_id(&k, COCO__NAME, rec->fn, NULL, 0);
-    if (!coco__peek(a, &k, &p) && !(rec->fn == 0 && pending)) { /* 0: it was rebuilt */
-        a->sound = false;
-        COCO_TRY(coco__found(a, &a->at, "the name of its function is gone"));
-    }
+    if (coco__get_id(&a->quiet, COCO__NAME, rec->fn, &p) != COCO_OK && !(rec->fn == 0 && pending)) /* 0: rebuilt */
+        COCO_TRY(coco__unsound(a, "the name of its function is gone"));
     COCO_TRY(coco__check_memo(a, rec));
     if (rec->flags & COCO__R_PAGED) {
         coco__dbkey_id(&prefix, COCO__PAGE, rec->id, NULL, 0);
@@ -589,29 +568,21 @@ static coco_status coco__check_component(coco__audit *a, const coco__rec *rec)
                              (unsigned long long)rec->nstates, (unsigned long long)a->nstates));
         a->sound = false;
     }
-    if (a->unsettled && (rec->flags & COCO__R_MEMO) && !pending) {
-        a->sound = false;
-        return coco__found(a, &a->at, "its memo stands for a target state that isn't settled");
-    }
-    coco__place_key(&k, COCO__TOMBSTONE, &a->at);
-    if (!pending || !a->sealed || coco__peek(a, &k, &p)) return COCO_OK; /* gone: what is above goes on without it */
-    a->sound = false;
-    return coco__found(a, &a->at, "pending below a memo that would hit");
+    if (a->unsettled && (rec->flags & COCO__R_MEMO) && !pending)
+        return coco__unsound(a, "its memo stands for a target state that isn't settled");
+    coco__place_key(&tomb, COCO__TOMBSTONE, &a->at);
+    if (!pending || !a->sealed || coco__peek(a, &tomb, &p)) return COCO_OK; /* gone: what is above goes on without it */
+    return coco__unsound(a, "pending below a memo that would hit");
 }
 
 /* Is the record's key that of the segment? *at is where it stands. */
 static bool coco__segment_sound(const coco__dbkey *k, const coco__rec *rec, coco__place *at)
 {
-    uint8_t cut[COCO__CUT_LENGTH];
-    size_t n;
-
     at->parent = coco__get_be64(k->b + 1);
     at->segment = (coco_str){ (const char *)k->b + 9, k->n - 9 };
     if (rec->flags & COCO__R_LONG) at->segment = rec->segment;
     if (!at->parent) return at->segment.n == 0 && k->n == 9;
-    n = coco__cut(cut, at->segment.p, at->segment.n);
-    return coco__bytes_cmp(cut, n, k->b + 9, k->n - 9) == 0 &&
-           coco__key_length((const uint8_t *)at->segment.p, at->segment.n) == at->segment.n;
+    return coco__key_fits(k, at->segment) && coco__one_key(at->segment);
 }
 
 /* Decodes a component's record, whose parts must go together. */
@@ -643,7 +614,7 @@ COCO__IN coco_status coco__component_row(coco__audit *a, const coco__dbkey *k, c
     a->sound = payload.p && coco__rec_read(payload, &rec);
     bool placed = coco__segment_sound(k, &rec, &a->at);
     if (!a->sound) {
-        COCO_TRY(coco__found(a, &a->at, "its record is damaged"));
+        COCO_TRY(coco__unsound(a, "its record is damaged"));
     } else if (!placed) {
         COCO_TRY(coco__found(a, NULL, "a component's record stands under a key that isn't its own"));
         return coco__fix_add(a, COCO__FIX_MOVE, k, (coco_str){ "", 0 });

@@ -620,13 +620,12 @@ static coco_status coco__comp_find(coco_ctx *cx, coco__comp *c, const coco__moun
     else if (m->up ? m->up->recorded : run->app->has_dbi) rc = coco__record_read(run, &c->at, &run->lookup, &payload);
     if (rc == COCO_OK && payload.p) rc = coco__comp_load(c, payload);
     if (rc != COCO_OK) {
-        coco__buf path, text;
-        coco__buf_init(&path, run->mem), coco__buf_init(&text, run->mem);
+        coco__buf path;
+        coco__buf_init(&path, run->mem);
         coco__comp_path(c, &path);
-        coco__path_print(&text, path.p, path.n);
-        coco_fail(cx, rc, "%s: %s", coco__buf_cstr(&text),
+        coco_fail(cx, rc, "%s: %s", coco__path_shown(&path),
                   run->cx_err.code == rc ? run->cx_err.msg : coco_status_text(rc));
-        coco__buf_free(&path), coco__buf_free(&text);
+        coco__buf_free(&path);
     }
     if (run->tombs) coco__tomb_remove(run, &c->at);
     return rc;
@@ -904,28 +903,21 @@ COCO__IN coco_status coco__mount(coco_ctx *cx, coco_path path, coco__mount_call 
 
 coco_status coco_mount(coco_ctx *cx, coco_path path, const coco_fn *fn, coco_args args, coco_handle **handle)
 {
-    coco__enter(cx->run);
-    coco_status rc = coco__mount(cx, path, (coco__mount_call){ .fn = fn, .args = args, .kind = COCO_MOUNT }, handle);
-    coco__leave(cx->run);
-    return rc;
+    coco__mount_call m = { .fn = fn, .args = args, .kind = COCO_MOUNT };
+
+    COCO__INSIDE(cx->run, coco_status, coco__mount(cx, path, m, handle));
 }
 
 coco_status coco_ready(coco_ctx *cx, coco_handle *handle)
 {
     if (!handle) return COCO_OK;
-    coco__enter(cx->run);
-    coco_status rc = coco__await(cx, handle, false);
-    coco__leave(cx->run);
-    return rc;
+    COCO__INSIDE(cx->run, coco_status, coco__await(cx, handle, false));
 }
 
 coco_status coco_handle_status(const coco_handle *handle)
 {
     if (!handle) return COCO_OK;
-    coco__enter(handle->run);
-    coco_status rc = handle->status;
-    coco__leave(handle->run);
-    return rc;
+    COCO__INSIDE(handle->run, coco_status, handle->status);
 }
 
 static coco_status coco__use_mount(coco_ctx *cx, coco_path path, const coco_fn *fn, coco_args args, coco_value *value)
@@ -945,10 +937,7 @@ static coco_status coco__use_mount(coco_ctx *cx, coco_path path, const coco_fn *
 
 coco_status coco_use_mount(coco_ctx *cx, coco_path path, const coco_fn *fn, coco_args args, coco_value *value)
 {
-    coco__enter(cx->run);
-    coco_status rc = coco__use_mount(cx, path, fn, args, value);
-    coco__leave(cx->run);
-    return rc;
+    COCO__INSIDE(cx->run, coco_status, coco__use_mount(cx, path, fn, args, value));
 }
 
 /* ---- mount_target: use_mount of a container declaration ---- */

@@ -41,6 +41,9 @@ COCO__IN coco_status coco__oom(coco_ctx *cx)
     return cx->said = COCO_ENOMEM;
 }
 
+/* For what can't return a status. */
+static void coco__keep_oom(coco_ctx *cx) { coco__keep(cx, coco__oom(cx), NULL); }
+
 coco_status coco_keep_error(coco_ctx *cx, coco_status code) { return coco__keep(cx, code, NULL); }
 coco_status coco_error(coco_ctx *cx) { return cx->kept; }
 const char *coco_error_message(coco_ctx *cx)
@@ -52,16 +55,17 @@ void *coco_alloc(coco_ctx *cx, size_t n)
 {
     void *p = coco__arena_zalloc(cx->arena, n);
 
-    if (!p) coco__keep(cx, coco__oom(cx), NULL);
+    if (!p) coco__keep_oom(cx);
     return p;
 }
 
 coco_str coco_copy(coco_ctx *cx, coco_str s)
 {
-    char *p = coco__arena_copy(cx->arena, s.p, s.n);
+    coco_str copy = coco__arena_str(cx->arena, s);
 
-    if (!p) coco__keep(cx, coco__oom(cx), NULL);
-    return (coco_str){ p, p ? s.n : 0 };
+    if (copy.p) return copy;
+    coco__keep_oom(cx);
+    return (coco_str){ NULL, 0 };
 }
 
 coco_str coco_format(coco_ctx *cx, const char *fmt, ...)
@@ -99,7 +103,7 @@ void coco_scratch_begin(coco_ctx *cx)
     struct coco__mark_stack *m = coco__alloc(cx->home->mem, sizeof *m);
 
     if (!m) {
-        coco__keep(cx, coco__oom(cx), NULL);
+        coco__keep_oom(cx);
         return;
     }
     coco__arena_init(&m->arena, cx->home->mem);
@@ -125,7 +129,7 @@ static void *coco__home_alloc(coco_ctx *cx, size_t n)
 {
     void *p = coco__arena_zalloc(cx->home, n);
 
-    if (!p) coco__keep(cx, coco__oom(cx), NULL);
+    if (!p) coco__keep_oom(cx);
     return p;
 }
 
@@ -140,16 +144,13 @@ static void *coco__run_memory(coco_ctx *cx, const void *tag, size_t n)
     p = coco__arena_zalloc(&run->arena, n);
     if (key) *key = tag;
     if (key && p && coco__table_put(&run->memory, key, sizeof(const void *), p)) return p;
-    coco__keep(cx, coco__oom(cx), NULL);
+    coco__keep_oom(cx);
     return NULL;
 }
 
 void *coco_run_memory(coco_ctx *cx, const void *tag, size_t n)
 {
-    coco__enter(cx->run);
-    void *p = coco__run_memory(cx, tag, n);
-    coco__leave(cx->run);
-    return p;
+    COCO__INSIDE(cx->run, void *, coco__run_memory(cx, tag, n));
 }
 
 void coco_notice(coco_ctx *cx, const char *fmt, ...)
@@ -167,30 +168,20 @@ void coco_notice(coco_ctx *cx, const char *fmt, ...)
     coco__leave(cx->run);
 }
 
-static coco_status coco__printed(coco_ctx *cx, coco__buf *b, coco_str *out)
+static coco_status coco__printed(coco_ctx *cx, void (*print)(coco__buf *b, coco_value v), coco_value v, coco_str *out)
 {
-    *out = b->failed ? (coco_str){ NULL, 0 } : coco_copy(cx, (coco_str){ (char *)b->p, b->n });
-    coco__buf_free(b);
-    return out->p ? COCO_OK : coco__oom(cx);
+    coco__buf b;
+
+    coco__buf_init(&b, cx->arena->mem);
+    print(&b, v);
+    *out = coco__buf_take(&b, cx->arena);
+    return out->p ? COCO_OK : coco__keep(cx, coco__oom(cx), NULL);
 }
 
 coco_status coco_print(coco_ctx *cx, coco_value v, coco_str *out)
-{
-    coco__buf b;
-
-    coco__buf_init(&b, cx->arena->mem);
-    coco__value_print(&b, v);
-    return coco__printed(cx, &b, out);
-}
-
+{ return coco__printed(cx, coco__value_print, v, out); }
 coco_status coco_print_json(coco_ctx *cx, coco_value v, coco_str *out)
-{
-    coco__buf b;
-
-    coco__buf_init(&b, cx->arena->mem);
-    coco__value_json(&b, v);
-    return coco__printed(cx, &b, out);
-}
+{ return coco__printed(cx, coco__value_json, v, out); }
 
 /* ---- Arguments and results ---- */
 
@@ -433,10 +424,7 @@ COCO__IN coco_status coco__call(coco_ctx *cx, const coco_fn *fn, coco_args args,
 
 coco_status coco_call(coco_ctx *cx, const coco_fn *fn, coco_args args, coco_value *value)
 {
-    coco__enter(cx->run);
-    coco_status rc = coco__call(cx, fn, args, value);
-    coco__leave(cx->run);
-    return rc;
+    COCO__INSIDE(cx->run, coco_status, coco__call(cx, fn, args, value));
 }
 
 void coco_cost(coco_ctx *cx, double units) { cx->units += units; }
@@ -556,39 +544,24 @@ COCO__IN void coco__context_close(const coco__mem *mem, coco__provided **list)
     *list = NULL;
 }
 
-static const coco__provided *coco__provided_in(const coco__provided *list, const char *name)
-{
-    while (list && strcmp(list->name, name) != 0) list = list->next;
-    return list;
-}
-
-static const coco__provided *coco__provided_for(const coco_ctx *cx, const char *name)
-{
-    const coco__provided *p = cx->app ? coco__provided_in(cx->app->context, name) : NULL;
-
-    if (!p && cx->env) p = coco__provided_in(cx->env->context, name);
-    return p;
-}
-
 coco_value coco_context_named(coco_ctx *cx, const char *name)
 {
-    const coco__provided *p = coco__provided_for(cx, name);
+    const coco__provided *p = coco__provided_find(cx->app, cx->env, coco_str_of(name));
 
     if (p) return p->value;
-    coco_fail(cx, COCO_ENOTFOUND, "context key %s isn't provided", name);
-    coco__keep(cx, COCO_ENOTFOUND, NULL);
+    coco_keep_error(cx, coco_fail(cx, COCO_ENOTFOUND, "context key %s isn't provided", name));
     return coco_null();
 }
 
 static coco_value coco__context(coco_ctx *cx, const coco_key *key)
 {
-    const coco__provided *p = coco__provided_for(cx, key->name);
+    const coco__provided *p = coco__provided_find(cx->app, cx->env, coco_str_of(key->name));
     coco__tracked *t;
 
     if (!p) return coco_context_named(cx, key->name);
     if (!cx->run || !coco__records(cx)) return p->value;
     if (p->detect && coco__deps_add(cx->run, &cx->deps, COCO__D_CONTEXT, coco_str_of(p->name), p->fp) != COCO_OK)
-        coco__keep(cx, coco__oom(cx), NULL);
+        coco__keep_oom(cx);
     if (p->value.kind == COCO_OBJECT && p->value.as.s.p.cls->memo_state &&
         (t = coco__home_alloc(cx, sizeof *t)) != NULL) {
         *t = (coco__tracked){ .next = cx->tracked, .key = coco_str_of(p->name), .context = true };
@@ -601,24 +574,21 @@ static coco_value coco__context(coco_ctx *cx, const coco_key *key)
 
 coco_value coco_context(coco_ctx *cx, const coco_key *key)
 {
-    coco__enter(cx->run);
-    coco_value v = coco__context(cx, key);
-    coco__leave(cx->run);
-    return v;
+    COCO__INSIDE(cx->run, coco_value, coco__context(cx, key));
 }
 
 coco_value coco_env_context(coco_env *env, const coco_key *key)
 {
-    const coco__provided *p = coco__provided_in(env->context, key->name);
+    const coco__provided *p = coco__provided_find(NULL, env, coco_str_of(key->name));
 
     return p ? p->value : coco_null();
 }
 
 coco_value coco_app_context(coco_app *app, const coco_key *key)
 {
-    const coco__provided *p = coco__provided_in(app->context, key->name);
+    const coco__provided *p = coco__provided_find(app, app->env, coco_str_of(key->name));
 
-    return p ? p->value : coco_env_context(app->env, key);
+    return p ? p->value : coco_null();
 }
 
 static const coco_class coco__key_class = { .type = "coco_key" };
@@ -629,23 +599,20 @@ const coco_key *coco_context_ref_of(coco_value v)
 
 coco_value coco_param(coco_ctx *cx, const char *name)
 {
-    const coco_param_def *def = cx->app ? cx->app->config.params : NULL;
+    const char *value = cx->app ? coco_app_param(cx->app, name) : NULL;
     uint8_t fp[COCO__FP];
 
-    for (size_t i = 0; def && def[i].name; i++) {
-        if (strcmp(def[i].name, name) != 0) continue;
-        const char *value = cx->app->params[i];
-        coco_fingerprint_bytes(value, strlen(value), fp);
-        coco__enter(cx->run);
-        if (cx->run && coco__records(cx) &&
-            coco__deps_add(cx->run, &cx->deps, COCO__D_PARAM, coco_str_of(name), fp) != COCO_OK)
-            coco__keep(cx, coco__oom(cx), NULL);
-        coco__leave(cx->run);
-        return coco_text(value);
+    if (!value) {
+        coco_keep_error(cx, coco_fail(cx, COCO_ENOTFOUND, "the app has no parameter %s", name));
+        return coco_null();
     }
-    coco_fail(cx, COCO_ENOTFOUND, "the app has no parameter %s", name);
-    coco__keep(cx, COCO_ENOTFOUND, NULL);
-    return coco_null();
+    coco_fingerprint_bytes(value, strlen(value), fp);
+    coco__enter(cx->run);
+    if (cx->run && coco__records(cx) &&
+        coco__deps_add(cx->run, &cx->deps, COCO__D_PARAM, coco_str_of(name), fp) != COCO_OK)
+        coco__keep_oom(cx);
+    coco__leave(cx->run);
+    return coco_text(value);
 }
 
 coco_status coco_track(coco_ctx *cx, const coco_class *cls, void *object)

@@ -387,10 +387,7 @@ static coco_status coco__mount_each(coco_ctx *cx, coco_path path, const coco_fn 
 
 coco_status coco_mount_each(coco_ctx *cx, coco_path path, const coco_fn *fn, coco_source *src, coco_args args)
 {
-    coco__enter(cx->run);
-    coco_status rc = coco__mount_each(cx, path, fn, src, args);
-    coco__leave(cx->run);
-    return rc;
+    COCO__INSIDE(cx->run, coco_status, coco__mount_each(cx, path, fn, src, args));
 }
 
 /* ---- What a component keeps: states and ids ---- */
@@ -521,10 +518,7 @@ static coco_status coco__int_id(coco_ctx *cx, coco_value dep, bool next, int64_t
 
 static coco_status coco__int_id_locked(coco_ctx *cx, coco_value dep, bool next, int64_t *id)
 {
-    coco__enter(cx->run);
-    coco_status rc = coco__int_id(cx, dep, next, id);
-    coco__leave(cx->run);
-    return rc;
+    COCO__INSIDE(cx->run, coco_status, coco__int_id(cx, dep, next, id));
 }
 
 coco_status coco_generate_id(coco_ctx *cx, coco_value dep, int64_t *id)
@@ -562,10 +556,7 @@ static coco_status coco__uuid(coco_ctx *cx, coco_value dep, bool next, uint8_t u
 
 static coco_status coco__uuid_locked(coco_ctx *cx, coco_value dep, bool next, uint8_t uuid[16])
 {
-    coco__enter(cx->run);
-    coco_status rc = coco__uuid(cx, dep, next, uuid);
-    coco__leave(cx->run);
-    return rc;
+    COCO__INSIDE(cx->run, coco_status, coco__uuid(cx, dep, next, uuid));
 }
 
 coco_status coco_generate_uuid(coco_ctx *cx, coco_value dep, uint8_t uuid[16])

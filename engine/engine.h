@@ -22,8 +22,7 @@
 #define COCO__IN static COCO__UNUSED /* what serves an option, or tests alone, is no warning in a host's build */
 #endif
 
-/* ==== base.c: allocation gate, arena, byte buffer, reader, tables, log
- * ===================================================== */
+/* ==== base.c: allocation gate, arena, byte buffer, reader, tables, log ==== */
 
 typedef struct coco__mem {
     coco_allocator gate; /* realloc NULL: libc's */
@@ -56,6 +55,7 @@ COCO__IN void coco__arena_init(coco__arena *a, const coco__mem *m);
 COCO__IN void *coco__arena_alloc(coco__arena *a, size_t n);
 COCO__IN void *coco__arena_zalloc(coco__arena *a, size_t n); /* zeroed */
 COCO__IN void *coco__arena_copy(coco__arena *a, const void *p, size_t n); /* with a NUL behind */
+COCO__IN coco_str coco__arena_str(coco__arena *a, coco_str s);            /* the same; p NULL: no memory */
 COCO__IN void coco__arena_splice(coco__arena *a, coco__arena *from); /* takes from's chunks over; from is empty then */
 COCO__IN coco__mark coco__arena_mark(const coco__arena *a);
 COCO__IN void coco__arena_release(coco__arena *a, coco__mark to); /* gives back what was taken since the mark */
@@ -78,11 +78,14 @@ COCO__IN void coco__buf_put(coco__buf *b, const void *p, size_t n);
 COCO__IN void coco__buf_byte(coco__buf *b, uint8_t byte);
 COCO__IN void coco__buf_be32(coco__buf *b, uint32_t v);
 COCO__IN void coco__buf_be64(coco__buf *b, uint64_t v);
-COCO__IN void coco__buf_varint(coco__buf *b, uint64_t v);    /* LEB128 */
+COCO__IN size_t coco__varint(uint8_t out[10], uint64_t v);   /* LEB128; its length */
+COCO__IN void coco__buf_varint(coco__buf *b, uint64_t v);
 COCO__IN void coco__buf_blob(coco__buf *b, const void *p, size_t n); /* varint length, bytes */
 COCO__IN void coco__buf_str(coco__buf *b, const char *s);    /* the characters of s, without NUL */
 COCO__IN void coco__buf_printf(coco__buf *b, const char *fmt, ...) COCO__PRINTF(2, 3);
 COCO__IN const char *coco__buf_cstr(coco__buf *b);           /* NUL-terminated view; "" after a failure */
+COCO__IN coco_str coco__buf_view(const coco__buf *b);        /* what is in it; borrows */
+COCO__IN coco_str coco__buf_take(coco__buf *b, coco__arena *a); /* copied, and b is freed; p NULL: no memory */
 /* The end of what may fail: rc, or COCO_ENOMEM; n is `before` again then. */
 COCO__IN coco_status coco__buf_end(coco__buf *b, size_t before, coco_status rc);
 COCO__IN uint64_t coco__zigzag(int64_t v); /* small for small magnitudes, as varints want it */
@@ -149,14 +152,12 @@ COCO__IN int64_t coco__wall_ms(void);
 COCO__IN void coco__sleep_ms(unsigned ms);
 COCO__IN uint64_t coco__random64(void); /* from the system; for uuids and jitter */
 
-/* ==== fingerprint.c: BLAKE2b (the coco_hash_ calls of the header)
- * ========================================================== */
+/* ==== fingerprint.c: BLAKE2b (the coco_hash_ calls of the header) ==== */
 
 #define COCO__FP 16
 /* The public coco_hash_* and coco_fingerprint_bytes stand in fingerprint.c. */
 
-/* ==== value.c: values: canonical encoding, decoding, order, printing, JSON
- * ================================================= */
+/* ==== value.c: values: canonical encoding, decoding, order, printing, JSON ==== */
 
 /* CANONICAL sorts map entries, so that equal values encode equally (fingerprints, comparison); STORED keeps their
  * order. Both are self-delimiting and decode with coco__value_get. An object inside is COCO_ETYPE. A map with a key
@@ -174,8 +175,7 @@ COCO__IN void coco__value_print(coco__buf *b, coco_value v);
 /* bytes as {"bytes":"hex"}-free hex text, NaN and infinities as null */
 COCO__IN void coco__value_json(coco__buf *b, coco_value v);
 
-/* ==== key.c: stable keys, component paths, their printed form and its parser
- * =============================================== */
+/* ==== key.c: stable keys, component paths, their printed form and its parser ==== */
 
 /* Order-preserving, self-delimiting, total. COCO_ETYPE where the value isn't a stable key. Kinds order as null,
  * symbol, bool, int, text, bytes, uuid, list. */
@@ -191,10 +191,10 @@ COCO__IN void coco__key_text_prefix(coco__buf *b, coco_str s);
 /* "/" or "/k1/k2"; malformed bytes print as b"hex" */
 COCO__IN void coco__path_print(coco__buf *b, const void *path, size_t n);
 COCO__IN void coco__key_print(coco__buf *b, const void *key, size_t n);   /* one segment, without a slash */
+COCO__IN const char *coco__path_shown(coco__buf *b); /* the encoded path in b becomes the printed one */
 COCO__IN coco_status coco__path_parse(const char *s, coco__buf *out, coco_err *err); /* COCO_EPARSE says where */
 
-/* ==== event.c: events, counters, logs: every decision of the engine passes here
- * ============================================ */
+/* ==== event.c: events, counters, logs: every decision of the engine passes here ==== */
 
 struct coco__run;
 struct coco__comp;
@@ -240,8 +240,7 @@ COCO__IN void coco__emit_state(struct coco__run *run, coco_event_kind kind, cons
 
 COCO__IN bool coco__listening(const struct coco__run *run);
 
-/* ==== schedule.c: the engine's lock, the pool, deadlines, rate limiters, runners
- * =========================================== */
+/* ==== schedule.c: the engine's lock, the pool, deadlines, rate limiters, runners ==== */
 
 /* Work that any thread of the run may do in pieces, beside the thread that brings it (on whose stack this stands). */
 typedef struct coco__team {
@@ -276,6 +275,14 @@ typedef struct coco__pool {
  * between user_begin and user_end. Without a pool all of them do nothing. */
 COCO__IN void coco__enter(struct coco__run *run);
 COCO__IN void coco__leave(struct coco__run *run);
+/* The end of a public function: does the call inside, and returns what it gives. */
+#define COCO__INSIDE(run, type, call) \
+    do { \
+        coco__enter(run); \
+        type coco__given = (call); \
+        coco__leave(run); \
+        return coco__given; \
+    } while (0)
 COCO__IN unsigned coco__user_begin(struct coco__run *run);
 COCO__IN void coco__user_end(struct coco__run *run, unsigned depth);
 COCO__IN uint64_t coco__waited(void); /* ns that this thread has waited for locks */
@@ -316,9 +323,7 @@ struct coco__busy {
 COCO__IN void coco__sink_take(struct coco__busy *b, const coco_sink *sink);
 COCO__IN void coco__sink_give(const struct coco__busy *b);
 
-/* ==== store.c: LMDB: environment, growth, transactions, keys, records and their codecs
- * ===================================== */
-
+/* ==== store.c: LMDB: environment, growth, transactions, keys, records and their codecs ==== */
 
 typedef struct coco__provided { /* a context value */
     struct coco__provided *next;
@@ -452,6 +457,11 @@ COCO__IN coco_status coco__put(const coco__txn *t, const coco__dbkey *k, const v
 /* through a cursor that stands near */
 COCO__IN coco_status coco__put_near(const coco__txn *t, MDB_cursor *near, const coco__dbkey *k, const void *payload,
                                     size_t n);
+COCO__IN coco_status coco__put_buf(const coco__txn *t, const coco__dbkey *k, const coco__buf *b); /* ENOMEM: b failed */
+COCO__IN coco_status coco__put_number(const coco__txn *t, const coco__dbkey *k, uint64_t n); /* 0: deletes the record */
+COCO__IN coco_status coco__get_id(const coco__txn *t, enum coco__kind kind, uint64_t id, coco_str *payload);
+/* The varint that a record begins with; 0 where there is none. */
+COCO__IN coco_status coco__get_number(const coco__txn *t, const coco__dbkey *k, uint64_t *n);
 COCO__IN coco_status coco__del(const coco__txn *t, const coco__dbkey *k); /* missing is fine */
 /* *n, if asked for, grows by what went */
 COCO__IN coco_status coco__del_range(const coco__txn *t, const coco__dbkey *prefix, uint64_t *n);
@@ -461,6 +471,20 @@ COCO__IN coco_status coco__check_payload(const coco__txn *t, const MDB_val *key,
 COCO__IN coco_status coco__first(const coco__txn *t, const coco__dbkey *prefix, coco__dbkey *found);
 /* What ended a walk: an error, or the end. */
 COCO__IN coco_status coco__read_ended(const coco__txn *t, int rc);
+
+/* A walk over records in key order, from a key on, as long as they share its first bytes. */
+typedef struct coco__scan {
+    const coco__txn *t;
+    MDB_cursor *cur;
+    MDB_val key, data;       /* of the record that next has found */
+    const coco__dbkey *from; /* its first nshared bytes must stay */
+    size_t nshared;
+    bool begun;
+    int rc; /* LMDB's */
+} coco__scan;
+COCO__IN void coco__scan_open(coco__scan *s, const coco__txn *t, const coco__dbkey *from, size_t nshared);
+COCO__IN bool coco__scan_next(coco__scan *s);
+COCO__IN coco_status coco__scan_close(coco__scan *s, coco_status rc); /* rc, or what LMDB has said */
 
 /* Runs body in a write transaction of the app, again after each growth of the map: body must be repeatable; undo is
  * called after a failed try. durable false may lose the transaction in a power cut, never its integrity. */
@@ -518,6 +542,18 @@ typedef struct coco__rec {
 COCO__IN void coco__rec_put(coco__buf *b, const coco__rec *r);
 COCO__IN coco_status coco__rec_get(coco_str payload, coco__rec *r, coco_err *err);
 
+/* A target's provider. Strings borrow. */
+typedef struct coco__provider_rec {
+    uint64_t id, counter;
+    bool user_managed, attachment;
+    coco_str title, record; /* record: of the container whose content it stands for */
+    coco_str key;           /* full encoded key in the parent; an attachment's name */
+} coco__provider_rec;
+COCO__IN void coco__provider_put(coco__buf *b, const coco__provider_rec *p);
+COCO__IN coco_status coco__provider_get(coco_str payload, coco__provider_rec *p);
+/* The key of its record below its parent's number, not cut; an attachment's begins with a byte that no key has. */
+COCO__IN void coco__provider_suffix(coco__buf *b, coco_str key, bool attachment);
+
 /* Where a component is recorded. */
 typedef struct coco__place {
     uint64_t parent;
@@ -529,8 +565,7 @@ COCO__IN coco_status coco__place_get(coco_str payload, coco__place *at);
 /* The encoded path of a place, by climbing. */
 COCO__IN coco_status coco__place_path(const coco__txn *t, const coco__place *at, coco__buf *path);
 
-/* ==== states.c: what a component owns, as ordered entries in its record or in pages
- * ======================================== */
+/* ==== states.c: what a component owns, as ordered entries in its record or in pages ==== */
 
 /* An entry: key = ordered space number + cut key; spaces below 16 are the engine's own, others are provider ids. */
 enum { COCO__S_USE = 1, COCO__S_MEMO = 2, COCO__S_STATE = 3, COCO__S_ID = 4, COCO__S_FIRST_PROVIDER = 16 };
@@ -662,8 +697,7 @@ COCO__IN void coco__view_free(coco__view *v);
 COCO__IN coco_status coco__view_decode(coco__view *v, coco_str bytes); /* borrows bytes; COCO_ECORRUPT, COCO_ENOMEM */
 
 
-/* ==== logic.c: functions, context keys, parameters, logic fingerprints, dependency sets
- * ==================================== */
+/* ==== logic.c: functions, context keys, parameters, logic fingerprints, dependency sets ==== */
 
 typedef enum coco__dep_kind { COCO__D_LOGIC = 1, COCO__D_CONTEXT, COCO__D_PARAM, COCO__D_PROVIDER } coco__dep_kind;
 
@@ -709,19 +743,19 @@ COCO__IN coco_status coco__deps_add(struct coco__run *run, coco__deps *d, coco__
 COCO__IN coco_status coco__deps_merge(struct coco__run *run, coco__deps *into, coco__dep *const *v, size_t n,
                                       bool logic_too);
 COCO__IN coco_status coco__depset_of(struct coco__run *run, const coco__deps *d, coco__depset **set);
+COCO__IN coco_status coco__depset_get(coco_str payload, uint64_t *uses, coco_str *deps); /* of its record */
 /* *set NULL if it isn't there */
 COCO__IN coco_status coco__depset_load(struct coco__run *run, uint64_t id, coco__depset **set);
 /* Sets valid, differs and missing where they aren't of the present epoch. May ask whether targets exist. */
 COCO__IN coco_status coco__depset_judge(coco_ctx *cx, coco__depset *set);
 COCO__IN void coco__depset_use(struct coco__run *run, coco__depset *set, int delta); /* inside a transaction's body */
 COCO__IN coco_status coco__depsets_write(struct coco__run *run, const coco__txn *t);
-COCO__IN const coco__provided *coco__provided_find(const struct coco__run *run, coco_str name);
+COCO__IN const coco__provided *coco__provided_find(const coco_app *app, const coco_env *env, coco_str name); /* or NULL */
 
 COCO__IN coco_status coco__names_load(struct coco__run *run, const coco__txn *t);
 COCO__IN coco_status coco__names_write(struct coco__run *run, const coco__txn *t);
 
-/* ==== inputs.c: keys of calls, memo states, reasons to run
- * ======================================================================= */
+/* ==== inputs.c: keys of calls, memo states, reasons to run ==== */
 
 /* Why something runs. */
 typedef enum coco__reason {
@@ -776,8 +810,7 @@ COCO__IN coco_status coco__states_check(coco_ctx *cx, const coco_fn *fn, coco_ar
 COCO__IN coco_status coco__states_tracked(coco_ctx *cx, coco_str states, coco__tracked **list);
 COCO__IN coco_status coco__tracked_pass(coco_ctx *frame, coco_ctx *caller);
 
-/* ==== memo.c: function memos
- * ================================================================================ */
+/* ==== memo.c: function memos ==== */
 
 /* A function memo of the app that was computed in this run and isn't stored yet. */
 typedef struct coco__fresh {
@@ -810,8 +843,7 @@ COCO__IN void coco__memos_written(struct coco__run *run);
 COCO__IN coco_status coco__memos_write(struct coco__run *run, const coco__txn *t);
 COCO__IN coco_status coco__memos_sweep(struct coco__run *run, const coco__txn *t); /* drops those with count 0 */
 
-/* ==== provider.c: providers, handlers, titles, existence
- * ========================================================== */
+/* ==== provider.c: providers, handlers, titles, existence ==== */
 
 struct coco_target {
     struct coco__run *run;
@@ -882,8 +914,7 @@ COCO__IN coco_status coco__container_found(coco_ctx *cx, coco_target *t);
 /* Is a memo's dependency on a provider as it was? If not, is it because the container is missing? */
 COCO__IN coco_status coco__provider_holds(coco_ctx *cx, const uint8_t fp[COCO__FP], bool *holds, bool *missing);
 
-/* ==== target.c: declarations, reconciliation
- * ================================================================================ */
+/* ==== target.c: declarations, reconciliation ==== */
 
 /* Turns a recorded entry into a change that deletes it; *skipped if it is void or waits for its container. */
 typedef enum coco__delete_mode {
@@ -898,8 +929,7 @@ COCO__IN void coco__found_possible(const coco_target *t, struct coco__state *s);
 /* Reconciles a claim again with what its owner has now (at the precommit). */
 COCO__IN coco_status coco__reclaim(struct coco__comp *comp, coco__change *c, const coco__state *now);
 
-/* ==== record.c: records, tombstones, claims, precommit and commit in a round's transaction
- * ================================================================================ */
+/* ==== record.c: records, tombstones, claims, precommit and commit in a round's transaction ==== */
 
 struct coco__catch;
 struct coco__node;
@@ -913,7 +943,7 @@ typedef struct coco__moved { /* a state that changed hands in this run */
     struct coco__moved *next;
     coco_str ekey, from_key;    /* of the state; database key of the old owner's record */
     coco__place from;
-    char *from_path, *to_path;  /* printed */
+    const char *from_path, *to_path; /* printed */
     char *state;                /* printed */
     bool reported;
 } coco__moved;
@@ -1028,13 +1058,11 @@ COCO__IN coco_status coco__commit_gone(struct coco__comp *c, const coco__txn *t)
 COCO__IN coco_status coco__commit_change(struct coco__comp *c, coco__change *ch, const coco__txn *t, coco__rec *rec);
 COCO__IN coco_status coco__commit_set(struct coco__comp *c, const coco__rec *old, bool has_new);
 
-/* ==== sink.c: batches of actions, retries
- * ================================================================================ */
+/* ==== sink.c: batches of actions, retries ==== */
 
 COCO__IN bool coco__apply_sinks(coco__run *run, struct coco__comp *list, bool together);
 
-/* ==== submit.c: rounds: precommit, apply, commit; failures; retries
- * ================================================================================ */
+/* ==== submit.c: rounds: precommit, apply, commit; failures; retries ==== */
 
 COCO__IN void coco__submit(struct coco__comp *comp);          /* its function and all below are through */
 COCO__IN coco_status coco__flush(coco__run *run, bool last); /* one round; last: a commit alone must be durable too */
@@ -1057,8 +1085,7 @@ COCO__IN bool coco__moved_away(coco__run *run, const coco__place *at); /* did it
 /* at the end: a moved state whose old owner is still there is a duplicate */
 COCO__IN coco_status coco__moves_check(coco__run *run);
 
-/* ==== remove.c: tombstones, the guard, deletes
- * ============================================================================= */
+/* ==== remove.c: tombstones, the guard, deletes ==== */
 
 COCO__IN coco_status coco__commit_removal(struct coco__comp *c, const coco__txn *t, coco__rec *rec);
 COCO__IN void coco__removal_committed(struct coco__comp *c);
@@ -1071,8 +1098,7 @@ COCO__IN coco_status coco__remove_all(coco__run *run); /* drop: every target sta
 COCO__IN coco_status coco__forget_target(coco__run *run, const char *title, coco_err *err);
 COCO__IN coco_status coco__drop_record(coco__run *run, const coco__txn *t, const coco__place *at, const coco__rec *rec);
 
-/* ==== component.c: coco_ctx; call, mount, use_mount, mount_each, map, states, ids
- * ========================================== */
+/* ==== component.c: coco_ctx; call, mount, use_mount, mount_each, map, states, ids ==== */
 
 typedef struct coco__node { /* a component's own node, or an inner node below it */
     struct coco__node *up;
@@ -1314,8 +1340,7 @@ typedef struct coco__pass {
 } coco__pass;
 COCO__IN coco_status coco__each_pass(coco_ctx *cx, const coco__pass *pass);
 
-/* ==== feed.c: what threads outside the engine hand in
- * ================================================================================ */
+/* ==== feed.c: what threads outside the engine hand in ==== */
 
 typedef enum coco__op_kind {
     COCO__OP_TOUCH,
@@ -1425,8 +1450,7 @@ COCO__IN bool coco__ops_until(coco__live *l, uint64_t seq); /* is all that was a
 COCO__IN coco_status coco__part_start(coco_feed *p);
 COCO__IN void coco__part_stop(coco_feed *p);  /* its operations are dropped; its thread is told */
 
-/* ==== part.c: live parts and their tokens; live.c: following them; livemap.c: collections in memory
- * ================================================================================ */
+/* ==== part.c: live parts and their tokens; live.c: following them; livemap.c: collections in memory ==== */
 
 /* Is the source followed in this update? */
 COCO__IN bool coco__part_wanted(const coco__run *run, const coco_source *src);
@@ -1457,13 +1481,11 @@ COCO__IN void coco__maps_unstage(coco__comp *c); /* it has failed, or ends */
 COCO__IN void coco__maps_gone(coco__run *run, const coco__place *at);
 COCO__IN void coco__maps_free(coco__run *run);
 
-/* ==== app.c: environment, app, update, drop
- * ================================================================================ */
+/* ==== app.c: environment, app, update, drop ==== */
 
 COCO__IN coco_status coco__fork_check(const coco_env *env, coco_err *err);
 
-/* ==== check.c, recount.c, repair.c, audit.c: every record walked, and what is wrong put right
- * ================================================================================ */
+/* ==== check.c, recount.c, repair.c, audit.c: every record walked, and what is wrong put right ==== */
 
 /* All kinds of records: one that isn't here is a finding of check. */
 #define COCO__KINDS "0123456789ACFIOPU"
@@ -1531,15 +1553,19 @@ COCO__IN coco_status coco__each_row(coco__audit *a, const coco__dbkey *prefix, c
 COCO__IN coco_status coco__each_of(coco__audit *a, enum coco__kind kind, coco__row_fn fn);
 /* a record read beside the walk; damage counts as none: its own row tells it */
 COCO__IN bool coco__peek(coco__audit *a, const coco__dbkey *k, coco_str *payload);
+COCO__IN bool coco__peek_place(coco__audit *a, uint64_t id, coco__place *at);         /* of a number */
+COCO__IN bool coco__peek_rec(coco__audit *a, const coco__place *at, coco__rec *rec); /* a whole one */
 COCO__IN void coco__raise(uint64_t *top, uint64_t id);
 COCO__IN uint64_t coco__key_number(const coco__dbkey *k); /* behind the kind; 0 if the key is malformed */
 
 /* Tells a finding about the component at `at` (NULL: about none); a damaged record, to be deleted. */
 COCO__IN coco_status coco__found(coco__audit *a, const coco__place *at, const char *fmt, ...) COCO__PRINTF(3, 4);
+COCO__IN coco_status coco__unsound(coco__audit *a, const char *what); /* about the component that is being looked at */
 COCO__IN coco_status coco__damaged(coco__audit *a, const coco__dbkey *k, const char *what);
 COCO__IN coco_status coco__fix_add(coco__audit *a, enum coco__fix_op op, const coco__dbkey *k, coco_str payload);
 COCO__IN coco_status coco__fix_del(coco__audit *a, const coco__dbkey *k);
-COCO__IN coco_status coco__fix_number(coco__audit *a, const coco__dbkey *k, uint64_t n);
+COCO__IN coco_status coco__fix_put(coco__audit *a, const coco__dbkey *k, const coco__buf *b);
+COCO__IN coco_status coco__fix_number(coco__audit *a, const coco__dbkey *k, uint64_t n); /* 0: deletes the record */
 COCO__IN coco_status coco__fix_rebuild(coco__audit *a, const coco__place *at);
 
 COCO__IN coco__tally *coco__tally_of(coco__audit *a, coco__table *table, const void *key, size_t n);
@@ -1548,7 +1574,7 @@ COCO__IN bool coco__set_there(coco__audit *a, uint64_t id);
 /* the provider under which states are counted; NULL: id is void */
 COCO__IN coco__seen_place *coco__top_of(coco__audit *a, uint64_t id);
 COCO__IN coco__seen_place *coco__place_below(coco__audit *a, uint64_t space, coco_str key);
-COCO__IN bool coco__any_child(const coco__txn *t, enum coco__kind kind, uint64_t id);
+COCO__IN bool coco__any_child(const coco__txn *t, enum coco__kind kind, uint64_t id); /* an error counts as one */
 COCO__IN coco_status coco__climb(coco__audit *a, uint64_t id, bool *hangs, bool *sealed);
 
 /* Can it be what it says? */

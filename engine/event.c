@@ -33,14 +33,8 @@ static void coco__send(coco__run *run, const coco__comp *comp, const coco_fn *fn
     coco__buf path;
 
     coco__buf_init(&path, run->mem);
-    if (comp) {
-        coco__buf encoded;
-        coco__buf_init(&encoded, run->mem);
-        coco__comp_path(comp, &encoded);
-        coco__path_print(&path, encoded.p, encoded.n);
-        coco__buf_free(&encoded);
-    }
-    e->path = coco__buf_cstr(&path);
+    if (comp) coco__comp_path(comp, &path);
+    e->path = comp ? coco__path_shown(&path) : "";
     e->function = fn ? fn->name : "";
     if (!e->state) e->state = "";
     if (!e->detail) e->detail = "";

@@ -82,7 +82,8 @@ static void coco__b2_compress(coco_hash *hash, const uint8_t *block, size_t n, u
     COCO__B2_UNROLL
     for (size_t i = 0; i < sizeof coco__b2_sigma; i += 16) {
         const uint8_t *s = &coco__b2_sigma[0][0] + i;
-        COCO__B2_ROUND(s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], s[8], s[9], s[10], s[11], s[12], s[13], s[14], s[15]);
+        COCO__B2_ROUND(s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], s[8], s[9], s[10], s[11], s[12], s[13], s[14],
+                       s[15]);
     }
     h[0] ^= v0 ^ v8, h[1] ^= v1 ^ v9, h[2] ^= v2 ^ va, h[3] ^= v3 ^ vb;
     h[4] ^= v4 ^ vc, h[5] ^= v5 ^ vd, h[6] ^= v6 ^ ve, h[7] ^= v7 ^ vf;

@@ -180,7 +180,7 @@ static coco_status coco__reopen(coco_ctx *cx, coco__tracked *t)
 
     if (t->object) return COCO_OK;
     if (t->context) {
-        p = coco__provided_find(cx->run, t->key);
+        p = coco__provided_find(cx->run->app, cx->run->env, t->key);
         if (!p || p->value.kind != COCO_OBJECT) return COCO_ENOTFOUND;
         t->cls = p->value.as.s.p.cls;
         t->object = p->value.as.s.u.object;

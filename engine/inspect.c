@@ -69,30 +69,26 @@ static coco_status coco__look_forgive(coco__look *l, coco_status rc)
 /* A record that components refer to by number; p NULL if there is none. */
 static coco_status coco__look_up(coco__look *l, enum coco__kind kind, uint64_t id, coco_str *p)
 {
-    coco__dbkey k;
-
     *p = (coco_str){ 0 };
-    coco__dbkey_id(&k, kind, id, NULL, 0);
-    return coco__look_forgive(l, coco__get(&l->t, &k, p));
+    return coco__look_forgive(l, coco__get_id(&l->t, kind, id, p));
 }
 
 /* Title of a provider; p NULL: it is no more, and what was in it is void. */
 static coco_status coco__look_title(coco__look *l, uint64_t id, coco_str *title)
 {
+    coco__provider_rec rec = { .id = 0 };
     coco__dbkey k;
     coco_str at, p = { 0 };
+    coco_status rc;
 
     *title = (coco_str){ 0 };
     COCO_TRY(coco__look_up(l, COCO__PROVIDER_ID, id, &at));
     if (at.n < 8 || at.n >= COCO__KEY_MAX) return COCO_OK;
     coco__dbkey_raw(&k, COCO__PROVIDER, at.p, at.n);
-    COCO_TRY(coco__look_forgive(l, coco__get(&l->t, &k, &p)));
-    coco__reader r = coco__reader_of(p.p, p.n);
-    if (!p.p || coco__read_varint(&r) != id) return COCO_OK; /* another one has its place */
-    coco__read_varint(&r);
-    coco__read_byte(&r);
-    *title = coco__read_blob(&r);
-    return r.bad ? coco__look_forgive(l, COCO_ECORRUPT) : COCO_OK;
+    rc = coco__get(&l->t, &k, &p);
+    if (rc == COCO_OK) rc = coco__provider_get(p, &rec);
+    if (rc == COCO_OK && rec.id == id) *title = rec.title; /* else another one has its place */
+    return coco__look_forgive(l, rc);
 }
 
 /* Puts the component being visited, or (not NULL) a state of it, on the list. */
@@ -121,11 +117,10 @@ static coco_status coco__look_ran(coco__look *l, const coco__rec *rec, coco_comp
     coco__reader r = coco__reader_of(p.p, p.n);
     if (p.p) i->time = (int64_t)coco__read_varint(&r);
     COCO_TRY(coco__look_up(l, COCO__NAME, rec->fn, &p));
-    i->function = coco__arena_copy(&l->arena, p.p, p.n);
-    l->text.n = 0;
+    i->function = coco__arena_str(&l->arena, p).p;
     coco__why_print(&l->text, (coco__why){ (coco__reason)rec->reason, rec->detail });
-    i->reason = coco__arena_copy(&l->arena, l->text.p, l->text.n);
-    return i->function && i->reason && !l->text.failed ? COCO_OK : COCO_ENOMEM;
+    i->reason = coco__buf_take(&l->text, &l->arena).p;
+    return i->function && i->reason ? COCO_OK : COCO_ENOMEM;
 }
 
 static coco_status coco__look_info(coco__look *l, const coco__rec *rec, bool gone)
@@ -139,7 +134,7 @@ static coco_status coco__look_info(coco__look *l, const coco__rec *rec, bool gon
     i->pending = rec->flags & COCO__R_PENDING;
     i->tombstone = gone;
     i->bytes = l->bytes;
-    if (rec->source.n && !(i->source = coco__arena_copy(&l->arena, rec->source.p, rec->source.n))) return COCO_ENOMEM;
+    if (rec->source.n && !(i->source = coco__arena_str(&l->arena, rec->source).p)) return COCO_ENOMEM;
     if (rec->flags & COCO__R_COMPONENT) COCO_TRY(coco__look_ran(l, rec, i));
     l->kept = coco__arena_mark(&l->arena);
     return COCO_OK;
@@ -173,12 +168,11 @@ static coco_status coco__look_state(coco__look *l, const coco__entry *e)
     info.container = s.container;
     info.in_flight = s.npossible != 1 || s.condemned;
     for (size_t j = 0; j < s.npossible; j++) info.bytes += s.possible[j].n;
-    l->text.n = 0;
     coco__buf_put(&l->text, title.p, title.n);
     coco__buf_byte(&l->text, ':');
     coco__key_print(&l->text, s.key.p, s.key.n);
-    if (l->text.failed || !(info.state = coco__arena_copy(&l->arena, l->text.p, l->text.n))) return COCO_ENOMEM;
-    return coco__look_put(l, &info);
+    info.state = coco__buf_take(&l->text, &l->arena).p;
+    return info.state ? coco__look_put(l, &info) : COCO_ENOMEM;
 }
 
 static coco_status coco__look_states(coco__look *l)

@@ -236,6 +236,18 @@ COCO__IN void coco__path_print(coco__buf *b, const void *path, size_t n)
     }
 }
 
+COCO__IN const char *coco__path_shown(coco__buf *b)
+{
+    coco__buf text;
+
+    coco__buf_init(&text, b->mem);
+    coco__path_print(&text, b->p, b->n);
+    text.failed |= b->failed;
+    coco__buf_free(b);
+    *b = text;
+    return coco__buf_cstr(b);
+}
+
 /* ---- Parsing ---- */
 
 typedef struct coco__parser {

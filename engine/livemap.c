@@ -150,10 +150,7 @@ static coco_status coco__map_declare(coco_ctx *cx, coco_live_map *map, coco_valu
 
 coco_status coco_live_map_declare(coco_ctx *cx, coco_live_map *map, coco_value key, coco_value value)
 {
-    coco__enter(cx->run);
-    coco_status rc = coco__map_declare(cx, map, key, value);
-    coco__leave(cx->run);
-    return rc;
+    COCO__INSIDE(cx->run, coco_status, coco__map_declare(cx, map, key, value));
 }
 
 /* ---- What becomes of it ---- */

@@ -154,12 +154,10 @@ COCO__IN coco_str coco__name_of(coco__run *run, uint64_t id)
 
 COCO__IN coco_status coco__names_load(coco__run *run, const coco__txn *t)
 {
-    coco__dbkey k;
     coco_str p;
 
     for (uint64_t id = 1; id < run->meta.next_name; id++) {
-        coco__dbkey_id(&k, COCO__NAME, id, NULL, 0);
-        coco_status rc = coco__get(t, &k, &p);
+        coco_status rc = coco__get_id(t, COCO__NAME, id, &p);
         if (rc == COCO_ENOTFOUND) continue;
         COCO_TRY(rc);
         COCO_TRY(coco__name_add(run, id, p));
@@ -253,13 +251,11 @@ static void coco__deps_sort(coco__deps *d)
 static coco_status coco__depset_new(coco__run *run, coco_str bytes, coco__dep *const *v, size_t n, coco__depset **out)
 {
     coco__depset *s = coco__arena_zalloc(&run->arena, sizeof *s);
-    char *copy = coco__arena_copy(&run->arena, bytes.p, bytes.n);
 
-    if (!s || !copy || !(s->v = coco__arena_alloc(&run->arena, n * sizeof *v))) return COCO_ENOMEM;
-    s->bytes = (coco_str){ copy, bytes.n };
-    if (n) memcpy(s->v, v, n * sizeof *v);
+    if (!s || !(s->bytes = coco__arena_str(&run->arena, bytes)).p) return COCO_ENOMEM;
+    if (!(s->v = coco__arena_copy(&run->arena, v, n * sizeof *v))) return COCO_ENOMEM;
     s->n = n;
-    coco_fingerprint_bytes(copy, bytes.n, s->fp);
+    coco_fingerprint_bytes(s->bytes.p, bytes.n, s->fp);
     if (!coco__table_put(&run->depsets, s->bytes.p, s->bytes.n, s)) return COCO_ENOMEM;
     *out = s;
     return COCO_OK;
@@ -270,19 +266,14 @@ static coco_status coco__depset_known(coco__run *run, coco__depset *s)
 {
     coco__dbkey k;
     coco__txn t;
-    coco_str p;
     coco_status rc;
 
     if (!run->app->has_dbi) return COCO_OK;
     COCO_TRY(coco__run_read(run, &t));
     coco__dbkey_raw(&k, COCO__DEPSET_FP, s->fp, COCO__FP);
-    rc = coco__get(&t, &k, &p);
-    if (rc == COCO_OK) {
-        coco__reader r = coco__reader_of(p.p, p.n);
-        s->id = coco__read_varint(&r);
-    }
+    rc = coco__get_number(&t, &k, &s->id);
     coco__run_read_end(run, &t);
-    return rc == COCO_ENOTFOUND ? COCO_OK : rc;
+    return rc;
 }
 
 static coco_status coco__depset_index(coco__run *run, coco__depset *s)
@@ -306,13 +297,22 @@ COCO__IN coco_status coco__depset_of(coco__run *run, const coco__deps *d, coco__
     *set = b.failed ? NULL : coco__table_get(&run->depsets, b.p, b.n);
     if (b.failed) rc = COCO_ENOMEM;
     else if (!*set) {
-        rc = coco__depset_new(run, (coco_str){ (char *)b.p, b.n }, sorted.v, sorted.n, set);
+        rc = coco__depset_new(run, coco__buf_view(&b), sorted.v, sorted.n, set);
         if (rc == COCO_OK) rc = coco__depset_known(run, *set);
         if (rc == COCO_OK && !(*set)->id) (*set)->id = run->meta.next_depset++;
         if (rc == COCO_OK) rc = coco__depset_index(run, *set);
     }
     coco__buf_free(&b);
     return rc;
+}
+
+COCO__IN coco_status coco__depset_get(coco_str payload, uint64_t *uses, coco_str *deps)
+{
+    coco__reader r = coco__reader_of(payload.p, payload.n);
+
+    *uses = coco__read_varint(&r);
+    *deps = (coco_str){ (const char *)r.p, coco__left(&r) };
+    return r.bad ? COCO_ECORRUPT : COCO_OK;
 }
 
 static coco_status coco__depset_decode(coco__run *run, coco_str bytes, coco__depset **set)
@@ -339,20 +339,15 @@ static coco_status coco__depset_decode(coco__run *run, coco_str bytes, coco__dep
 
 COCO__IN coco_status coco__depset_load(coco__run *run, uint64_t id, coco__depset **set)
 {
-    coco__dbkey k;
     coco__txn t;
     coco_str p;
+    uint64_t uses;
     coco_status rc;
 
     if ((*set = coco__table_get(&run->depsets_by_id, &id, sizeof id)) != NULL) return COCO_OK;
     COCO_TRY(coco__run_read(run, &t));
-    coco__dbkey_id(&k, COCO__DEPSET, id, NULL, 0);
-    rc = coco__get(&t, &k, &p);
-    if (rc == COCO_OK) {
-        coco__reader r = coco__reader_of(p.p, p.n);
-        coco__read_varint(&r);
-        rc = r.bad ? COCO_ECORRUPT : coco__depset_decode(run, (coco_str){ (const char *)r.p, coco__left(&r) }, set);
-    }
+    if ((rc = coco__get_id(&t, COCO__DEPSET, id, &p)) == COCO_OK) rc = coco__depset_get(p, &uses, &p);
+    if (rc == COCO_OK) rc = coco__depset_decode(run, p, set);
     coco__run_read_end(run, &t);
     if (rc == COCO_ENOTFOUND) return COCO_OK;
     if (rc == COCO_OK && !(*set)->id) (*set)->id = id;
@@ -361,26 +356,23 @@ COCO__IN coco_status coco__depset_load(coco__run *run, uint64_t id, coco__depset
 
 /* ---- Judging ---- */
 
-COCO__IN const coco__provided *coco__provided_find(const coco__run *run, coco_str name)
+COCO__IN const coco__provided *coco__provided_find(const coco_app *app, const coco_env *env, coco_str name)
 {
-    for (const coco__provided *p = run->app->context; p; p = p->next)
-        if (coco_str_equal(coco_str_of(p->name), name)) return p;
-    for (const coco__provided *p = run->env->context; p; p = p->next)
-        if (coco_str_equal(coco_str_of(p->name), name)) return p;
+    const coco__provided *lists[] = { app ? app->context : NULL, env ? env->context : NULL };
+
+    for (int i = 0; i < 2; i++)
+        for (const coco__provided *p = lists[i]; p; p = p->next)
+            if (coco_str_equal(coco_str_of(p->name), name)) return p;
     return NULL;
 }
 
-static bool coco__param_holds(const coco__run *run, const coco__dep *d)
+static bool coco__param_holds(coco_app *app, const coco__dep *d)
 {
-    const coco_param_def *def = run->app->config.params;
+    const char *value = coco_app_param(app, d->name.p); /* an interned name has a NUL behind */
     uint8_t fp[COCO__FP];
 
-    for (size_t i = 0; def && def[i].name; i++)
-        if (coco_str_equal(coco_str_of(def[i].name), d->name)) {
-            coco_fingerprint_bytes(run->app->params[i], strlen(run->app->params[i]), fp);
-            return memcmp(fp, d->fp, COCO__FP) == 0;
-        }
-    return false;
+    if (value) coco_fingerprint_bytes(value, strlen(value), fp);
+    return value && memcmp(fp, d->fp, COCO__FP) == 0;
 }
 
 static coco_status coco__dep_holds(coco_ctx *cx, const coco__dep *d, bool *holds, bool *missing)
@@ -394,10 +386,10 @@ static coco_status coco__dep_holds(coco_ctx *cx, const coco__dep *d, bool *holds
         *holds = fn && memcmp(fn->logic, d->fp, COCO__FP) == 0;
         break;
     case COCO__D_CONTEXT:
-        p = coco__provided_find(cx->run, d->name);
+        p = coco__provided_find(cx->run->app, cx->run->env, d->name);
         *holds = p && p->detect && memcmp(p->fp, d->fp, COCO__FP) == 0;
         break;
-    case COCO__D_PARAM: *holds = coco__param_holds(cx->run, d); break;
+    case COCO__D_PARAM: *holds = coco__param_holds(cx->run->app, d); break;
     case COCO__D_PROVIDER: return coco__provider_holds(cx, d->fp, holds, missing);
     default: *holds = false;
     }
@@ -436,28 +428,19 @@ COCO__IN void coco__depset_use(coco__run *run, coco__depset *set, int delta)
 static coco_status coco__depset_write(coco__run *run, const coco__txn *t, coco__depset *s)
 {
     coco__dbkey k;
-    coco_str p;
-    uint64_t count = 0;
+    uint64_t before, count;
     coco__buf *b = &run->scratch;
-    coco_status rc;
 
     coco__dbkey_id(&k, COCO__DEPSET, s->id, NULL, 0);
-    if ((rc = coco__get(t, &k, &p)) == COCO_OK) {
-        coco__reader r = coco__reader_of(p.p, p.n);
-        count = coco__read_varint(&r);
-    } else if (rc != COCO_ENOTFOUND) {
-        return rc;
-    }
-    bool known = rc == COCO_OK;
-    count = s->delta < 0 && count < (uint64_t)-s->delta ? 0 : count + (uint64_t)s->delta;
+    COCO_TRY(coco__get_number(t, &k, &before));
+    count = s->delta < 0 && before < (uint64_t)-s->delta ? 0 : before + (uint64_t)s->delta;
     b->n = 0;
-    if (count) coco__buf_varint(b, count), coco__buf_put(b, s->bytes.p, s->bytes.n);
-    COCO_TRY(count ? coco__put(t, &k, b->p, b->n) : coco__del(t, &k));
-    if (known == (count != 0)) return b->failed ? COCO_ENOMEM : COCO_OK;
-    b->n = 0;
-    coco__buf_varint(b, s->id);
+    coco__buf_varint(b, count);
+    coco__buf_put(b, s->bytes.p, s->bytes.n);
+    COCO_TRY(count ? coco__put_buf(t, &k, b) : coco__del(t, &k));
+    if ((before != 0) == (count != 0)) return COCO_OK;
     coco__dbkey_raw(&k, COCO__DEPSET_FP, s->fp, COCO__FP);
-    return b->failed ? COCO_ENOMEM : count ? coco__put(t, &k, b->p, b->n) : coco__del(t, &k);
+    return coco__put_number(t, &k, count ? s->id : 0);
 }
 
 COCO__IN coco_status coco__depsets_write(coco__run *run, const coco__txn *t)

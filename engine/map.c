@@ -123,8 +123,5 @@ coco_status coco_map(coco_ctx *cx, const coco_fn *fn, const coco_value *items, s
                      coco_value *results)
 {
     if (args.n >= COCO_MAX_PARAMS) return coco_fail(cx, COCO_ETYPE, "%s: too many arguments", fn->name);
-    coco__enter(cx->run);
-    coco_status rc = coco__map_all(cx, fn, &(coco__map_call){ items, n, args, results });
-    coco__leave(cx->run);
-    return rc;
+    COCO__INSIDE(cx->run, coco_status, coco__map_all(cx, fn, &(coco__map_call){ items, n, args, results }));
 }

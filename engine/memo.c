@@ -483,29 +483,15 @@ COCO__IN coco_status coco__call_memoized(coco_ctx *cx, const coco_fn *fn, coco_a
 COCO__IN coco_status coco__memo_use(const coco__txn *t, const char *fp, int delta)
 {
     coco__dbkey uses, idle;
-    coco_str p;
-    uint8_t out[10];
-    size_t n = 0;
-    uint64_t count = 0;
-    coco_status rc;
+    uint64_t before, count;
 
     coco__dbkey_raw(&uses, COCO__MEMO_USES, fp, COCO__FP);
     coco__dbkey_raw(&idle, COCO__MEMO_IDLE, fp, COCO__FP);
-    rc = coco__get(t, &uses, &p);
-    if (rc != COCO_OK && rc != COCO_ENOTFOUND) return rc;
-    if (rc == COCO_OK) {
-        coco__reader r = coco__reader_of(p.p, p.n);
-        count = coco__read_varint(&r);
-    }
-    count = delta < 0 && count < (uint64_t)-delta ? 0 : count + (uint64_t)(int64_t)delta;
-    if (count == 0) {
-        COCO_TRY(coco__del(t, &uses));
-        return coco__put(t, &idle, NULL, 0);
-    }
-    if (rc == COCO_ENOTFOUND) COCO_TRY(coco__del(t, &idle));
-    for (; count > 127; count >>= 7) out[n++] = (uint8_t)(count | 128);
-    out[n++] = (uint8_t)count;
-    return coco__put(t, &uses, out, n);
+    COCO_TRY(coco__get_number(t, &uses, &before));
+    count = delta < 0 && before < (uint64_t)-delta ? 0 : before + (uint64_t)(int64_t)delta;
+    COCO_TRY(coco__put_number(t, &uses, count));
+    if (count == 0) return coco__put(t, &idle, NULL, 0);
+    return before == 0 ? coco__del(t, &idle) : COCO_OK;
 }
 
 COCO__IN coco_status coco__memo_set_use(coco__run *run, coco_str value, int delta)

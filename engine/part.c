@@ -219,17 +219,16 @@ COCO__IN bool coco__part_fail(coco_feed *p, coco_status code, const char *messag
 {
     coco__run *run = p->live->run;
     coco_failure f = { .function = p->fn->name, .kind = p->src ? COCO_MOUNT_EACH : COCO_MOUNT, .code = code };
-    coco__buf path, text;
+    coco__buf path;
 
     if (code == COCO_ESTOP) return false;
-    coco__buf_init(&path, run->mem), coco__buf_init(&text, run->mem);
+    coco__buf_init(&path, run->mem);
     coco__node_path(p->node, &path);
     coco__buf_put(&path, p->segment.p, p->segment.n);
-    coco__path_print(&text, path.p, path.n);
-    f.path = coco__buf_cstr(&text);
+    f.path = coco__path_shown(&path);
     f.message = message && *message ? message : coco_status_text(code);
     bool swallowed = coco__fail_path(run, &f, p->catches);
-    coco__buf_free(&path), coco__buf_free(&text);
+    coco__buf_free(&path);
     return swallowed;
 }
 
@@ -431,18 +430,12 @@ coco_status coco_mount_live(coco_ctx *cx, coco_path path, const coco_live_fn *li
 {
     const coco_feed like = { .fn = live->full, .args = args, .body = live->live };
 
-    coco__enter(cx->run);
-    coco_status rc = coco__mount_live(cx, path, &like, handle);
-    coco__leave(cx->run);
-    return rc;
+    COCO__INSIDE(cx->run, coco_status, coco__mount_live(cx, path, &like, handle));
 }
 
 coco_status coco_auto_refresh(coco_ctx *cx, coco_path path, const coco_fn *fn, unsigned interval_ms, coco_args args)
 {
     const coco_feed like = { .fn = fn, .args = args, .interval_ms = interval_ms ? interval_ms : 1, .ready = true };
 
-    coco__enter(cx->run);
-    coco_status rc = coco__mount_live(cx, path, &like, NULL);
-    coco__leave(cx->run);
-    return rc;
+    COCO__INSIDE(cx->run, coco_status, coco__mount_live(cx, path, &like, NULL));
 }

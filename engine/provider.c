@@ -49,48 +49,41 @@ const coco_class coco_target_class = { .type = "coco_target",
 coco_value coco_target_value(coco_target *target) { return coco_object(&coco_target_class, target); }
 void *coco_target_self(coco_target *target) { return target ? target->handler.self : NULL; }
 
-/* The key of a provider's record below its parent; an attachment's begins with a byte that no stable key has. */
-static void coco__provider_suffix(coco__buf *b, coco_str key, coco_str attachment)
+/* Puts the key of a provider's place below its parent behind what is in b. */
+static void coco__place_suffix(coco__buf *b, const coco_target *t)
 {
-    if (attachment.p) {
-        coco__buf_byte(b, 0xfe);
-        coco__buf_put(b, attachment.p, attachment.n);
-    } else {
-        coco__buf_put(b, key.p, key.n);
-    }
+    coco__provider_suffix(b, t->attachment.p ? t->attachment : t->key, t->attachment.p != NULL);
 }
 
-static void coco__provider_key(coco__dbkey *k, uint64_t parent, const coco__buf *suffix)
+/* Of the record of t; the key is put together in the run's scratch buffer. */
+static coco_status coco__provider_key(coco__dbkey *k, const coco_target *t)
 {
-    uint8_t cut[COCO__CUT_LENGTH];
-    size_t n = coco__cut(cut, suffix->p, suffix->n);
+    coco__buf *b = &t->run->scratch;
+    coco__place at = { t->parent ? t->parent->id : 0, { NULL, 0 } };
 
-    coco__dbkey_id(k, COCO__PROVIDER, parent, cut, n);
+    b->n = 0;
+    coco__place_suffix(b, t);
+    at.segment = coco__buf_view(b);
+    coco__place_key(k, COCO__PROVIDER, &at);
+    return b->failed ? COCO_ENOMEM : COCO_OK;
 }
 
-/* Reads a provider's record into t: {id, counter, user managed, title, container's record, full key or attachment}. */
+/* Reads a provider's record into t. */
 static coco_status coco__provider_decode(coco_target *t, coco_str payload)
 {
-    coco__reader r = coco__reader_of(payload.p, payload.n);
     coco__arena *a = &t->run->arena;
-    coco_str title, record, key;
-    uint8_t attached;
+    coco__provider_rec rec;
 
-    t->id = coco__read_varint(&r);
-    t->counter = coco__read_varint(&r);
-    t->user_managed = coco__read_byte(&r);
-    title = coco__read_blob(&r);
-    record = coco__read_blob(&r);
-    attached = coco__read_byte(&r);
-    key = coco__read_blob(&r);
-    if (r.bad) return COCO_ECORRUPT;
-    if (!t->title && !(t->title = coco__arena_copy(a, title.p, title.n))) return COCO_ENOMEM;
-    if (!t->record.p && !(t->record = (coco_str){ coco__arena_copy(a, record.p, record.n), record.n }).p)
-        return COCO_ENOMEM;
+    COCO_TRY(coco__provider_get(payload, &rec));
+    t->id = rec.id;
+    t->counter = rec.counter;
+    t->user_managed = rec.user_managed;
+    if (!t->title && !(t->title = coco__arena_copy(a, rec.title.p, rec.title.n))) return COCO_ENOMEM;
+    if (!t->record.p && !(t->record = coco__arena_str(a, rec.record)).p) return COCO_ENOMEM;
     if (!t->key.p && !t->attachment.p) {
-        coco_str copy = { coco__arena_copy(a, key.p, key.n), key.n };
+        coco_str copy = coco__arena_str(a, rec.key);
         if (!copy.p) return COCO_ENOMEM;
-        *(attached ? &t->attachment : &t->key) = copy;
+        *(rec.attachment ? &t->attachment : &t->key) = copy;
     }
     t->stored = true;
     return COCO_OK;
@@ -99,7 +92,6 @@ static coco_status coco__provider_decode(coco_target *t, coco_str payload)
 static coco_status coco__target_link(coco_target *t, coco_target *parent)
 {
     coco__buf b;
-    char *copy;
     coco__run *run = t->run;
 
     t->parent = parent;
@@ -107,15 +99,13 @@ static coco_status coco__target_link(coco_target *t, coco_target *parent)
     t->top = !parent || parent->depth == 0 ? t : parent->top;
     coco__buf_init(&b, run->mem);
     if (parent) coco__buf_put(&b, parent->identity.p, parent->identity.n);
-    coco__provider_suffix(&b, t->key, t->attachment);
-    t->identity = (coco_str){ b.failed ? NULL : coco__arena_copy(&run->arena, b.p, b.n), b.n };
-    b.n = 0;
+    coco__place_suffix(&b, t);
+    t->identity = coco__buf_take(&b, &run->arena);
     coco__buf_be64(&b, parent ? parent->id : 0);
-    coco__provider_suffix(&b, t->key, t->attachment);
-    copy = b.failed ? NULL : coco__arena_copy(&run->arena, b.p, b.n);
-    bool ok = copy && t->identity.p && coco__table_put(&run->target_places, copy, b.n, t) &&
+    coco__place_suffix(&b, t);
+    coco_str place = coco__buf_take(&b, &run->arena);
+    bool ok = place.p && t->identity.p && coco__table_put(&run->target_places, place.p, place.n, t) &&
               coco__table_put(&run->targets, &t->id, sizeof t->id, t);
-    coco__buf_free(&b);
     return ok ? COCO_OK : COCO_ENOMEM;
 }
 
@@ -132,29 +122,27 @@ COCO__IN coco_status coco__target_at(coco__run *run, coco_target *parent, coco_s
                                      coco_target **out)
 {
     coco_target *t;
-    coco__buf b, suffix;
+    coco__buf b;
+    coco__place at = { parent ? parent->id : 0, { NULL, 0 } };
     coco__dbkey k;
     coco__txn txn;
-    coco_str p;
+    coco_str p, mine;
     coco_status rc = COCO_ENOTFOUND;
 
     coco__buf_init(&b, run->mem);
-    coco__buf_init(&suffix, run->mem);
-    coco__provider_suffix(&suffix, key, attachment);
-    coco__buf_be64(&b, parent ? parent->id : 0);
-    coco__buf_put(&b, suffix.p, suffix.n);
-    *out = b.failed || suffix.failed ? NULL : coco__table_get(&run->target_places, b.p, b.n);
-    coco__provider_key(&k, parent ? parent->id : 0, &suffix);
-    bool failed = b.failed || suffix.failed;
+    coco__buf_be64(&b, at.parent);
+    coco__provider_suffix(&b, attachment.p ? attachment : key, attachment.p != NULL);
+    bool failed = b.failed;
+    *out = failed ? NULL : coco__table_get(&run->target_places, b.p, b.n);
+    if (!failed) at.segment = (coco_str){ (char *)b.p + 8, b.n - 8 };
+    coco__place_key(&k, COCO__PROVIDER, &at);
     coco__buf_free(&b);
-    coco__buf_free(&suffix);
     if (*out) return COCO_OK;
     if (failed || !(t = coco__arena_zalloc(&run->arena, sizeof *t))) return COCO_ENOMEM;
     t->run = run;
-    if (attachment.p)
-        t->attachment = (coco_str){ coco__arena_copy(&run->arena, attachment.p, attachment.n), attachment.n };
-    else t->key = (coco_str){ coco__arena_copy(&run->arena, key.p, key.n), key.n };
-    if (!t->key.p && !t->attachment.p) return COCO_ENOMEM;
+    mine = coco__arena_str(&run->arena, attachment.p ? attachment : key);
+    if (!mine.p) return COCO_ENOMEM;
+    *(attachment.p ? &t->attachment : &t->key) = mine;
     if (run->app->has_dbi) {
         COCO_TRY(coco__run_read(run, &txn));
         if ((rc = coco__get(&txn, &k, &p)) == COCO_OK) rc = coco__provider_decode(t, p);
@@ -354,10 +342,7 @@ static coco_target *coco__target_new(coco_ctx *cx, const char *name, coco_value 
 
 coco_target *coco_target_new(coco_ctx *cx, const char *name, coco_value key, const char *title)
 {
-    coco__enter(cx->run);
-    coco_target *t = coco__target_new(cx, name, key, title);
-    coco__leave(cx->run);
-    return t;
+    COCO__INSIDE(cx->run, coco_target *, coco__target_new(cx, name, key, title));
 }
 
 /* ---- Writing providers ---- */
@@ -365,31 +350,20 @@ coco_target *coco_target_new(coco_ctx *cx, const char *name, coco_value key, con
 COCO__IN coco_status coco__provider_write(const coco__txn *t, coco_target *p)
 {
     coco__run *run = p->run;
-    coco__buf suffix;
     coco__dbkey k, by_id;
     coco__buf *b = &run->scratch;
-    coco_str key = p->attachment.p ? p->attachment : p->key;
-    coco_status rc;
+    coco__provider_rec rec = { .id = p->id, .counter = p->counter, .user_managed = p->user_managed,
+                               .title = coco_str_of(p->title), .record = p->record };
 
     if (p->parent && !p->parent->stored) COCO_TRY(coco__provider_write(t, p->parent));
-    coco__buf_init(&suffix, run->mem);
-    coco__provider_suffix(&suffix, p->key, p->attachment);
-    coco__provider_key(&k, p->parent ? p->parent->id : 0, &suffix);
-    bool failed = suffix.failed;
-    coco__buf_free(&suffix);
+    COCO_TRY(coco__provider_key(&k, p));
+    rec.attachment = p->attachment.p != NULL;
+    rec.key = rec.attachment ? p->attachment : p->key;
     b->n = 0;
-    coco__buf_varint(b, p->id);
-    coco__buf_varint(b, p->counter);
-    coco__buf_byte(b, p->user_managed);
-    coco__buf_blob(b, p->title, p->title ? strlen(p->title) : 0);
-    coco__buf_blob(b, p->record.p, p->record.n);
-    coco__buf_byte(b, p->attachment.p != NULL);
-    coco__buf_blob(b, key.p, key.n);
-    if (b->failed || failed) return COCO_ENOMEM;
-    COCO_TRY(coco__put(t, &k, b->p, b->n));
+    coco__provider_put(b, &rec);
+    COCO_TRY(coco__put_buf(t, &k, b));
     coco__dbkey_id(&by_id, COCO__PROVIDER_ID, p->id, NULL, 0);
-    rc = coco__put(t, &by_id, k.b + 1, k.n - 1);
-    return rc;
+    return coco__put(t, &by_id, k.b + 1, k.n - 1);
 }
 
 /* Everything recorded under one provider id but its own record: index, count, and the providers below. The states that
@@ -399,7 +373,6 @@ static coco_status coco__provider_clear(coco_target *top, const coco__txn *t, ui
     uint64_t states = 0;
     coco__dbkey k, child;
     coco__ekey e;
-    coco_str p;
 
     coco__ekey_make(&e, id, NULL, 0);
     coco__dbkey_raw(&k, COCO__OWNER, e.b, e.n);
@@ -411,12 +384,13 @@ static coco_status coco__provider_clear(coco_target *top, const coco__txn *t, ui
     COCO_TRY(coco__del(t, &k));
     coco__dbkey_id(&k, COCO__PROVIDER, id, NULL, 0);
     for (;;) { /* children one by one: each takes its own range along */
+        uint64_t below = 0;
         coco_status rc = coco__first(t, &k, &child);
-        if (rc != COCO_OK) return rc == COCO_ENOTFOUND ? COCO_OK : rc;
-        COCO_TRY(coco__get(t, &child, &p));
-        coco__reader r = coco__reader_of(p.p, p.n);
-        uint64_t below = coco__read_varint(&r);
-        if (r.bad || below <= id) return coco_err_set(t->err, COCO_ECORRUPT, "state database: malformed target record");
+        if (rc == COCO_ENOTFOUND) return COCO_OK;
+        if (rc == COCO_OK) rc = coco__get_number(t, &child, &below);
+        if (rc == COCO_ECORRUPT || (rc == COCO_OK && below <= id))
+            return coco_err_set(t->err, COCO_ECORRUPT, "state database: malformed target record");
+        COCO_TRY(rc);
         COCO_TRY(coco__provider_clear(top, t, below));
         COCO_TRY(coco__del(t, &child));
     }
@@ -424,24 +398,13 @@ static coco_status coco__provider_clear(coco_target *top, const coco__txn *t, ui
 
 COCO__IN coco_status coco__provider_destroy(const coco__txn *t, coco_target *p)
 {
-    coco__buf suffix;
     coco__dbkey k;
-    coco_str payload;
-    coco_status rc;
+    uint64_t id;
 
     COCO_TRY(coco__provider_clear(p->top, t, p->id));
-    coco__buf_init(&suffix, p->run->mem);
-    coco__provider_suffix(&suffix, p->key, p->attachment);
-    coco__provider_key(&k, p->parent ? p->parent->id : 0, &suffix);
-    bool failed = suffix.failed;
-    coco__buf_free(&suffix);
-    if (failed) return COCO_ENOMEM;
-    rc = coco__get(t, &k, &payload);
-    if (rc == COCO_ENOTFOUND) return COCO_OK;
-    COCO_TRY(rc);
-    coco__reader r = coco__reader_of(payload.p, payload.n);
-    uint64_t id = coco__read_varint(&r);
-    if (id != p->id && p->stored) return COCO_OK; /* its successor stands there already */
+    COCO_TRY(coco__provider_key(&k, p));
+    COCO_TRY(coco__get_number(t, &k, &id));
+    if (!id || (id != p->id && p->stored)) return COCO_OK; /* its successor stands there already */
     /* or its predecessor still does: what was to take its place has failed, and was never written */
     if (id != p->id) COCO_TRY(coco__provider_clear(p->top, t, id));
     return coco__del(t, &k);
@@ -536,17 +499,8 @@ COCO__IN void coco__target_count(coco_target *target, int64_t delta)
 
 static coco_status coco__count_read(const coco__txn *t, uint64_t id, coco__dbkey *k, uint64_t *n)
 {
-    coco_str p;
-    coco_status rc;
-
-    *n = 0;
     coco__dbkey_id(k, COCO__COUNT_OF, id, NULL, 0);
-    rc = coco__get(t, k, &p);
-    if (rc == COCO_ENOTFOUND) return COCO_OK;
-    COCO_TRY(rc);
-    coco__reader r = coco__reader_of(p.p, p.n);
-    *n = coco__read_varint(&r);
-    return r.bad ? COCO_ECORRUPT : COCO_OK;
+    return coco__get_number(t, k, n);
 }
 
 COCO__IN coco_status coco__providers_count(coco__run *run, const coco__txn *t)
@@ -555,14 +509,10 @@ COCO__IN coco_status coco__providers_count(coco__run *run, const coco__txn *t)
     uint64_t n;
 
     for (coco_target *top = run->dirty_targets; top; top = top->next_dirty) {
-        coco__buf *b = &run->scratch;
         if (!top->delta || top->gone) continue;
         COCO_TRY(coco__count_read(t, top->id, &k, &n));
         n = top->delta < 0 && n < (uint64_t)-top->delta ? 0 : n + (uint64_t)top->delta;
-        b->n = 0;
-        coco__buf_varint(b, n);
-        if (b->failed) return COCO_ENOMEM;
-        COCO_TRY(n ? coco__put(t, &k, b->p, b->n) : coco__del(t, &k));
+        COCO_TRY(coco__put_number(t, &k, n));
     }
     return COCO_OK;
 }

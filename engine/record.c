@@ -88,26 +88,21 @@ COCO__IN coco_status coco__tombs_write(coco__run *run, const coco__txn *t)
 COCO__IN coco_status coco__tombs_load(coco__run *run, const coco__txn *t)
 {
     coco__dbkey prefix;
-    MDB_cursor *cur;
-    MDB_val key, data;
+    coco__scan s;
     coco_str p;
-    coco_status status = COCO_OK;
-    int rc = mdb_cursor_open(t->mdb, t->dbi, &cur);
+    coco_status rc = COCO_OK;
 
-    if (rc) return coco__mdb_error(t->err, rc, t->env, "read");
     coco__dbkey_raw(&prefix, COCO__TOMBSTONE, NULL, 0);
-    key = (MDB_val){ prefix.n, prefix.b };
-    for (rc = mdb_cursor_get(cur, &key, &data, MDB_SET_RANGE);
-         rc == 0 && status == COCO_OK && key.mv_size >= 9 && *(uint8_t *)key.mv_data == COCO__TOMBSTONE;
-         rc = mdb_cursor_get(cur, &key, &data, MDB_NEXT)) {
-        coco__place at = { coco__get_be64((uint8_t *)key.mv_data + 1), { (char *)key.mv_data + 9, key.mv_size - 9 } };
-        status = coco__check_payload(t, &key, &data, &p);
-        if (status == COCO_OK && p.n > 1) at.segment = (coco_str){ p.p + 1, p.n - 1 };
-        if (status == COCO_OK) status = coco__tomb_add(run, &at, p.n && p.p[0]);
+    coco__scan_open(&s, t, &prefix, prefix.n);
+    while (rc == COCO_OK && coco__scan_next(&s) && s.key.mv_size >= 9) {
+        const char *k = s.key.mv_data;
+        coco__place at = { coco__get_be64((const uint8_t *)k + 1), { k + 9, s.key.mv_size - 9 } };
+        rc = coco__check_payload(t, &s.key, &s.data, &p);
+        if (rc == COCO_OK && p.n > 1) at.segment = (coco_str){ p.p + 1, p.n - 1 };
+        if (rc == COCO_OK) rc = coco__tomb_add(run, &at, p.n && p.p[0]);
     }
-    mdb_cursor_close(cur);
     run->tombs_loaded = run->tombs;
-    return status == COCO_OK ? coco__read_ended(t, rc) : status;
+    return coco__scan_close(&s, rc);
 }
 
 /* ---- Records in the transaction ---- */
@@ -275,31 +270,26 @@ static coco_status coco__edup(coco__comp *c, const coco__change *ch, const char 
     return COCO_OK;
 }
 
-static char *coco__print_comp(coco__run *run, const coco__comp *c)
+static const char *coco__print_comp(coco__run *run, const coco__comp *c)
 {
-    coco__buf path, text;
-    char *out;
+    coco__buf path;
 
-    coco__buf_init(&path, run->mem), coco__buf_init(&text, run->mem);
+    coco__buf_init(&path, run->mem);
     coco__comp_path(c, &path);
-    coco__path_print(&text, path.p, path.n);
-    out = coco__arena_copy(run->passing, coco__buf_cstr(&text), strlen(coco__buf_cstr(&text)));
-    coco__buf_free(&path), coco__buf_free(&text);
-    return out ? out : (char *)(uintptr_t)"";
+    coco__path_shown(&path);
+    const char *out = coco__buf_take(&path, run->passing).p;
+    return out ? out : "";
 }
 
-static char *coco__print_place(coco__run *run, const coco__txn *t, const coco__place *at)
+static const char *coco__print_place(coco__run *run, const coco__txn *t, const coco__place *at)
 {
-    coco__buf path, text;
-    char *out = NULL;
+    coco__buf path;
 
-    coco__buf_init(&path, run->mem), coco__buf_init(&text, run->mem);
-    if (coco__place_path(t, at, &path) == COCO_OK) {
-        coco__path_print(&text, path.p, path.n);
-        out = coco__arena_copy(run->passing, coco__buf_cstr(&text), strlen(coco__buf_cstr(&text)));
-    }
-    coco__buf_free(&path), coco__buf_free(&text);
-    return out ? out : (char *)(uintptr_t)"?";
+    coco__buf_init(&path, run->mem);
+    if (coco__place_path(t, at, &path) != COCO_OK) path.failed = true;
+    coco__path_shown(&path);
+    const char *out = coco__buf_take(&path, run->passing).p;
+    return out ? out : "?";
 }
 
 /* The component recorded there, if it has run, or runs, and isn't committed yet. */

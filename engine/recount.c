@@ -33,7 +33,7 @@ static coco_status coco__uses_row(coco__audit *a, const coco__dbkey *k, coco_str
     if (payload.p && !r.bad && n == is && n) return COCO_OK;
     COCO_TRY(coco__found(a, NULL, "a function memo is used by %llu components, %llu are counted",
                          (unsigned long long)is, (unsigned long long)n));
-    return is ? coco__fix_number(a, k, is) : coco__fix_del(a, k);
+    return coco__fix_number(a, k, is);
 }
 
 static coco_status coco__idle_row(coco__audit *a, const coco__dbkey *k, coco_str payload)
@@ -79,15 +79,15 @@ static bool coco__deps_sound(coco_str bytes)
 
 static coco_status coco__depset_row(coco__audit *a, const coco__dbkey *k, coco_str payload)
 {
-    coco__reader r = coco__reader_of(payload.p, payload.n);
     const coco__tally *t = k->n == 9 ? coco__table_get(&a->sets, k->b + 1, 8) : NULL;
-    uint64_t n = coco__read_varint(&r), is = t ? t->n : 0, id = coco__key_number(k);
-    coco_str bytes = { (const char *)r.p, coco__left(&r) }, p;
+    uint64_t n, is = t ? t->n : 0, id = coco__key_number(k), found;
+    coco_str bytes;
     uint8_t fp[COCO__FP];
-    coco__dbkey by_fp, other;
+    coco__dbkey by_fp;
 
     coco__raise(&a->top.next_depset, id);
-    if (!payload.p || r.bad || k->n != 9 || !coco__deps_sound(bytes)) return coco__damaged(a, k, "a dependency set");
+    if (coco__depset_get(payload, &n, &bytes) != COCO_OK || k->n != 9 || !coco__deps_sound(bytes))
+        return coco__damaged(a, k, "a dependency set");
     if (n != is) {
         COCO_TRY(coco__found(a, NULL, "dependency set %llu is used %llu times, %llu are counted",
                              (unsigned long long)id, (unsigned long long)is, (unsigned long long)n));
@@ -95,16 +95,13 @@ static coco_status coco__depset_row(coco__audit *a, const coco__dbkey *k, coco_s
         a->bytes.n = 0;
         coco__buf_varint(&a->bytes, is);
         coco__buf_put(&a->bytes, bytes.p, bytes.n);
-        if (a->bytes.failed) return COCO_ENOMEM;
-        COCO_TRY(coco__fix_add(a, COCO__FIX_PUT, k, (coco_str){ (char *)a->bytes.p, a->bytes.n }));
+        COCO_TRY(coco__fix_put(a, k, &a->bytes));
     }
     coco_fingerprint_bytes(bytes.p, bytes.n, fp);
     coco__dbkey_raw(&by_fp, COCO__DEPSET_FP, fp, COCO__FP);
-    r = coco__peek(a, &by_fp, &p) ? coco__reader_of(p.p, p.n) : coco__reader_of(NULL, 0);
-    uint64_t found = coco__read_varint(&r);
-    if (!r.bad && found == id) return COCO_OK;
-    coco__dbkey_id(&other, COCO__DEPSET, found, NULL, 0);
-    if (!r.bad && coco__peek(a, &other, &p)) return coco__damaged(a, k, "a dependency set that is there twice");
+    coco__get_number(&a->quiet, &by_fp, &found);
+    if (found == id) return COCO_OK;
+    if (found && coco__set_there(a, found)) return coco__damaged(a, k, "a dependency set that is there twice");
     COCO_TRY(coco__found(a, NULL, "dependency set %llu is not found by its fingerprint", (unsigned long long)id));
     return coco__fix_number(a, &by_fp, id);
 }
@@ -112,15 +109,13 @@ static coco_status coco__depset_row(coco__audit *a, const coco__dbkey *k, coco_s
 static coco_status coco__depset_fp_row(coco__audit *a, const coco__dbkey *k, coco_str payload)
 {
     coco__reader r = coco__reader_of(payload.p, payload.n);
-    coco__dbkey by_id;
+    uint64_t id = coco__read_varint(&r), uses;
     uint8_t fp[COCO__FP];
     coco_str p;
 
-    coco__dbkey_id(&by_id, COCO__DEPSET, coco__read_varint(&r), NULL, 0);
-    if (payload.p && !r.bad && k->n == 1 + COCO__FP && coco__peek(a, &by_id, &p)) {
-        coco__reader set = coco__reader_of(p.p, p.n);
-        coco__read_varint(&set);
-        coco_fingerprint_bytes(set.p, coco__left(&set), fp);
+    if (!r.bad && k->n == 1 + COCO__FP && coco__get_id(&a->quiet, COCO__DEPSET, id, &p) == COCO_OK &&
+        coco__depset_get(p, &uses, &p) == COCO_OK) {
+        coco_fingerprint_bytes(p.p, p.n, fp);
         if (memcmp(fp, k->b + 1, COCO__FP) == 0) return COCO_OK;
     }
     COCO_TRY(coco__found(a, NULL, "a dependency set's fingerprint leads to another set, or to none"));
@@ -183,7 +178,7 @@ static coco_status coco__owner_count(coco__audit *a, const coco__dbkey *k, coco_
 {
     coco__place at;
 
-    if (payload.p && coco__place_get(payload, &at) == COCO_OK) return COCO_OK;
+    if (coco__place_get(payload, &at) == COCO_OK) return COCO_OK;
     return coco__damaged(a, k, "an entry of the owner index");
 }
 
@@ -208,14 +203,12 @@ static coco_status coco__owner_row(coco__audit *a, const coco__dbkey *k, coco_st
     coco_str p;
 
     a->nrows--;
-    if (!payload.p || coco__place_get(payload, &at) != COCO_OK) return COCO_OK; /* told before */
+    if (coco__place_get(payload, &at) != COCO_OK) return COCO_OK; /* told before */
     if (coco__top_of(a, space) && coco__owner_true(a, (coco_str){ (const char *)k->b + 1, k->n - 1 }, payload))
         return COCO_OK;
     for (const coco__fix *f = a->fixes; f; f = f->next) /* its component has been found */
         if (f->op == COCO__FIX_PUT && coco__bytes_cmp(f->key.b, f->key.n, k->b, k->n) == 0) return COCO_OK;
-    coco__place_key(&c, COCO__COMPONENT, &at);
-    bool lost = coco__top_of(a, space) && coco__place_sound(a, &at) &&
-                !(coco__peek(a, &c, &p) && coco__rec_read(p, &rec));
+    bool lost = coco__top_of(a, space) && coco__place_sound(a, &at) && !coco__peek_rec(a, &at, &rec);
     coco__dbkey_id(&c, COCO__PROVIDER, space, k->b + 1 + skip, k->n - 1 - skip);
     if (k->n - 1 - skip > COCO__CUT) lost &= coco__peek(a, &c, &p); /* else nobody knows its key in full */
     COCO_TRY(coco__found(a, &at, "the owner index leads to it from a target state that it %s",
@@ -228,7 +221,7 @@ static coco_status coco__parent_count(coco__audit *a, const coco__dbkey *k, coco
     coco__place at;
 
     coco__raise(&a->top.next_id, coco__key_number(k));
-    if (payload.p && k->n == 9 && coco__place_get(payload, &at) == COCO_OK) return COCO_OK;
+    if (k->n == 9 && coco__place_get(payload, &at) == COCO_OK) return COCO_OK;
     return coco__damaged(a, k, "the place of a component");
 }
 
@@ -236,14 +229,11 @@ static coco_status coco__parent_row(coco__audit *a, const coco__dbkey *k, coco_s
 {
     uint64_t id = coco__key_number(k);
     coco__place at;
-    coco__dbkey c;
     coco__rec rec;
-    coco_str p;
 
     a->nrows--;
-    if (!payload.p || coco__place_get(payload, &at) != COCO_OK) return COCO_OK;
-    coco__place_key(&c, COCO__COMPONENT, &at);
-    bool whole = coco__peek(a, &c, &p) && coco__rec_read(p, &rec);
+    if (coco__place_get(payload, &at) != COCO_OK) return COCO_OK;
+    bool whole = coco__peek_rec(a, &at, &rec);
     if (whole && (rec.flags & COCO__R_ID) && rec.id == id) return COCO_OK;
     COCO_TRY(coco__found(a, &at, "number %llu leads to it, which isn't its own", (unsigned long long)id));
     bool used = coco__any_child(&a->t, COCO__COMPONENT, id) || coco__any_child(&a->t, COCO__PAGE, id);
@@ -261,17 +251,12 @@ static coco_status coco__page_row(coco__audit *a, const coco__dbkey *k, coco_str
 {
     uint64_t id = k->n >= 9 ? coco__get_be64(k->b + 1) : 0;
     coco__place at;
-    coco__dbkey c;
     coco__rec rec;
-    coco_str p;
 
     a->nrows--;
     (void)payload;
-    coco__dbkey_id(&c, COCO__PARENT, id, NULL, 0);
-    if (coco__peek(a, &c, &p) && coco__place_get(p, &at) == COCO_OK) {
-        coco__place_key(&c, COCO__COMPONENT, &at);
-        bool whole = coco__peek(a, &c, &p) && coco__rec_read(p, &rec);
-        if (!whole) return coco__fix_rebuild(a, &at); /* the record's own finding names it */
+    if (coco__peek_place(a, id, &at)) {
+        if (!coco__peek_rec(a, &at, &rec)) return coco__fix_rebuild(a, &at); /* the record's own finding names it */
         if ((rec.flags & COCO__R_PAGED) && rec.id == id) return COCO_OK;
     }
     COCO_TRY(coco__found(a, NULL, "a page of target states belongs to no component"));
@@ -314,8 +299,7 @@ static coco_status coco__check_meta(coco__audit *a)
                          rc == COCO_OK ? "a counter stands below what it has given" : "the counters are damaged"));
     a->bytes.n = 0;
     for (size_t i = 0; i < sizeof is / sizeof *m; i++) coco__buf_varint(&a->bytes, m[i]);
-    if (a->bytes.failed) return COCO_ENOMEM;
-    return coco__fix_add(a, COCO__FIX_PUT, &k, (coco_str){ (char *)a->bytes.p, a->bytes.n });
+    return coco__fix_put(a, &k, &a->bytes);
 }
 
 static coco_status coco__unknown_row(coco__audit *a, const coco__dbkey *k, coco_str payload)

@@ -501,10 +501,8 @@ COCO__IN void coco__condemned_add(coco__comp *c)
         next = d->next;
         coco__buf_init(&path, run->mem);
         coco__comp_path(c, &path);
-        d->path = (coco_str){ coco__arena_copy(run->passing, path.p, path.n), path.n };
-        d->at = (coco__place){ c->at.parent,
-                               { coco__arena_copy(run->passing, c->at.segment.p, c->at.segment.n), c->at.segment.n } };
-        coco__buf_free(&path);
+        d->path = coco__buf_take(&path, run->passing);
+        d->at = (coco__place){ c->at.parent, coco__arena_str(run->passing, c->at.segment) };
         /* the component stays pending: the next update does it */
         if (!d->path.p || !d->at.segment.p) coco__out_of_memory(run);
         if (!d->path.p || !d->at.segment.p) return;
@@ -792,34 +790,23 @@ static coco_status coco__target_titled(coco__run *run, const char *title, coco_t
 {
     coco__dbkey prefix;
     coco__txn t;
-    MDB_cursor *cur;
-    MDB_val key, data;
+    coco__scan s;
+    coco__provider_rec rec;
     coco_str p;
     uint64_t id = 0;
-    int rc;
+    coco_status rc;
 
+    *out = NULL;
     COCO_TRY(coco__run_read(run, &t));
     coco__dbkey_raw(&prefix, COCO__PROVIDER, NULL, 0);
-    key = (MDB_val){ prefix.n, prefix.b };
-    rc = mdb_cursor_open(t.mdb, t.dbi, &cur);
-    if (rc == 0) {
-        for (rc = mdb_cursor_get(cur, &key, &data, MDB_SET_RANGE);
-             rc == 0 && !id && *(uint8_t *)key.mv_data == COCO__PROVIDER;
-             rc = mdb_cursor_get(cur, &key, &data, MDB_NEXT)) {
-            if (coco__check_payload(&t, &key, &data, &p) != COCO_OK) continue;
-            coco__reader r = coco__reader_of(p.p, p.n);
-            uint64_t found = coco__read_varint(&r);
-            coco__read_varint(&r);
-            coco__read_byte(&r);
-            if (coco_str_equal(coco__read_blob(&r), coco_str_of(title))) id = found;
-        }
-        mdb_cursor_close(cur);
-    }
-    coco_status status = coco__read_ended(&t, rc);
+    coco__scan_open(&s, &t, &prefix, prefix.n);
+    while (!id && coco__scan_next(&s))
+        if (coco__check_payload(&t, &s.key, &s.data, &p) == COCO_OK && coco__provider_get(p, &rec) == COCO_OK &&
+            coco_str_equal(rec.title, coco_str_of(title)))
+            id = rec.id;
+    rc = coco__scan_close(&s, COCO_OK);
     coco__run_read_end(run, &t);
-    *out = NULL;
-    COCO_TRY(status);
-    return id ? coco__target_by_id(run, id, out) : COCO_OK;
+    return rc == COCO_OK && id ? coco__target_by_id(run, id, out) : rc;
 }
 
 COCO__IN coco_status coco__forget_target(coco__run *run, const char *title, coco_err *err)

@@ -27,8 +27,21 @@ static coco_str coco__mend_read(coco__mend *m, const coco__dbkey *k)
 {
     coco_str p;
 
-    if (coco__get(&m->quiet, k, &p) != COCO_OK) return (coco_str){ NULL, 0 };
-    return (coco_str){ coco__arena_copy(&m->arena, p.p, p.n), p.n };
+    return coco__get(&m->quiet, k, &p) == COCO_OK ? coco__arena_str(&m->arena, p) : (coco_str){ NULL, 0 };
+}
+
+static bool coco__mend_read_place(coco__mend *m, const coco__dbkey *k, coco__place *at)
+{
+    return coco__place_get(coco__mend_read(m, k), at) == COCO_OK;
+}
+
+/* Where the component with a number stands. */
+static bool coco__mend_place_of(coco__mend *m, uint64_t id, coco__place *at)
+{
+    coco__dbkey k;
+
+    coco__dbkey_id(&k, COCO__PARENT, id, NULL, 0);
+    return coco__mend_read_place(m, &k, at);
 }
 
 static bool coco__mend_rec(coco__mend *m, const coco__dbkey *k, coco__rec *rec)
@@ -44,7 +57,7 @@ static coco_status coco__mend_put(coco__mend *m, const coco__dbkey *k, const coc
 {
     m->bytes.n = 0;
     coco__rec_put(&m->bytes, rec);
-    return m->bytes.failed ? COCO_ENOMEM : coco__put(m->t, k, m->bytes.p, m->bytes.n);
+    return coco__put_buf(m->t, k, &m->bytes);
 }
 
 static coco_status coco__mend_place(coco__mend *m, uint64_t id, const coco__place *at)
@@ -54,7 +67,7 @@ static coco_status coco__mend_place(coco__mend *m, uint64_t id, const coco__plac
     m->bytes.n = 0;
     coco__place_put(&m->bytes, at);
     coco__dbkey_id(&k, COCO__PARENT, id, NULL, 0);
-    return m->bytes.failed ? COCO_ENOMEM : coco__put(m->t, &k, m->bytes.p, m->bytes.n);
+    return coco__put_buf(m->t, &k, &m->bytes);
 }
 
 static coco_status coco__mend_number(coco__mend *m, uint64_t *id)
@@ -76,9 +89,7 @@ static coco_status coco__mend_above(coco__mend *m, uint64_t id)
     coco__rec rec;
 
     for (int depth = 0; id && depth < 10000; depth++, id = at.parent) {
-        coco__dbkey_id(&k, COCO__PARENT, id, NULL, 0);
-        coco_str p = coco__mend_read(m, &k);
-        if (!p.p || coco__place_get(p, &at) != COCO_OK) return COCO_OK;
+        if (!coco__mend_place_of(m, id, &at)) return COCO_OK;
         coco__place_key(&k, COCO__COMPONENT, &at);
         if (!coco__mend_rec(m, &k, &rec)) return COCO_OK;
         if ((rec.flags & (COCO__R_MEMO | COCO__R_PENDING)) != COCO__R_MEMO) continue;
@@ -106,7 +117,7 @@ static coco_status coco__rebuilt_add(coco__rebuilt *b, coco_str ekey, coco_str v
 
     if (coco__owned_changed(&b->owned, ekey)) return COCO_OK;
     if (!(c = coco__owned_change(&b->owned, ekey))) return COCO_ENOMEM;
-    c->after = (coco_str){ coco__arena_copy(&b->m->arena, value.p, value.n), value.n };
+    c->after = coco__arena_str(&b->m->arena, value);
     b->nstates += coco__ekey_space((const uint8_t *)ekey.p, ekey.n, NULL) >= COCO__S_FIRST_PROVIDER;
     return c->after.p ? COCO_OK : COCO_ENOMEM;
 }
@@ -121,7 +132,7 @@ static coco_status coco__rebuilt_state(coco__rebuilt *b, coco_str ekey, coco__st
     b->m->bytes.n = 0;
     coco__state_put(&b->m->bytes, s, s->key.n > COCO__CUT);
     if (b->m->bytes.failed) return COCO_ENOMEM;
-    return coco__rebuilt_add(b, ekey, (coco_str){ (char *)b->m->bytes.p, b->m->bytes.n });
+    return coco__rebuilt_add(b, ekey, coco__buf_view(&b->m->bytes));
 }
 
 /* Keeps an entry that can be what it says, and isn't another component's. A container without a place for its content
@@ -164,22 +175,17 @@ typedef coco_status (*coco__mend_fn)(coco__rebuilt *b, const coco__dbkey *k, coc
 
 static coco_status coco__mend_each(coco__rebuilt *b, const coco__dbkey *prefix, coco__mend_fn fn)
 {
-    MDB_val key = { prefix->n, (void *)(uintptr_t)prefix->b }, data;
-    MDB_cursor *cur;
+    coco__scan s;
     coco__dbkey k;
     coco_str p;
-    coco_status status = COCO_OK;
-    int rc = mdb_cursor_open(b->m->t->mdb, b->m->t->dbi, &cur);
+    coco_status rc = COCO_OK;
 
-    if (rc) return coco__mdb_error(b->m->t->err, rc, b->m->t->env, "read");
-    for (rc = mdb_cursor_get(cur, &key, &data, MDB_SET_RANGE); rc == 0 && status == COCO_OK;
-         rc = mdb_cursor_get(cur, &key, &data, MDB_NEXT)) {
-        if (key.mv_size < prefix->n || memcmp(key.mv_data, prefix->b, prefix->n) != 0) break;
-        memcpy(k.b, key.mv_data, k.n = key.mv_size);
-        if (coco__check_payload(&b->m->quiet, &key, &data, &p) == COCO_OK) status = fn(b, &k, p);
+    coco__scan_open(&s, b->m->t, prefix, prefix->n);
+    while (rc == COCO_OK && coco__scan_next(&s)) {
+        memcpy(k.b, s.key.mv_data, k.n = s.key.mv_size);
+        if (coco__check_payload(&b->m->quiet, &s.key, &s.data, &p) == COCO_OK) rc = fn(b, &k, p);
     }
-    mdb_cursor_close(cur);
-    return status == COCO_OK ? coco__read_ended(b->m->t, rc) : status;
+    return coco__scan_close(&s, rc);
 }
 
 static coco_status coco__rebuilt_page(coco__rebuilt *b, const coco__dbkey *k, coco_str payload)
@@ -198,9 +204,9 @@ static bool coco__rebuilt_here(coco__rebuilt *b, coco_str payload)
     coco__place_key(&k, COCO__COMPONENT, &at);
     if (coco__bytes_cmp(k.b, k.n, b->key.b, b->key.n) != 0) return false;
     if (b->at.segment.n <= COCO__CUT) return true;
-    char *copy = coco__arena_copy(&b->m->arena, at.segment.p, at.segment.n);
-    if (copy) b->at.segment = (coco_str){ copy, at.segment.n };
-    return copy != NULL;
+    coco_str copy = coco__arena_str(&b->m->arena, at.segment);
+    if (copy.p) b->at.segment = copy;
+    return copy.p != NULL;
 }
 
 static coco_status coco__rebuilt_number(coco__rebuilt *b, const coco__dbkey *k, coco_str payload)
@@ -217,24 +223,18 @@ static coco_status coco__rebuilt_owned(coco__rebuilt *b, const coco__dbkey *k, c
     size_t skip;
     uint64_t space = coco__ekey_space(k->b + 1, k->n - 1, &skip);
     coco__state s = { .container = false };
+    coco__provider_rec rec;
     coco__dbkey place;
 
     if (space < COCO__S_FIRST_PROVIDER || !coco__rebuilt_here(b, payload)) return COCO_OK;
     s.key = (coco_str){ ekey.p + skip, ekey.n - skip };
     coco__dbkey_id(&place, COCO__PROVIDER, space, s.key.p, s.key.n);
-    coco_str p = coco__mend_read(b->m, &place);
-    coco__reader r = coco__reader_of(p.p, p.n);
-    coco__read_varint(&r), coco__read_varint(&r); /* id, counter */
-    s.user_managed = coco__read_byte(&r);
-    coco__read_blob(&r); /* title */
-    coco_str record = coco__read_blob(&r), full;
-    coco__read_byte(&r);
-    full = coco__read_blob(&r);
-    s.container = p.p && !r.bad;
-    if (s.container) s.key = full;
-    else if (s.key.n > COCO__CUT) return COCO_OK; /* nobody knows it in full */
-    else record = (coco_str){ NULL, 0 }, s.user_managed = false;
-    return coco__rebuilt_state(b, ekey, &s, record);
+    s.container = coco__provider_get(coco__mend_read(b->m, &place), &rec) == COCO_OK;
+    if (!s.container && s.key.n > COCO__CUT) return COCO_OK; /* nobody knows it in full */
+    if (!s.container) return coco__rebuilt_state(b, ekey, &s, (coco_str){ NULL, 0 });
+    s.key = rec.key;
+    s.user_managed = rec.user_managed;
+    return coco__rebuilt_state(b, ekey, &s, rec.record);
 }
 
 /* What is left of the entries; where states are missing, the owner index adds them. */
@@ -265,9 +265,7 @@ static coco_status coco__rebuilt_keep_number(coco__rebuilt *b)
     coco__rec rec;
 
     if (!(b->rec.flags & COCO__R_ID)) return COCO_OK;
-    coco__dbkey_id(&k, COCO__PARENT, b->rec.id, NULL, 0);
-    coco_str p = coco__mend_read(b->m, &k);
-    if (p.p && coco__place_get(p, &at) == COCO_OK) {
+    if (coco__mend_place_of(b->m, b->rec.id, &at)) {
         coco__place_key(&c, COCO__COMPONENT, &at);
         bool mine = coco__bytes_cmp(c.b, c.n, b->key.b, b->key.n) == 0;
         if (!mine && coco__mend_rec(b->m, &c, &rec) && (rec.flags & COCO__R_ID) && rec.id == b->rec.id) {
@@ -361,8 +359,7 @@ static bool coco__mend_container(coco__mend *m, uint64_t parent, coco_str suffix
     e.n += suffix.n;
     coco_str ekey = { (char *)e.b, e.n };
     coco__dbkey_raw(&k, COCO__OWNER, e.b, e.n);
-    coco_str p = coco__mend_read(m, &k);
-    if (!p.p || coco__place_get(p, &at) != COCO_OK) return false;
+    if (!coco__mend_read_place(m, &k, &at)) return false;
     coco__place_key(&k, COCO__COMPONENT, &at);
     if (!coco__mend_rec(m, &k, &rec)) return false;
     if (coco__entry_get(&m->quiet, &rec, ekey, &m->arena, &value) != COCO_OK || !value.p) return false;
@@ -375,8 +372,10 @@ static bool coco__mend_container(coco__mend *m, uint64_t parent, coco_str suffix
 static coco_status coco__mend_provider(coco__mend *m, const coco__fix *f)
 {
     uint64_t parent = f->payload.n >= 8 ? coco__get_be64((const uint8_t *)f->payload.p) : 0;
-    coco_str suffix = { f->payload.p + 8, f->payload.n >= 8 ? f->payload.n - 8 : 0 }, record = { "", 0 };
+    coco_str suffix = { f->payload.p + 8, f->payload.n >= 8 ? f->payload.n - 8 : 0 };
     bool attachment = suffix.n && (uint8_t)suffix.p[0] == 0xfe, found = false;
+    coco__provider_rec rec = { .id = coco__get_be64(f->key.b + 1), .counter = m->a->top.next_run,
+                               .attachment = attachment, .record = { "", 0 } };
     coco__state s = { .key = suffix };
     coco__dbkey k, above;
     coco__buf title;
@@ -391,21 +390,16 @@ static coco_status coco__mend_provider(coco__mend *m, const coco__fix *f)
         (!attachment && coco__key_length((const uint8_t *)s.key.p, s.key.n) != s.key.n))
         return coco__del(m->t, &f->key);
     for (size_t i = 0; found && i < s.npossible; i++)
-        if (s.possible[i].p) record = s.possible[i];
+        if (s.possible[i].p) rec.record = s.possible[i];
     coco__buf_init(&title, m->arena.mem);
     if (attachment) coco__buf_put(&title, s.key.p, s.key.n);
     else coco__key_print(&title, s.key.p, s.key.n);
+    rec.user_managed = s.user_managed;
+    rec.title = coco__buf_take(&title, &m->arena);
+    rec.key = s.key;
     m->bytes.n = 0;
-    coco__buf_varint(&m->bytes, coco__get_be64(f->key.b + 1));
-    coco__buf_varint(&m->bytes, m->a->top.next_run);
-    coco__buf_byte(&m->bytes, s.user_managed);
-    coco__buf_blob(&m->bytes, title.p, title.n);
-    coco__buf_blob(&m->bytes, record.p, record.n);
-    coco__buf_byte(&m->bytes, attachment);
-    coco__buf_blob(&m->bytes, s.key.p, s.key.n);
-    bool failed = title.failed || m->bytes.failed;
-    coco__buf_free(&title);
-    return failed ? COCO_ENOMEM : coco__put(m->t, &k, m->bytes.p, m->bytes.n);
+    coco__provider_put(&m->bytes, &rec);
+    return rec.title.p ? coco__put_buf(m->t, &k, &m->bytes) : COCO_ENOMEM;
 }
 
 /* ---- What hangs nowhere ---- */
@@ -438,10 +432,8 @@ static coco_status coco__mend_lost(coco__mend *m, uint64_t n, coco__place *at)
     snprintf(name, sizeof name, "lost-%llu", (unsigned long long)n);
     coco__buf_init(&b, m->arena.mem);
     coco__key_put(&b, coco_symbol(name));
-    at->segment = (coco_str){ coco__arena_copy(&m->arena, b.p, b.n), b.n };
-    bool failed = b.failed || !at->segment.p;
-    coco__buf_free(&b);
-    return failed ? COCO_ENOMEM : COCO_OK;
+    at->segment = coco__buf_take(&b, &m->arena);
+    return at->segment.p ? COCO_OK : COCO_ENOMEM;
 }
 
 /* One step up: is the number's place that of a record with this number? *at is the place. */
@@ -450,9 +442,7 @@ static bool coco__mend_up(coco__mend *m, uint64_t id, coco__place *at)
     coco__dbkey k;
     coco__rec rec;
 
-    coco__dbkey_id(&k, COCO__PARENT, id, NULL, 0);
-    coco_str p = coco__mend_read(m, &k);
-    if (!p.p || coco__place_get(p, at) != COCO_OK || (!at->parent && at->segment.n)) return false;
+    if (!coco__mend_place_of(m, id, at) || (!at->parent && at->segment.n)) return false;
     coco__place_key(&k, COCO__COMPONENT, at);
     return coco__mend_rec(m, &k, &rec) && (rec.flags & COCO__R_ID) && rec.id == id;
 }

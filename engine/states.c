@@ -244,23 +244,17 @@ static coco__page *coco__page_add(coco__owned *o, coco_str label)
 static coco_status coco__labels_read(coco__owned *o, const coco__txn *t)
 {
     coco__dbkey prefix;
-    MDB_cursor *cur;
-    MDB_val key, data;
-    coco_status status = COCO_OK;
-    int rc = mdb_cursor_open(t->mdb, t->dbi, &cur);
+    coco__scan s;
+    coco_status rc = COCO_OK;
 
-    if (rc) return coco__mdb_error(t->err, rc, t->env, "read");
     coco__dbkey_id(&prefix, COCO__PAGE, o->id, NULL, 0);
-    key = (MDB_val){ prefix.n, prefix.b };
-    for (rc = mdb_cursor_get(cur, &key, &data, MDB_SET_RANGE);
-         rc == 0 && status == COCO_OK && key.mv_size >= prefix.n && memcmp(key.mv_data, prefix.b, prefix.n) == 0;
-         rc = mdb_cursor_get(cur, &key, &data, MDB_NEXT)) {
-        size_t n = key.mv_size - prefix.n;
-        char *label = coco__arena_copy(o->arena, (char *)key.mv_data + prefix.n, n);
-        if (!label || !coco__page_add(o, (coco_str){ label, n })) status = COCO_ENOMEM;
+    coco__scan_open(&s, t, &prefix, prefix.n);
+    while (rc == COCO_OK && coco__scan_next(&s)) {
+        coco_str label = { (char *)s.key.mv_data + prefix.n, s.key.mv_size - prefix.n };
+        label = coco__arena_str(o->arena, label);
+        if (!label.p || !coco__page_add(o, label)) rc = COCO_ENOMEM;
     }
-    mdb_cursor_close(cur);
-    return status == COCO_OK ? coco__read_ended(t, rc) : status;
+    return coco__scan_close(&s, rc);
 }
 
 static coco_status coco__owned_list(coco__owned *o)

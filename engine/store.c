@@ -441,6 +441,36 @@ COCO__IN coco_status coco__put_near(const coco__txn *t, MDB_cursor *near, const 
     return COCO_OK;
 }
 
+COCO__IN coco_status coco__put_buf(const coco__txn *t, const coco__dbkey *k, const coco__buf *b)
+{
+    return b->failed ? COCO_ENOMEM : coco__put(t, k, b->p, b->n);
+}
+
+COCO__IN coco_status coco__put_number(const coco__txn *t, const coco__dbkey *k, uint64_t n)
+{
+    uint8_t varint[10];
+
+    return n ? coco__put(t, k, varint, coco__varint(varint, n)) : coco__del(t, k);
+}
+
+COCO__IN coco_status coco__get_id(const coco__txn *t, enum coco__kind kind, uint64_t id, coco_str *payload)
+{
+    coco__dbkey k;
+
+    coco__dbkey_id(&k, kind, id, NULL, 0);
+    return coco__get(t, &k, payload);
+}
+
+COCO__IN coco_status coco__get_number(const coco__txn *t, const coco__dbkey *k, uint64_t *n)
+{
+    coco_str p = { NULL, 0 };
+    coco_status rc = coco__get(t, k, &p);
+    coco__reader r = coco__reader_of(p.p, p.n);
+
+    *n = rc == COCO_OK ? coco__read_varint(&r) : 0;
+    return rc == COCO_ENOTFOUND ? COCO_OK : rc == COCO_OK && r.bad ? COCO_ECORRUPT : rc;
+}
+
 COCO__IN coco_status coco__del(const coco__txn *t, const coco__dbkey *k)
 {
     MDB_val key = { k->n, (void *)(uintptr_t)k->b };
@@ -454,19 +484,38 @@ COCO__IN coco_status coco__read_ended(const coco__txn *t, int rc)
     return rc == 0 || rc == MDB_NOTFOUND ? COCO_OK : coco__mdb_error(t->err, rc, t->env, "read");
 }
 
+COCO__IN void coco__scan_open(coco__scan *s, const coco__txn *t, const coco__dbkey *from, size_t nshared)
+{
+    *s = (coco__scan){ .t = t, .key = { from->n, (void *)(uintptr_t)from->b }, .from = from, .nshared = nshared };
+    s->rc = mdb_cursor_open(t->mdb, t->dbi, &s->cur);
+}
+
+COCO__IN bool coco__scan_next(coco__scan *s)
+{
+    MDB_cursor_op op = s->begun ? MDB_NEXT : s->key.mv_size ? MDB_SET_RANGE : MDB_FIRST;
+
+    s->begun = true;
+    if (s->rc == 0) s->rc = mdb_cursor_get(s->cur, &s->key, &s->data, op);
+    return s->rc == 0 && s->key.mv_size >= s->nshared && memcmp(s->key.mv_data, s->from->b, s->nshared) == 0;
+}
+
+COCO__IN coco_status coco__scan_close(coco__scan *s, coco_status rc)
+{
+    if (s->cur) mdb_cursor_close(s->cur);
+    if (rc != COCO_OK && rc != COCO_ENOTFOUND) return rc;
+    coco_status ended = coco__read_ended(s->t, s->rc);
+    return ended == COCO_OK ? rc : ended;
+}
+
 COCO__IN coco_status coco__first(const coco__txn *t, const coco__dbkey *prefix, coco__dbkey *found)
 {
-    MDB_val key = { prefix->n, (void *)(uintptr_t)prefix->b }, data;
-    MDB_cursor *cur;
-    int rc = mdb_cursor_open(t->mdb, t->dbi, &cur);
+    coco__scan s;
+    bool there;
 
-    if (rc) return coco__read_ended(t, rc);
-    rc = mdb_cursor_get(cur, &key, &data, MDB_SET_RANGE);
-    bool there = rc == 0 && key.mv_size >= prefix->n && memcmp(key.mv_data, prefix->b, prefix->n) == 0;
-    if (there && found) memcpy(found->b, key.mv_data, found->n = key.mv_size);
-    mdb_cursor_close(cur);
-    COCO_TRY(coco__read_ended(t, rc));
-    return there ? COCO_OK : COCO_ENOTFOUND;
+    coco__scan_open(&s, t, prefix, prefix->n);
+    there = coco__scan_next(&s);
+    if (there && found) memcpy(found->b, s.key.mv_data, found->n = s.key.mv_size);
+    return coco__scan_close(&s, there ? COCO_OK : COCO_ENOTFOUND);
 }
 
 COCO__IN coco_status coco__del_range(const coco__txn *t, const coco__dbkey *prefix, uint64_t *n)
@@ -585,10 +634,7 @@ COCO__IN coco_status coco__meta_put(const coco__txn *t, const coco__meta *m)
     size_t n = 0;
     coco__dbkey k;
 
-    for (size_t i = 0; i < sizeof v / sizeof v[0]; i++) {
-        for (; v[i] > 127; v[i] >>= 7) out[n++] = (uint8_t)(v[i] | 128);
-        out[n++] = (uint8_t)v[i];
-    }
+    for (size_t i = 0; i < sizeof v / sizeof v[0]; i++) n += coco__varint(out + n, v[i]);
     coco__dbkey_raw(&k, COCO__META, NULL, 0);
     return coco__put(t, &k, out, n);
 }
@@ -669,6 +715,37 @@ COCO__IN coco_status coco__rec_get(coco_str payload, coco__rec *out, coco_err *e
     if (out->flags & COCO__R_COMPONENT) coco__rec_component(&r, out);
     if (r.bad || out->flags > COCO__R_ALL) return coco__bad_record(err, "component record");
     return COCO_OK;
+}
+
+COCO__IN void coco__provider_put(coco__buf *b, const coco__provider_rec *p)
+{
+    coco__buf_varint(b, p->id);
+    coco__buf_varint(b, p->counter);
+    coco__buf_byte(b, p->user_managed);
+    coco__put_str(b, p->title);
+    coco__put_str(b, p->record);
+    coco__buf_byte(b, p->attachment);
+    coco__put_str(b, p->key);
+}
+
+COCO__IN coco_status coco__provider_get(coco_str payload, coco__provider_rec *p)
+{
+    coco__reader r = coco__reader_of(payload.p, payload.n);
+
+    p->id = coco__read_varint(&r);
+    p->counter = coco__read_varint(&r);
+    p->user_managed = coco__read_byte(&r);
+    p->title = coco__read_blob(&r);
+    p->record = coco__read_blob(&r);
+    p->attachment = coco__read_byte(&r);
+    p->key = coco__read_blob(&r);
+    return r.bad || coco__left(&r) ? COCO_ECORRUPT : COCO_OK;
+}
+
+COCO__IN void coco__provider_suffix(coco__buf *b, coco_str key, bool attachment)
+{
+    if (attachment) coco__buf_byte(b, 0xfe);
+    coco__buf_put(b, key.p, key.n);
 }
 
 COCO__IN void coco__place_put(coco__buf *b, const coco__place *at)

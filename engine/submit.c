@@ -83,17 +83,14 @@ static void coco__op_outcome(coco__comp *c, bool swallowed)
 static void coco__report(coco__comp *c, const char *message)
 {
     coco_failure f = { .function = c->fn ? c->fn->name : "", .kind = c->kind, .code = c->code, .message = message };
-    coco__buf path, text;
+    coco__buf path;
 
     coco__buf_init(&path, c->run->mem);
-    coco__buf_init(&text, c->run->mem);
     coco__comp_path(c, &path);
-    coco__path_print(&text, path.p, path.n);
-    f.path = coco__buf_cstr(&text);
+    f.path = coco__path_shown(&path);
     if (c->kind == COCO_MOUNT_USE) coco__fail_used(c, &f);
     else coco__op_outcome(c, coco__fail_path(c->run, &f, c->catches));
     coco__buf_free(&path);
-    coco__buf_free(&text);
 }
 
 COCO__IN void coco__fail(coco__comp *c, coco_status code, const char *message)
@@ -530,9 +527,7 @@ static coco_status coco__defer(coco__comp *c)
 
     coco__buf_init(&path, run->mem);
     coco__comp_path(c, &path);
-    c->path = (coco_str){ path.failed ? NULL : coco__arena_copy(c->shared, path.p ? path.p : (const void *)"", path.n),
-                          path.n };
-    coco__buf_free(&path);
+    c->path = coco__buf_take(&path, c->shared);
     for (const coco__catch *from = c->catches; from; from = from->up) {
         coco__catch *copy = coco__arena_copy(run->passing, from, sizeof *from);
         if (!copy) return COCO_ENOMEM;

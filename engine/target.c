@@ -402,10 +402,7 @@ static coco_status coco__declare_held(coco_ctx *cx, coco__declaration *d, coco_t
 
 static coco_status coco__declare(coco_ctx *cx, coco__declaration *d, coco_target **child)
 {
-    coco__enter(cx->run);
-    coco_status rc = coco__declare_held(cx, d, child);
-    coco__leave(cx->run);
-    return rc;
+    COCO__INSIDE(cx->run, coco_status, coco__declare_held(cx, d, child));
 }
 
 coco_status coco_declare(coco_ctx *cx, coco_target *target, coco_value key, coco_value value)
@@ -440,10 +437,7 @@ static coco_status coco__attachment(coco_ctx *cx, coco_target *container, const 
 
 coco_status coco_attachment(coco_ctx *cx, coco_target *container, const char *name, coco_target **out)
 {
-    coco__enter(cx->run);
-    coco_status rc = coco__attachment(cx, container, name, out);
-    coco__leave(cx->run);
-    return rc;
+    COCO__INSIDE(cx->run, coco_status, coco__attachment(cx, container, name, out));
 }
 
 /* ---- No longer declared ---- */

@@ -292,9 +292,7 @@ static inline void coco__encode_head(coco__encoder *e, uint8_t tag, uint64_t v)
     uint8_t head[11];
     size_t n = 0;
     if (tag) head[n++] = tag;
-    for (; v >= 0x80; v >>= 7) head[n++] = (uint8_t)(v | 0x80);
-    head[n++] = (uint8_t)v;
-    coco__encode_bytes(e, head, n);
+    coco__encode_bytes(e, head, n + coco__varint(head + n, v));
 }
 
 static coco_status coco__encode_string(coco__encoder *e, uint8_t tag, coco_str s)
