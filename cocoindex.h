@@ -989,8 +989,9 @@ bool coco_update_done(coco_running *update);
 coco_status coco_update_wait(coco_running *update, coco_result *result, coco_err *err);
 
 /* Waits until every change made to the watched sources before the call is in the targets, in a live update of the app;
- * timeout_ms 0: a minute. From any thread but the update's own. Errors: COCO_EDEADLINE, COCO_EINVAL (no live update),
- * COCO_ESTOP (it ended). */
+ * timeout_ms 0: a minute. One that coco_update_start has started is waited for; a source that can't be listed isn't in
+ * sync. From any thread but the update's own. Errors: COCO_EDEADLINE, COCO_EINVAL (no live update), COCO_ESTOP (it
+ * ended). */
 coco_status coco_sync(coco_app *app, unsigned timeout_ms, coco_err *err);
 
 /* Deletes every target state of the app, then its state. Fails if anything failed; what remains can be dropped

@@ -637,6 +637,7 @@ static void *coco__running_thread(void *self)
     coco_running *u = self;
 
     u->rc = coco_update(u->app, &u->opts, &u->result, &u->err);
+    if (u->opts.live) u->app->nstarted--;
     atomic_store(&u->done, 1);
     return NULL;
 }
@@ -664,7 +665,9 @@ coco_status coco_update_start(coco_app *app, const coco_update_opts *opts, coco_
         coco__running_free(u);
         return coco_err_set(err, COCO_ENOMEM, "out of memory");
     }
+    if (u->opts.live) app->nstarted++; /* coco_sync waits for it */
     if ((rc = pthread_create(&u->thread, NULL, coco__running_thread, u)) != 0) {
+        if (u->opts.live) app->nstarted--;
         coco__running_free(u);
         return coco_err_set(err, COCO_EFAIL, "no thread for the update: %s", strerror(rc));
     }

@@ -369,6 +369,7 @@ struct coco_app {
     coco__target_counts *targets;
     size_t nfns;
     _Atomic int stop, running;
+    _Atomic int nstarted;      /* live updates on threads of their own */
     _Atomic int wake[2];       /* a pipe that wakes a live update, read and write end; -1 until there is one */
     struct coco__live *live;   /* of the running update; guarded by the environment's mutex */
     _Atomic(struct coco__run *) run;
@@ -1406,6 +1407,7 @@ struct coco_feed {
     size_t nrunning;
     bool full;                  /* a full pass has begun */
     bool told;                  /* its end is reported */
+    bool unlisted;              /* its last listing failed */
     uint64_t due;               /* next full pass, monotonic ns; 0: none */
     uint64_t sync_wait;         /* ticket that its watch owes an answer to */
     uint64_t stored_seq, storing_seq, told_seq; /* of tokens: stored, being stored, given to done */
@@ -1428,6 +1430,7 @@ typedef struct coco__live {
     size_t nbegun, nuntidy;     /* … in the group; since function memos that nobody lists were dropped */
     uint64_t group_ns;          /* when the group began; 0: there is none */
     uint64_t ready_seq, sync_seq; /* barriers: what was asked for until then is awaited; 0: none */
+    bool sync_stuck;            /* a part couldn't be listed */
     bool ready;                 /* all initial states are in the targets */
     _Atomic bool tokens;        /* some part has given one */
     coco__arena group;          /* run->passing while operations run */

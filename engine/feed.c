@@ -582,32 +582,39 @@ bool coco_operator_is_live(const coco_operator *op) { return op->part.live->run-
 
 /* ---- The sync barrier ---- */
 
-/* The update may end at any moment: who is counted in is waited for before live is freed. */
-static coco__live *coco__sync_enter(coco_app *app)
+/* The update may end at any moment: who is counted in is waited for before live is freed. One that was started may not
+ * have come so far yet. */
+static coco__live *coco__sync_enter(coco_app *app, unsigned timeout_ms)
 {
-    coco__live *l;
+    coco__live *l = NULL;
 
-    pthread_mutex_lock(&app->env->mutex);
-    if ((l = app->live) != NULL) {
-        pthread_mutex_lock(&l->lock);
-        l->nusers++;
-        pthread_mutex_unlock(&l->lock);
+    for (unsigned ms = 0; !l && ms <= timeout_ms; ms++) {
+        if (ms) nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+        bool starts = app->nstarted > 0;
+        pthread_mutex_lock(&app->env->mutex);
+        if ((l = app->live) != NULL) {
+            pthread_mutex_lock(&l->lock);
+            l->nusers++;
+            pthread_mutex_unlock(&l->lock);
+        }
+        pthread_mutex_unlock(&app->env->mutex);
+        if (!starts) break;
     }
-    pthread_mutex_unlock(&app->env->mutex);
     return l;
 }
 
 coco_status coco_sync(coco_app *app, unsigned timeout_ms, coco_err *err)
 {
-    coco__live *l = coco__sync_enter(app);
     struct timespec until;
     int late = 0;
 
-    if (!l) return coco_err_set(err, COCO_EINVAL, "app %s is in no live update", app->name);
-    clock_gettime(CLOCK_REALTIME, &until);
     if (!timeout_ms) timeout_ms = 60000;
+    clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += (time_t)(timeout_ms / 1000 + ((unsigned)until.tv_nsec / 1000000 + timeout_ms % 1000) / 1000);
     until.tv_nsec = (until.tv_nsec + (long)(timeout_ms % 1000) * 1000000) % 1000000000;
+    coco__live *l = coco__sync_enter(app, timeout_ms);
+    if (!l && !app->nstarted) return coco_err_set(err, COCO_EINVAL, "app %s is in no live update", app->name);
+    if (!l) return coco_err_set(err, COCO_EDEADLINE, "not in sync after %u ms", timeout_ms);
     pthread_mutex_lock(&l->lock);
     uint64_t ticket = ++l->sync_asked;
     coco__news(l);

@@ -190,6 +190,7 @@ static coco_status coco__view_begin(coco_ctx *cx, coco__op *op)
         coco_fail(cx, rc, "the source can't be listed anew");
     }
     if (rc == COCO_OK) rc = coco__each_pass(cx, &pass);
+    p->unlisted = rc != COCO_OK;
     if (rc == COCO_OK) rc = coco__gone_take(p, op, p->node);
     else if (!coco__part_fail(p, rc, coco_error_message(cx))) op->failed = true;
     return rc == COCO_ENOMEM ? rc : COCO_OK;
@@ -263,6 +264,9 @@ static coco_status coco__ops_begin(coco__live *l)
         if ((rc = coco__op_begin(l, op)) != COCO_OK) op->failed = true;
     return rc;
 }
+
+/* What has begun may be finished already, and have left deletes behind. */
+static bool coco__group_open(const coco__live *l) { return l->begun || l->group_ns; }
 
 /* With a pool: does a thread work for the group? */
 static bool coco__group_busy(const coco__live *l)
@@ -414,7 +418,7 @@ static void coco__sync_ask(coco_feed *p, uint64_t ticket)
     coco_status rc = COCO_EINVAL;
 
     if (p->closing || !p->src || !p->src->watch) return;
-    if (p->src->sync && p->started) {
+    if (p->src->sync && p->started && !p->unlisted) {
         unsigned user = coco__user_begin(p->live->run);
         rc = p->src->sync(p->src, p, ticket);
         coco__user_end(p->live->run, user);
@@ -423,23 +427,28 @@ static void coco__sync_ask(coco_feed *p, uint64_t ticket)
     else if (p->src->next) coco__full_issue(p);
 }
 
-/* One request at a time: the parts are asked; when all have answered, what they told until then is waited for. */
+/* One request at a time: the parts are asked; when all have answered, what they told until then is waited for. What can't
+ * be listed isn't in sync: a listing that succeeds gets the request going again, and so does another one. */
 static void coco__sync_step(coco__live *l)
 {
-    bool answered = true;
+    bool answered = true, listed = true;
 
     pthread_mutex_lock(&l->lock);
-    bool asks = l->sync_taken == l->sync_done && l->sync_asked > l->sync_taken;
-    if (asks) l->sync_taken = l->sync_asked;
+    bool asks = (l->sync_taken == l->sync_done || l->sync_stuck) && l->sync_asked > l->sync_taken;
+    if (asks) l->sync_taken = l->sync_asked, l->sync_seq = 0;
     pthread_mutex_unlock(&l->lock);
     for (coco_feed *p = l->parts; p && asks; p = p->next) coco__sync_ask(p, l->sync_taken);
     if (l->sync_taken == l->sync_done) return;
     pthread_mutex_lock(&l->lock);
-    for (const coco_feed *p = l->parts; p; p = p->next)
+    for (const coco_feed *p = l->parts; p; p = p->next) {
         answered &= p->closing || p->returned || p->synced >= p->sync_wait;
+        listed &= p->closing || !p->unlisted;
+    }
     if (answered && !l->sync_seq) l->sync_seq = l->seq + 1;
     pthread_mutex_unlock(&l->lock);
     if (!l->sync_seq || !coco__ops_until(l, l->sync_seq - 1)) return;
+    l->sync_stuck = !listed;
+    if (l->sync_stuck) return;
     pthread_mutex_lock(&l->lock);
     l->sync_done = l->sync_taken;
     l->sync_seq = 0;
@@ -505,7 +514,7 @@ static coco_status coco__live_turn(coco__live *l, bool until_ready, bool *over)
     COCO_TRY(coco__dues(l, &ms));
     COCO_TRY(coco__ops_begin(l));
     if (coco__group_busy(l)) return coco__live_step(l);
-    if (l->begun) return coco__group_end(l);
+    if (coco__group_open(l)) return coco__group_end(l);
     COCO_TRY(coco__tokens_write(l));
     for (coco_feed *p = l->parts; p; p = p->next)
         if (p->src) COCO_TRY(coco__token_tell(p));
@@ -535,7 +544,7 @@ COCO__IN coco_status coco__live_follow(coco__run *run, bool until_ready)
         if (rc == COCO_OK) rc = one;
     }
     coco__give_up(run, rc);
-    coco_status end = l->begun ? coco__group_end(l) : COCO_OK;
+    coco_status end = coco__group_open(l) ? coco__group_end(l) : COCO_OK;
     return rc == COCO_OK ? end : rc;
 }
 

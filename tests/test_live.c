@@ -2,6 +2,8 @@
  * All of it is done without a pool and with one of two threads. */
 #include "stream.h"
 
+#include "../engine/engine.h"
+
 /* ---- S8.3: views and feeds --------------------------------------------------------------------------------------- */
 
 /* S8.3, S3.3 */
@@ -130,13 +132,14 @@ static void rescan_that_fails_deletes_nothing(void **state)
     set(streams, 1, 0);
     streams[0].broken = true;
     tell(streams, RESCAN, 0, 0, 0);
-    in_sync();
-    expect_failures("/@row COCO_EIO the listing broke off");
+    tell(streams, TOUCH, 3, 0, 0);
+    UNTIL(streams[0].looks);
     expect_actions(NULL);
     streams[0].broken = false;
     tell(streams, RESCAN, 0, 0, 0);
     in_sync();
     expect_actions("- tab:1");
+    expect_failures("/@row COCO_EIO the listing broke off");
     halt_with(COCO_EFAIL);
 }
 
@@ -617,6 +620,42 @@ static void sync_without_a_hook_lists_anew(void **state)
     halt();
 }
 
+/* S8.8: what can't be listed isn't in sync; another request lists it anew */
+static void sync_waits_for_a_listing_that_succeeds(void **state)
+{
+    coco_err err = { 0 };
+
+    (void)state;
+    start(view_plan);
+    set(streams, 1, 10);
+    go_ready();
+    set(streams, 1, 0);
+    streams[0].broken = true;
+    tell(streams, RESCAN, 0, 0, 0);
+    assert_int_equal(coco_sync(w.app, 50, &err), COCO_EDEADLINE);
+    streams[0].broken = false;
+    in_sync();
+    expect_shelf("shelf:\"tab\" = null");
+    halt_with(COCO_EFAIL);
+}
+
+/* S8.8 */
+static void sync_waits_for_an_update_that_was_just_started(void **state)
+{
+    char want[20];
+
+    (void)state;
+    for (int i = 0; i < 20; i++) {
+        start(view_plan);
+        set(streams, 1, 10 + i);
+        snprintf(want, sizeof want, "tab:1 = %d", 10 + i);
+        go();
+        in_sync();
+        expect_shelf("shelf:\"tab\" = null", want);
+        halt();
+    }
+}
+
 /* S8.8 */
 static void sync_that_takes_too_long_is_a_deadline_error(void **state)
 {
@@ -653,11 +692,44 @@ static void sync_ends_with_the_update(void **state)
     tell(streams, PUT, 1, 11, 1);
     UNTIL(inside == 1);
     assert_int_equal(pthread_create(&thread, NULL, sync_on_a_thread, &rc), 0);
-    nap(30);
+    UNTIL(w.app->live->nusers == 1);
     halt();
     pthread_join(thread, NULL);
     assert_int_equal(rc, COCO_ESTOP);
     held = 0;
+}
+
+/* An item with a child if its value is odd. */
+COCO_FN(holder, (coco_value, kv, coco_target *, tab))
+{
+    if (coco_int_of(coco_at(kv, 1)) % 2 == 0) return COCO_OK;
+    return coco_mount(cx, COCO_AUTO, &row, COCO_ARGS(kv, coco_target_value(tab)), NULL);
+}
+
+static coco_status holder_plan(coco_ctx *cx)
+{
+    coco_target *tab;
+
+    COCO_TRY(tab_of(cx, &tab));
+    return coco_mount_each(cx, COCO_AUTO, &holder, view_of(cx, 0), COCO_ARGS(coco_target_value(tab)));
+}
+
+/* S8.8, S3.7: what an item no longer mounts is deleted with it, though nothing else is at work */
+static void sync_waits_for_deletes_below_an_item(void **state)
+{
+    (void)state;
+    start(holder_plan);
+    set(streams, 1, 11);
+    go_ready();
+    for (int i = 12; i < 40; i += 2) {
+        change(streams, 1, i);
+        in_sync();
+        expect_shelf("shelf:\"tab\" = null");
+        change(streams, 1, i + 1);
+        in_sync();
+        assert_int_equal(w.nshelf, 2);
+    }
+    halt();
 }
 
 /* ---- S3.10 ------------------------------------------------------------------------------------------------------- */
@@ -788,6 +860,9 @@ RUN_BOTH(TEST(changes_of_a_view_are_followed),
          TEST(live_update_of_nothing_waits_for_the_stop),
          TEST(main_that_fails_ends_the_update),
          TEST(sync_without_a_hook_lists_anew),
+         TEST(sync_waits_for_a_listing_that_succeeds),
+         TEST(sync_waits_for_an_update_that_was_just_started),
+         TEST(sync_waits_for_deletes_below_an_item),
          TEST(sync_that_takes_too_long_is_a_deadline_error),
          TEST(sync_ends_with_the_update),
          TEST(guard_that_trips_does_not_end_the_loop),

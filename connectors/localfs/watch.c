@@ -109,6 +109,19 @@ static void coco__fs_tell_missed(coco__fs_watch *x)
     coco__fs_told(x, coco_feed_rescan(x->feed));
 }
 
+/* Events were lost, the cookie of a barrier maybe among them: a listing makes up for all that came before. */
+static void coco__fs_lost_events(coco__fs_watch *x)
+{
+    uint64_t ticket;
+
+    x->missed = true;
+    pthread_mutex_lock(&x->t->lock);
+    ticket = x->t->ticket;
+    pthread_mutex_unlock(&x->t->lock);
+    coco__fs_tell_missed(x);
+    if (ticket) coco_feed_synced(x->feed, ticket);
+}
+
 /* ---- The base -------------------------------------------------------------------------------------------------- */
 
 static void coco__fs_forget_all(coco__fs_watch *x, bool lost)
@@ -142,7 +155,7 @@ static void coco__fs_find(coco__fs_watch *x)
     pthread_mutex_lock(&x->t->lock);
     x->t->lost = false;
     pthread_mutex_unlock(&x->t->lock);
-    x->missed = true;
+    coco__fs_lost_events(x);
 }
 
 /* Whether the directory at the path of the base is the one that is watched, and may be read. */
@@ -277,7 +290,10 @@ static void coco__fs_look_into(coco__fs_watch *x, const coco__fs_news *news)
         entry.st = &st;
         coco__fs_way_in(x->w, path, &entry.pruned);
         known = node && coco__fs_tree_is(x->t, node, &st);
-        if (node && !known) coco__fs_tree_forget(x->t, node);
+        if (node && !known) { /* what the other still has to tell is lost */
+            coco__fs_tree_forget(x->t, node);
+            x->missed = true;
+        }
         if (news->linked && coco__fs_tree_circle(x->t, path, &st)) x->missed = true, known = true;
         node = known ? NULL : coco__fs_tree_enter(x->t, x->w->base->path, &entry);
         if (node) {
@@ -360,8 +376,7 @@ static void coco__fs_dir_event(coco__fs_watch *x, uint32_t mask, coco_str path)
         pthread_mutex_lock(&x->t->lock);
         x->missed |= x->t->unread;
         pthread_mutex_unlock(&x->t->lock);
-        coco__fs_tell_below(x, path);
-        coco__fs_disappear(x, path);
+        coco__fs_tell_below(x, path); /* it tells of its end itself: a newer one may stand there by now, watched */
     } else if ((mask & IN_ATTRIB) && coco__fs_full(x->w->base->path, path, full)) {
         /* What may be read now appears; what no longer may be is for the listing to report. */
         if (faccessat(AT_FDCWD, full, R_OK | X_OK, AT_EACCESS) == 0) coco__fs_appear(x, path, false);
@@ -471,21 +486,11 @@ static void coco__fs_self(coco__fs_watch *x, coco__fs_node *node, uint32_t mask)
         return;
     }
     if (!gone || (mask == IN_MOVE_SELF && !coco__fs_tree_linked(x->t, node))) return; /* told by the one above */
-    x->missed |= coco__fs_tree_linked(x->t, node) || (mask & IN_UNMOUNT);
-    coco__fs_tree_forget(x->t, node);
-}
-
-/* Events were lost, the cookie of a barrier maybe among them: a listing makes up for all that came before. */
-static void coco__fs_lost_events(coco__fs_watch *x)
-{
-    uint64_t ticket;
-
-    x->missed = true;
     pthread_mutex_lock(&x->t->lock);
-    ticket = x->t->ticket;
+    /* What is watched below a directory that has ended was made below another of that name, and has more to tell. */
+    x->missed |= node->linked || node->first || (mask & IN_UNMOUNT);
+    coco__fs_tree_remove(x->t, node);
     pthread_mutex_unlock(&x->t->lock);
-    coco__fs_tell_missed(x);
-    if (ticket) coco_feed_synced(x->feed, ticket);
 }
 
 static void coco__fs_event(coco__fs_watch *x, const struct inotify_event *e)
