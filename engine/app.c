@@ -334,6 +334,8 @@ static coco_status coco__run_init(coco__run *run, coco_app *app, const coco_upda
     coco__buf_init(&run->pages, run->mem);
     coco__buf_init(&run->lookup, run->mem);
     coco__buf_init(&run->key, run->mem);
+    coco__buf_init(&run->args, run->mem);
+    coco__buf_init(&run->arg_bytes, run->mem);
     if (!(run->cx = coco__arena_zalloc(&run->arena, sizeof *run->cx)))
         return coco_err_set(err, COCO_ENOMEM, "out of memory");
     *run->cx = (coco_ctx){ .run = run, .env = app->env, .app = app, .arena = &run->arena, .home = &run->arena };
@@ -372,6 +374,8 @@ static void coco__run_free(coco__run *run)
     coco__buf_free(&run->pages);
     coco__buf_free(&run->lookup);
     coco__buf_free(&run->key);
+    coco__buf_free(&run->args);
+    coco__buf_free(&run->arg_bytes);
     coco__arena_free(&run->arena);
 }
 

@@ -33,7 +33,8 @@ COCO__IN void *coco__zalloc(const coco__mem *m, size_t n)
 
 COCO__IN void coco__free(const coco__mem *m, void *p)
 {
-    if (p && m->gate.realloc)
+    if (!p) return;
+    if (m->gate.realloc)
         (void)m->gate.realloc(m->gate.self, p, 0);
     else
         free(p);
@@ -345,6 +346,7 @@ COCO__IN uint64_t coco__read_varint(coco__reader *r)
 {
     uint64_t v = 0;
 
+    if (r->p < r->end && *r->p < 0x80) return *r->p++; /* most are small */
     for (unsigned shift = 0; shift < 64; shift += 7) {
         uint8_t byte = coco__read_byte(r);
         v |= (uint64_t)(byte & 0x7f) << shift;

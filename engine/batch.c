@@ -244,11 +244,11 @@ static coco_status coco__map_compute(coco__map *m)
 /* Is the key among those that have gathered? */
 static bool coco__map_repeats(coco__map *m, coco_args args)
 {
-    coco_str key;
+    uint8_t key[COCO__FP];
 
-    if (!m->fn->memo || !m->n || coco__argkey(m->cx, m->fn, args, &key) != COCO_OK) return false;
+    if (!m->fn->memo || !m->n || coco__callkey(m->cx, m->fn, args, key) != COCO_OK) return false;
     for (size_t i = 0; i < m->n; i++)
-        if (coco_str_equal(m->v[i].memo.argkey, key)) return true;
+        if (memcmp(m->v[i].memo.fp, key, sizeof key) == 0) return true;
     return false;
 }
 

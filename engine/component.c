@@ -192,9 +192,9 @@ COCO__IN coco__comp *coco__comp_new(coco__run *run)
     coco__arena_init(&pooled, run->mem);
     if (c) {
         run->spare = c->next;
-        run->nspare--;
         arena = c->arena;
         pooled = c->pooled;
+        run->spare_bytes -= sizeof *c + arena.total + pooled.total;
     } else {
         if (!(c = coco__alloc(run->mem, sizeof *c))) return NULL;
         coco__arena_init(&arena, run->mem);
@@ -240,16 +240,18 @@ COCO__IN void coco__unhold(coco__comp *c)
 COCO__IN void coco__comp_free(coco__comp *c)
 {
     coco__run *run = c->run;
+    size_t bytes;
 
     coco__comp_rest(c);
     coco__table_free(&c->node.kids);
     for (coco__node *n = c->inner; n; n = n->next) coco__table_free(&n->kids);
-    if (run->nspare < 64 && !run->ending) {
-        coco__arena_reset(&c->arena);
-        coco__arena_reset(&c->pooled);
+    coco__arena_reset(&c->arena);
+    coco__arena_reset(&c->pooled);
+    bytes = sizeof *c + c->arena.total + c->pooled.total;
+    if (run->spare_bytes + bytes <= COCO__ROUND_BYTES && !run->ending) { /* as many as a round has at a time */
         c->next = run->spare;
         run->spare = c;
-        run->nspare++;
+        run->spare_bytes += bytes;
         return;
     }
     coco__arena_free(&c->arena);
@@ -257,16 +259,32 @@ COCO__IN void coco__comp_free(coco__comp *c)
     coco__free(run->mem, c);
 }
 
-COCO__IN coco_status coco__comp_load(coco__comp *c, coco_str payload)
+/* The record may be another's memory as long as it only has to be looked at. */
+static coco_status coco__comp_look(coco__comp *c, coco_str payload)
 {
-    coco_str copy = { coco__arena_copy(c->shared, payload.p, payload.n), payload.n };
-
-    if (!copy.p) return COCO_ENOMEM;
-    COCO_TRY(coco__rec_get(copy, &c->rec, &c->run->cx_err));
+    COCO_TRY(coco__rec_get(payload, &c->rec, &c->run->cx_err));
     c->recorded = true;
     c->node.id = c->rec.id;
     c->node.recorded = c->node.persisted = c->rec.flags & COCO__R_ID;
     return COCO_OK;
+}
+
+COCO__IN coco_status coco__comp_load(coco__comp *c, coco_str payload)
+{
+    coco_str copy = { coco__arena_copy(c->shared, payload.p, payload.n), payload.n };
+
+    return copy.p ? coco__comp_look(c, copy) : COCO_ENOMEM;
+}
+
+/* A component that goes on has its record, and what was found in that, to itself. */
+static coco_status coco__comp_keep(coco__comp *c)
+{
+    coco_str payload = c->borrowed, *detail = &c->why.detail;
+
+    if (!payload.p) return COCO_OK;
+    c->borrowed.p = NULL;
+    if (detail->p && !(detail->p = coco__arena_copy(c->shared, detail->p, detail->n))) return COCO_ENOMEM;
+    return coco__comp_load(c, payload);
 }
 
 /* ---- Hit or run ---- */
@@ -315,15 +333,17 @@ static coco_status coco__memo_holds(coco_ctx *cx, coco__comp *c, coco_args args,
 }
 
 /* A hit whose files were seen in a new state is written with it, under the run and reason it has. */
-static void coco__hit_restamp(coco__comp *c, coco_str states, coco__depset *set)
+static coco_status coco__hit_restamp(coco__comp *c, coco_str states, coco__depset *set)
 {
-    if (coco__bytes_cmp(states.p, states.n, c->rec.states.p, c->rec.states.n) == 0) return;
+    if (coco__bytes_cmp(states.p, states.n, c->rec.states.p, c->rec.states.n) == 0) return COCO_OK;
     coco_str argkey = c->fresh.argkey;
+    COCO_TRY(coco__comp_keep(c));
     c->fresh = c->rec;
     c->fresh.argkey = argkey;
     c->fresh.states = states;
     c->set = set;
     c->restamp = c->dirty = true;
+    return COCO_OK;
 }
 
 /* Does a failure that the function wants remembered still wait? */
@@ -338,16 +358,17 @@ static bool coco__failure_waits(const coco__comp *c)
 }
 
 /* Decides: why.reason 0 means a hit (or, with *waits, a remembered failure). */
-static coco_status coco__decide(coco_ctx *cx, coco__comp *c, coco_args args, bool *waits)
+static coco_status coco__decide(coco_ctx *cx, coco__comp *c, const coco__mount_call *m, bool *waits)
 {
     coco__depset *set = NULL;
     coco_str states = { 0 };
+    coco_args args = m->args;
     bool failed = coco__failure_waits(c);
 
     *waits = false;
     c->why.reason = coco__miss_early(c);
     if (!c->fn->memo && !c->fn->remember_failure_ms) return COCO_OK;
-    COCO_TRY(coco__argkey(cx, c->fn, args, &c->fresh.argkey));
+    COCO_TRY(coco__argkey(cx, c->fn, args, m->pass, &c->fresh.argkey));
     if (failed) {
         coco__why early = c->why;
         COCO_TRY(coco__memo_holds(cx, c, args, &states, &set));
@@ -367,7 +388,7 @@ static coco_status coco__decide(coco_ctx *cx, coco__comp *c, coco_args args, boo
         c->why.reason = COCO__WHY_RECHECK;
         return COCO_OK;
     }
-    coco__hit_restamp(c, states, set);
+    COCO_TRY(coco__hit_restamp(c, states, set));
     if (!c->parent || !c->memo_above) return COCO_OK;
     COCO_TRY(coco__deps_merge(c->run, &cx->deps, set->v, set->n, true));
     return coco__states_tracked(cx, states, &cx->tracked);
@@ -618,7 +639,13 @@ static coco_status coco__comp_find(coco_ctx *cx, coco__comp *c, const coco__moun
     /* what was read ahead is old where a state has been taken out of it since */
     if (m->payload && !coco__moved_away(run, &c->at)) payload = *m->payload;
     else if (m->up ? m->up->recorded : run->app->has_dbi) rc = coco__record_read(run, &c->at, &run->lookup, &payload);
-    if (rc == COCO_OK && payload.p) rc = coco__comp_load(c, payload);
+    /* what is read ahead stays until the next child; with a pool others may come to the record meanwhile */
+    if (rc == COCO_OK && m->payload && payload.p && !run->pool) {
+        c->borrowed = payload;
+        rc = coco__comp_look(c, payload);
+    } else if (rc == COCO_OK && payload.p) {
+        rc = coco__comp_load(c, payload);
+    }
     if (rc != COCO_OK) {
         coco__buf path;
         coco__buf_init(&path, run->mem);
@@ -699,7 +726,7 @@ static bool coco__crowded(const coco__run *run)
     size_t n = run->nopen + run->napplied;
 
     return n >= config->max_inflight || run->inflight_bytes >= bytes || run->nqueued_memos >= 4096 ||
-           run->queued_bytes >= bytes / 8 ||
+           run->queued_bytes >= bytes / 8 || (n >= COCO__ROUND_LEAST && run->inflight_bytes >= COCO__ROUND_BYTES) ||
            (n + run->nqueued_memos != 0 && coco__monotonic_ns() - run->round_ns >= 500000000u);
 }
 
@@ -768,13 +795,14 @@ static void coco__comp_go(coco_ctx *cx, coco__comp *c, const coco__mount_call *m
 
     coco__comp_frame(&frame, c, cx);
     if (c->run->pool) rc = coco__flight_begin(c);
-    if (rc == COCO_OK) rc = coco__decide(&frame, c, m->args, &waits);
+    if (rc == COCO_OK) rc = coco__decide(&frame, c, m, &waits);
     if (rc == COCO_OK && waits) {
         coco__frame_end(&frame, NULL);
         coco__waiting_failure(c);
         return;
     }
     if (rc == COCO_OK && !c->why.reason && c->owned.nchanges) c->why.reason = COCO__WHY_MOVED;
+    if (rc == COCO_OK && c->why.reason) rc = coco__comp_keep(c);
     if (rc == COCO_OK && c->why.reason == 0) {
         coco__flight_end(c);
         c->hit = true;

@@ -397,9 +397,9 @@ COCO__IN coco_status coco__frame_end(coco_ctx *frame, coco_ctx *caller)
             caller->said = frame->said;
         }
     }
-    coco__free(frame->run->mem, frame->deps.v);
-    coco__buf_free(&frame->uses);
-    coco__buf_free(&frame->declared);
+    if (frame->deps.v) coco__free(frame->run->mem, frame->deps.v);
+    if (frame->uses.p) coco__buf_free(&frame->uses);
+    if (frame->declared.p) coco__buf_free(&frame->declared);
     frame->deps = (coco__deps){ 0 };
     return rc;
 }

@@ -108,6 +108,7 @@ typedef struct coco__each {
     coco_source *src;
     const coco_fn *fn;
     coco_args args;
+    uint64_t pass;            /* its number */
     coco__stream stream;
     bool reading;             /* there are recorded children */
     bool walked;              /* the walk beside them has begun: a source may know its order from its first item on */
@@ -241,7 +242,8 @@ static coco_status coco__each_mount(coco__each *e, coco__comp *c, coco_value val
     coco_status rc = coco__each_check_key(e);
     const coco__buf *key = e->src->ordered ? &e->before : &e->segment; /* swapped by the check */
 
-    coco__mount_call m = { .fn = e->fn, .args = { all, e->args.n + 1 }, .kind = COCO_MOUNT_EACH, .up = e->node };
+    coco__mount_call m = { .fn = e->fn, .args = { all, e->args.n + 1 }, .kind = COCO_MOUNT_EACH, .up = e->node,
+                           .pass = e->pass };
     all[0] = value;
     for (size_t i = 0; i < e->args.n; i++) all[i + 1] = e->args.v[i];
     segment = (coco_str){ (char *)key->p, key->n };
@@ -322,7 +324,7 @@ static void coco__each_free(coco__each *e)
 COCO__IN coco_status coco__each_pass(coco_ctx *cx, const coco__pass *pass)
 {
     coco__each e = { .cx = cx, .node = pass->node, .src = pass->src, .fn = pass->fn, .args = pass->args, .first = true,
-                     .nothing_gone = pass->nothing_gone };
+                     .nothing_gone = pass->nothing_gone, .pass = ++cx->run->npasses };
     coco__tomb *gone = cx->comp->gone;
     coco_status rc = COCO_OK;
     int got = 1;

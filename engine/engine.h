@@ -405,6 +405,10 @@ COCO__IN unsigned coco__fork_generation(void);
 #define COCO__SLICE 8192 /* changes of one component in a transaction */
 #define COCO__ROUND 1024
 #endif
+/* A round is walked some ten times from its first component to its last. What the processor's cache doesn't hold costs
+ * more than the commits that smaller rounds add; where components are large, their number is what is to be kept up. */
+#define COCO__ROUND_BYTES ((size_t)2 << 20)
+#define COCO__ROUND_LEAST 64
 #define COCO__KEY_MAX 511
 #define COCO__CUT_LENGTH (COCO__CUT + COCO__FP)
 
@@ -797,9 +801,10 @@ typedef struct coco__tracked {
     coco_str state;
 } coco__tracked;
 
-/* The key of a call's arguments: their encoding or, where that is shorter, its fingerprint and a digest of each. In
- * cx's memory. */
-COCO__IN coco_status coco__argkey(coco_ctx *cx, const coco_fn *fn, coco_args args, coco_str *key);
+/* The key of a component's arguments: their encoding or, where that is shorter, its fingerprint and a digest of each.
+ * In cx's memory. pass: of a mount_each, in which all arguments but the first are the same; 0: none. */
+COCO__IN coco_status coco__argkey(coco_ctx *cx, const coco_fn *fn, coco_args args, uint64_t pass, coco_str *key);
+COCO__IN coco_status coco__callkey(coco_ctx *cx, const coco_fn *fn, coco_args args, uint8_t fp[COCO__FP]);
 COCO__IN coco_status coco__arg_changed(coco_ctx *cx, const coco_fn *fn, coco_args args, coco_str old, coco_str *name);
 /* Memo states of arguments and tracked objects after a run; and their check: *valid, the states as they are now in
  * *now. */
@@ -1000,12 +1005,13 @@ typedef struct coco__run {
     uint64_t names_cap, names_stored;
     uint64_t epoch;          /* raised when a provider changes: sets are judged again */
     coco__depset *dirty_sets;
+    coco__depset *set_last;  /* loaded last; NULL: none */
     coco_target *dirty_targets;
     coco__fresh *queued_memos;
     size_t nqueued_memos, queued_bytes;
     struct coco__comp *open, **open_last, *applied, **applied_last, *deferred, *spare;
     struct coco__comp *committing, *applying; /* of the transaction being written */
-    size_t nopen, napplied, deferred_bytes, nspare;
+    size_t nopen, napplied, deferred_bytes, spare_bytes;
     bool unsynced;           /* a commit may be lost in a power cut */
     size_t inflight_bytes;
     coco__buf scratch, record, pages; /* of the transaction's body */
@@ -1026,6 +1032,13 @@ typedef struct coco__run {
     bool ending;             /* memory isn't kept for reuse any more */
     coco_err cx_err;         /* of reads of the store */
     coco__buf lookup;        /* a record being looked up */
+    uint64_t npasses;        /* of mount_each so far */
+    coco__buf args;          /* arguments whose key was made last, … */
+    uint64_t args_pass;      /* … in this pass (0: in none), … */
+    size_t args_first;       /* … the first of them so long, … */
+    uint8_t args_key[33 + 2 * COCO_MAX_PARAMS]; /* … and their key, … */
+    size_t nargs_key;        /* … so long */
+    coco__buf arg_bytes;     /* memory for the encoding of arguments */
     coco_err first;          /* first failure */
     coco_err fatal;          /* of the store: nothing more can be written */
     bool guard;              /* tripped */
@@ -1168,6 +1181,7 @@ typedef struct coco__comp {
     struct coco__map_stage *staged; /* what it has declared into live maps; NULL: nothing */
     bool stand;              /* stands in for a component whose children operations mount */
     coco__rec rec;           /* as recorded, copied into arena; flags 0: nothing is */
+    coco_str borrowed;       /* bytes of rec that aren't copied yet; p NULL: they are */
     coco__rec fresh;         /* what the commit records */
     coco__depset *set;       /* of the fresh memo */
     coco__owned owned;
@@ -1243,7 +1257,6 @@ struct coco__memo_call {
     coco_ctx frame;
     coco_args args;
     uint8_t fp[COCO__FP];
-    coco_str argkey;
     uint64_t begun;
     coco_str recheck; /* the stored memo that must come out again; p NULL: none */
     bool owned;       /* the memo is the component's */
@@ -1285,6 +1298,7 @@ typedef struct coco__mount_call {
     const coco_str *payload; /* of its record, where it was read ahead; NULL: look it up */
     const coco_feed *part;   /* the operator that mounts its own component; NULL: any other mount */
     struct coco__op *op;     /* the operation as which it does; NULL: that of the parent */
+    uint64_t pass;           /* of the mount_each; 0: none */
 } coco__mount_call;
 COCO__IN void coco__comp_task(struct coco__comp *c); /* runs a component that was queued */
 /* Makes and runs a child; makes room for it first. An error means that there was no mount. */

@@ -52,9 +52,10 @@ coco_status coco_memo_skip(coco_ctx *cx, coco_value in, coco_value *out)
     return COCO_OK;
 }
 
-/* In the key of a call: what follows is the memo key of an object; and, in front, is a fingerprint. No encoded value
- * begins with them. */
-enum { COCO__KEY_OBJECT = 0xfd, COCO__KEY_HASHED = 0xfe };
+/* In the key of a call: what follows is an argument without the component's own key at its end; is the memo key of an
+ * object; and, in front, is a fingerprint. No encoded value begins with them. */
+enum { COCO__KEY_OWN = 0xfc, COCO__KEY_OBJECT = 0xfd, COCO__KEY_HASHED = 0xfe };
+#define COCO__KEY_WHOLE 32 /* so long a key is kept itself */
 
 static coco_status coco__arg_encode(coco_ctx *cx, const coco_fn *fn, size_t i, coco_value v, coco__buf *b)
 {
@@ -84,6 +85,28 @@ static coco_status coco__arg_encode(coco_ctx *cx, const coco_fn *fn, size_t i, c
                                      coco_status_text(rc));
 }
 
+/* Leaves the component's own key out of an argument that ends with it, as the file does whose component stands at its
+ * path: what is left is the same for all files beside it. It begins with its length, so no key is a prefix of another. */
+static void coco__arg_cut(coco__buf *b, size_t from, coco_str own)
+{
+    size_t n = b->n - from - own.n;
+    const uint8_t head[3] = { COCO__KEY_OWN, (uint8_t)(n >> 8), (uint8_t)n };
+
+    if (own.n < sizeof head || b->failed || b->n < from + own.n || n > 0xffff) return;
+    if (memcmp(b->p + from + n, own.p, own.n) != 0) return;
+    memmove(b->p + from + sizeof head, b->p + from, n);
+    memcpy(b->p + from, head, sizeof head);
+    b->n = from + sizeof head + n;
+}
+
+/* The text, symbol or bytes that a component's last path element is; none where it is something else, or has a NUL. */
+static coco_str coco__own_key(coco_ctx *cx)
+{
+    coco_str s = cx->comp->at.segment;
+
+    return s.n > 2 && !memchr(s.p, 0, s.n - 1) ? (coco_str){ s.p + 1, s.n - 2 } : (coco_str){ 0 };
+}
+
 /* Two bytes an argument: enough to tell which one changed. */
 static void coco__arg_digest(const uint8_t *p, size_t n, uint8_t out[2])
 {
@@ -92,30 +115,87 @@ static void coco__arg_digest(const uint8_t *p, size_t n, uint8_t out[2])
     out[0] = (uint8_t)(hash >> 8), out[1] = (uint8_t)hash;
 }
 
-COCO__IN coco_status coco__argkey(coco_ctx *cx, const coco_fn *fn, coco_args args, coco_str *key)
+/* The encoding of one argument behind others. */
+static coco_status coco__arg_put(coco_ctx *cx, const coco_fn *fn, size_t i, coco_value v, coco__buf *b)
+{
+    size_t from = b->n;
+
+    COCO_TRY(coco__arg_encode(cx, fn, i, v, b));
+    coco__arg_cut(b, from, coco__own_key(cx));
+    return b->failed ? coco__oom(cx) : COCO_OK;
+}
+
+/* The key that the arguments come to: they themselves, or their fingerprint and a digest of each. What was asked for
+ * last is remembered: under one mount_each it is mostly the same. */
+static coco_status coco__args_close(coco__run *run, const coco__buf *b, const size_t *ends, size_t nargs)
+{
+    uint8_t *out = run->args_key;
+    size_t n = 1 + COCO__FP, at = 0;
+
+    if (coco__bytes_cmp(b->p, b->n, run->args.p, run->args.n) == 0) return COCO_OK;
+    if (b->n <= COCO__KEY_WHOLE) {
+        if (b->n) memcpy(out, b->p, b->n);
+        n = b->n;
+    } else {
+        out[0] = COCO__KEY_HASHED;
+        coco_fingerprint_bytes(b->p, b->n, out + 1);
+        for (size_t i = 0; i < nargs; at = ends[i++], n += 2) coco__arg_digest(b->p + at, ends[i] - at, out + n);
+    }
+    run->nargs_key = n;
+    run->args.n = 0;
+    coco__buf_put(&run->args, b->p, b->n);
+    return run->args.failed ? COCO_ENOMEM : COCO_OK;
+}
+
+/* Makes the arguments' key in the run; b is memory for them. In one pass of a mount_each all but the first are the same:
+ * where that is as good as the same, too, the key is the one that is remembered. */
+static coco_status coco__args_key(coco_ctx *cx, const coco_fn *fn, coco_args args, uint64_t pass, coco__buf *b)
+{
+    coco__run *run = cx->run;
+    size_t ends[COCO_MAX_PARAMS];
+
+    assert(args.n <= COCO_MAX_PARAMS);
+    for (size_t i = 0; i < args.n; i++) {
+        COCO_TRY(coco__arg_put(cx, fn, i, args.v[i], b));
+        ends[i] = b->n;
+        if (i == 0 && pass && run->args_pass == pass && b->n == run->args_first &&
+            memcmp(b->p, run->args.p, b->n) == 0)
+            return COCO_OK;
+    }
+    run->args_pass = args.n ? pass : 0;
+    run->args_first = args.n ? ends[0] : 0;
+    return coco__args_close(run, b, ends, args.n);
+}
+
+COCO__IN coco_status coco__argkey(coco_ctx *cx, const coco_fn *fn, coco_args args, uint64_t pass, coco_str *key)
+{
+    coco__run *run = cx->run;
+    coco__buf b = run->arg_bytes; /* hooks may ask for keys, too */
+    coco_status rc;
+
+    coco__buf_init(&run->arg_bytes, run->mem);
+    b.n = 0;
+    rc = coco__args_key(cx, fn, args, pass, &b);
+    *key = (coco_str){ coco__arena_copy(cx->arena, run->args_key, run->nargs_key), run->nargs_key };
+    coco__buf_free(&run->arg_bytes);
+    if (b.failed) coco__buf_free(&b);
+    run->arg_bytes = b;
+    return rc != COCO_OK ? rc : key->p ? COCO_OK : coco__oom(cx);
+}
+
+/* The key of a memoized call is the same wherever it is made. */
+COCO__IN coco_status coco__callkey(coco_ctx *cx, const coco_fn *fn, coco_args args, uint8_t fp[COCO__FP])
 {
     coco__buf b;
     coco_status rc = COCO_OK;
-    uint8_t hashed[1 + COCO__FP + 2 * COCO_MAX_PARAMS] = { COCO__KEY_HASHED };
-    size_t ends[COCO_MAX_PARAMS] = { 0 };
 
-    assert(args.n <= COCO_MAX_PARAMS);
     coco__buf_init(&b, cx->run->mem);
-    for (size_t i = 0; i < args.n && rc == COCO_OK; i++) {
-        rc = coco__arg_encode(cx, fn, i, args.v[i], &b);
-        ends[i] = b.n;
-    }
+    coco__buf_put(&b, fn->name, strlen(fn->name) + 1);
+    for (size_t i = 0; i < args.n && rc == COCO_OK; i++) rc = coco__arg_encode(cx, fn, i, args.v[i], &b);
     if (rc == COCO_OK && b.failed) rc = coco__oom(cx);
-    if (rc == COCO_OK && b.n > 2 * COCO__FP) {
-        size_t n = 1 + COCO__FP, at = 0;
-        coco_fingerprint_bytes(b.p, b.n, hashed + 1);
-        for (size_t i = 0; i < args.n; at = ends[i++], n += 2) coco__arg_digest(b.p + at, ends[i] - at, hashed + n);
-        *key = (coco_str){ coco__arena_copy(cx->arena, hashed, n), n };
-    } else if (rc == COCO_OK) {
-        *key = (coco_str){ coco__arena_copy(cx->arena, b.p, b.n), b.n };
-    }
+    if (rc == COCO_OK) coco_fingerprint_bytes(b.p, b.n, fp);
     coco__buf_free(&b);
-    return rc != COCO_OK ? rc : key->p ? COCO_OK : coco__oom(cx);
+    return rc;
 }
 
 /* Is the argument that encodes as p the one at *at in a key, or its digest the i-th? *at goes behind it. */
@@ -146,8 +226,7 @@ COCO__IN coco_status coco__arg_changed(coco_ctx *cx, const coco_fn *fn, coco_arg
     coco__buf_init(&b, cx->run->mem);
     for (size_t i = 0; i < args.n && rc == COCO_OK && same; i++) {
         b.n = 0;
-        rc = coco__arg_encode(cx, fn, i, args.v[i], &b);
-        if (rc == COCO_OK && b.failed) rc = coco__oom(cx);
+        rc = coco__arg_put(cx, fn, i, args.v[i], &b);
         same = rc != COCO_OK || coco__arg_same(old, i, &b, &at);
         if (!same) *name = fn->params[i].name ? coco_str_of(fn->params[i].name) : coco_format(cx, "%zu", i + 1);
     }
@@ -288,7 +367,16 @@ static coco_status coco__state_read(coco__reader *r, int *arg, coco__tracked *t,
     return r->bad ? COCO_ECORRUPT : COCO_OK;
 }
 
-static coco_status coco__one_state(coco_ctx *cx, const coco_fn *fn, coco_args args, coco__reader *r, coco__buf *b)
+/* Stored states that are checked, and what they are now where one differs. */
+typedef struct coco__restate {
+    coco_str stored;
+    bool differs;
+    coco__buf bytes;
+} coco__restate;
+
+/* Asks for one stored state again. Where it is another by now, what is to be stored goes to b: all that came before it,
+ * and it with its new length. */
+static coco_status coco__one_state(coco_ctx *cx, coco_args args, coco__reader *r, coco__restate *b)
 {
     coco__tracked t;
     coco_str stored, state;
@@ -297,23 +385,22 @@ static coco_status coco__one_state(coco_ctx *cx, const coco_fn *fn, coco_args ar
     int arg;
 
     COCO_TRY(coco__state_read(r, &arg, &t, &stored));
-    size_t head = (size_t)((const uint8_t *)stored.p - begin);
     if (arg >= 0) {
         if ((size_t)arg >= args.n || args.v[arg].kind != COCO_OBJECT) return COCO_ENOTFOUND;
         t.cls = args.v[arg].as.s.p.cls;
         t.object = args.v[arg].as.s.u.object;
-        t.key = coco_str_of(fn->params[arg].name);
     } else {
-        coco_status rc = coco__reopen(cx, &t);
-        if (rc != COCO_OK) return rc;
+        COCO_TRY(coco__reopen(cx, &t));
     }
     COCO_TRY(coco__state_hook(cx, t.cls, t.object, stored, &state, &valid));
     if (!valid) return COCO_ENOTFOUND;
-    /* Written again with the state's new length; the head ends with the old one. */
-    size_t length = 1;
+    if (!b->differs && coco_str_equal(state, stored)) return COCO_OK;
+    if (!b->differs) coco__buf_put(&b->bytes, b->stored.p, (size_t)(begin - (const uint8_t *)b->stored.p));
+    b->differs = true;
+    size_t length = 1; /* of the old length, with which the head ends */
     for (size_t n = stored.n; n > 127; n >>= 7) length++;
-    coco__buf_put(b, begin, head - length);
-    coco__buf_blob(b, state.p, state.n);
+    coco__buf_put(&b->bytes, begin, (size_t)((const uint8_t *)stored.p - begin) - length);
+    coco__buf_blob(&b->bytes, state.p, state.n);
     return COCO_OK;
 }
 
@@ -334,23 +421,21 @@ COCO__IN coco_status coco__states_check(coco_ctx *cx, const coco_fn *fn, coco_ar
                                         coco__why *why)
 {
     coco__reader r = coco__reader_of(stored.p, stored.n);
-    coco__buf b;
+    coco__restate b = { .stored = stored };
     coco_status rc = COCO_OK;
 
     *now = stored;
-    if (stored.n == 0) return COCO_OK;
-    coco__buf_init(&b, cx->run->mem);
+    coco__buf_init(&b.bytes, cx->run->mem);
     while (rc == COCO_OK && coco__left(&r)) {
         const uint8_t *at = r.p;
-        rc = coco__one_state(cx, fn, args, &r, &b);
+        rc = coco__one_state(cx, args, &r, &b);
         if (rc != COCO_OK) *why = (coco__why){ COCO__WHY_STATE, coco__state_label(fn, at, r.end) };
     }
-    if (rc == COCO_OK && b.failed) rc = COCO_ENOMEM;
-    if (rc == COCO_OK && coco__bytes_cmp(b.p, b.n, stored.p, stored.n) != 0) {
-        *now = (coco_str){ coco__arena_copy(cx->arena, b.p, b.n), b.n };
+    if (rc == COCO_OK && b.differs) {
+        *now = (coco_str){ b.bytes.failed ? NULL : coco__arena_copy(cx->arena, b.bytes.p, b.bytes.n), b.bytes.n };
         if (!now->p) rc = COCO_ENOMEM;
     }
-    coco__buf_free(&b);
+    coco__buf_free(&b.bytes);
     return rc;
 }
 

@@ -344,7 +344,9 @@ COCO__IN coco_status coco__depset_load(coco__run *run, uint64_t id, coco__depset
     uint64_t uses;
     coco_status rc;
 
-    if ((*set = coco__table_get(&run->depsets_by_id, &id, sizeof id)) != NULL) return COCO_OK;
+    *set = run->set_last;
+    if (*set && (*set)->id == id) return COCO_OK;
+    if ((*set = run->set_last = coco__table_get(&run->depsets_by_id, &id, sizeof id)) != NULL) return COCO_OK;
     COCO_TRY(coco__run_read(run, &t));
     if ((rc = coco__get_id(&t, COCO__DEPSET, id, &p)) == COCO_OK) rc = coco__depset_get(p, &uses, &p);
     if (rc == COCO_OK) rc = coco__depset_decode(run, p, set);

@@ -44,16 +44,6 @@ COCO__IN coco_status coco__memo_get(coco_str payload, coco__memo *m)
     return r.bad || m->uses.n % COCO__FP ? COCO_ECORRUPT : COCO_OK;
 }
 
-static void coco__memo_key(const coco_fn *fn, coco_str argkey, uint8_t fp[COCO__FP])
-{
-    coco_hash h;
-
-    coco_hash_begin(&h);
-    coco_hash_add(&h, fn->name, strlen(fn->name) + 1);
-    coco_hash_add(&h, argkey.p, argkey.n);
-    coco_hash_end(&h, fp);
-}
-
 static coco_str coco__memo_copy(coco_ctx *cx, coco_str payload)
 {
     return (coco_str){ coco__arena_copy(cx->arena, payload.p, payload.n), payload.n };
@@ -418,8 +408,7 @@ COCO__IN int coco__memo_begin(coco_ctx *cx, const coco_fn *fn, coco__memo_call *
     coco__memo memo;
     coco_status rc;
 
-    COCO_TRY(coco__argkey(cx, fn, m->args, &m->argkey));
-    coco__memo_key(fn, m->argkey, m->fp);
+    COCO_TRY(coco__callkey(cx, fn, m->args, m->fp));
     while ((f = coco__table_get(&cx->run->memos, m->fp, COCO__FP)) != NULL && f->running && !m->plain)
         m->plain = !coco__await_fresh(cx, m->fp);
     if (m->plain) return coco__memo_compute(cx, fn, m);

@@ -3,8 +3,9 @@
  * The memo key of a file is [base identity, relative path]; the base identity is the path as given (a text) or the
  * name of the context key (a symbol). Its memo state is
  *
- *     flags (1 byte, 0x10 added: the format), mtime and ctime (ns) less mtime as zigzag varints, size, inode (varints),
- *     16 bytes: fingerprint of the content (absent with COCO__FS_NO_CONTENT); or flags alone with COCO__FS_MISSING
+ *     flags (1 byte, 0x20 added: the format), mtime (ns, 8 bytes), ctime less mtime (zigzag varint), size, inode
+ *     (varints), 16 bytes: fingerprint of the content (absent with COCO__FS_NO_CONTENT); or flags alone with
+ *     COCO__FS_MISSING
  *
  * Invariants:
  *   1. After a function ran, its state describes what the function saw: the stamp was taken before the content was
@@ -418,8 +419,8 @@ coco_status coco_file_fingerprint(coco_ctx *cx, coco_file *file, uint8_t out[16]
 
 /* ---- Memo state ------------------------------------------------------------------------------------------------ */
 
-enum { COCO__FS_RACY = 1, COCO__FS_GONE = 2, COCO__FS_NO_CONTENT = 4, COCO__FS_FORMAT = 0x10 };
-#define COCO__FS_STATE_MAX (1 + 4 * 10 + 16)
+enum { COCO__FS_RACY = 1, COCO__FS_GONE = 2, COCO__FS_NO_CONTENT = 4, COCO__FS_FORMAT = 0x20 };
+#define COCO__FS_STATE_MAX (1 + 8 + 3 * 10 + 16)
 
 typedef struct coco__fs_state {
     unsigned flags; /* COCO__FS_RACY … */
@@ -466,7 +467,7 @@ static coco_status coco__fs_state_put(coco_ctx *cx, const coco__fs_state *st, co
 
     *p++ = (uint8_t)(COCO__FS_FORMAT | st->flags);
     if (!(st->flags & COCO__FS_GONE)) {
-        p = coco__fs_put_varint(p, coco__fs_zigzag(mtime));
+        for (int i = 0; i < 8; i++) *p++ = (uint8_t)(mtime >> (8 * i));
         p = coco__fs_put_varint(p, coco__fs_zigzag((uint64_t)st->stamp.ctime - mtime));
         p = coco__fs_put_varint(p, st->stamp.size);
         p = coco__fs_put_varint(p, st->stamp.ino);
@@ -484,16 +485,17 @@ static coco_status coco__fs_state_put(coco_ctx *cx, const coco__fs_state *st, co
 static bool coco__fs_state_get(coco_str stored, coco__fs_state *st)
 {
     const uint8_t *p = (const uint8_t *)stored.p, *end = p + stored.n;
-    uint64_t mtime, ctime;
+    uint64_t mtime = 0, ctime;
 
     /* Only this format is read: anything else counts as changed, which is always safe. */
     if (stored.n == 0 || (*p & 0xF0) != COCO__FS_FORMAT) return false;
     st->flags = *p++ & 0x0Fu;
     if (st->flags & COCO__FS_GONE) return p == end;
-    if (!coco__fs_get_varint(&p, end, &mtime) || !coco__fs_get_varint(&p, end, &ctime) ||
-        !coco__fs_get_varint(&p, end, &st->stamp.size) || !coco__fs_get_varint(&p, end, &st->stamp.ino))
+    if (end - p < 8) return false;
+    for (int i = 0; i < 8; i++) mtime |= (uint64_t)*p++ << (8 * i);
+    if (!coco__fs_get_varint(&p, end, &ctime) || !coco__fs_get_varint(&p, end, &st->stamp.size) ||
+        !coco__fs_get_varint(&p, end, &st->stamp.ino))
         return false;
-    mtime = coco__fs_unzigzag(mtime);
     st->stamp.mtime = (int64_t)mtime;
     st->stamp.ctime = (int64_t)(mtime + coco__fs_unzigzag(ctime));
     if (st->flags & COCO__FS_NO_CONTENT) return p == end;

@@ -50,7 +50,7 @@ static bool coco__fs_utf8_valid(const char *s, size_t n)
             p += 8;
             continue;
         }
-        p += coco__fs_utf8_next(p, end, &cp);
+        p += *p < 0x80 ? (cp = *p, (size_t)1) : coco__fs_utf8_next(p, end, &cp);
         if (cp == COCO__FS_BAD) return false;
     }
     return true;

@@ -562,6 +562,17 @@ static void coco__fs_possible(const coco_change *in, coco__fs_op *op, uint64_t *
     }
 }
 
+/* "N bytes", at the end of text; by hand, since it is made for each file and mostly for nobody. */
+static coco_str coco__fs_bytes_text(char text[32], size_t n)
+{
+    char *p = text + 26;
+
+    memcpy(p, " bytes", 6);
+    do *--p = (char)('0' + n % 10);
+    while (n /= 10);
+    return (coco_str){ p, (size_t)(text + 32 - p) };
+}
+
 /* The action: its own copy of everything. */
 static coco_status coco__fs_act(coco_ctx *cx, const coco__fs_place *place, const coco_change *in,
                                 const coco__fs_op *plan, coco_decision *out)
@@ -576,12 +587,11 @@ static coco_status coco__fs_act(coco_ctx *cx, const coco__fs_place *place, const
     if (!op->remove && !op->want.dir) {
         op->want.bytes = coco_copy(cx, op->want.bytes);
         if (!op->want.bytes.p) return COCO_ENOMEM;
-        snprintf(op->text, sizeof op->text, "%zu bytes", op->want.bytes.n);
+        out->action.text = coco__fs_bytes_text(op->text, op->want.bytes.n);
         out->action.bytes = op->want.bytes.n;
     }
     out->act = true;
     out->action.kind = op->remove ? COCO_DELETE : op->may_file || op->may_dir ? COCO_UPDATE : COCO_INSERT;
-    out->action.text = coco_str_of(op->text);
     out->action.value = op;
     return COCO_OK;
 }
