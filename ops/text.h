@@ -184,7 +184,8 @@ typedef struct coco_split_opts {
 
 /* Splits text into chunks, an array in cx's memory. opts may be NULL. On failure chunks is empty.
  * Errors: COCO_EPARSE (an expression; the message says where), COCO_EFAIL (an expression ran too long), COCO_EDUP (two
- * custom languages of one name), COCO_EINVAL (a grammar without ops/syntax.c, or of another version), COCO_ENOMEM. */
+ * custom languages of one name), COCO_EINVAL (a grammar without ops/syntax.c, or of another version; a count that
+ * gives two sizes for one text, where that is found out), COCO_ENOMEM. */
 coco_status coco_split(coco_ctx *cx, coco_str text, const coco_split_opts *opts, coco_chunks *chunks);
 
 /* The same without a cx, one chunk at a time, as soon as it is settled. err may be NULL. Returns also what fn did. */

@@ -487,6 +487,32 @@ static void repetition_is_cut_as_the_original_does(void **state)
     }
 }
 
+static size_t fickle(void *user, coco_str text)
+{
+    uint32_t *r = user;
+
+    *r = *r * 1664525u + 1013904223u;
+    return text.n + (*r >> 30);
+}
+
+/* A count that gives other sizes in the second pass does no harm. */
+static void fickle_count_is_an_error_or_none(void **state)
+{
+    (void)state;
+    for (uint32_t seed = 1; seed < 20; seed++) {
+        coco_str text = repeated("a b\n", 40000);
+        size_t chunks = 0;
+        uint32_t r = seed;
+        coco_split_opts opts = OPTS(.chunk_size = 60, .chunk_overlap = 20, .count = fickle, .user = &r,
+                                    .allocator = counting);
+        coco_err err = { 0 };
+        coco_status rc = coco_split_each(text, &opts, count_chunk, &chunks, &err);
+        if (rc == COCO_EINVAL) assert_string_equal(err.msg, "count has given two sizes for one text");
+        else assert_int_equal(rc, COCO_OK);
+        free((void *)(uintptr_t)text.p);
+    }
+}
+
 /* Recursive 4: linear, also without any separator: four times the text takes at most eight times as long. */
 static void time_is_linear_in_a_text_without_separators(void **state)
 {
@@ -607,6 +633,7 @@ int main(void)
         TEXT_TEST(working_memory_does_not_grow_with_the_text),
         TEXT_TEST(repetition_takes_no_more_memory_than_the_answer),
         TEXT_TEST(repetition_is_cut_as_the_original_does),
+        TEXT_TEST(fickle_count_is_an_error_or_none),
         TEXT_TEST(time_is_linear_in_a_text_without_separators),
         TEXT_TEST(every_failed_allocation_is_reported),
         TEXT_TEST(failed_allocation_in_a_repetition_is_reported),

@@ -82,6 +82,7 @@ typedef struct coco__plans {
     size_t given, skip;      /* chunks given out; of those in the second pass, how many were before */
     coco__range_fn fn;       /* gets the chunks */
     void *self;              /* of fn */
+    coco_err *err;
 } coco__plans;
 
 static coco__cell *coco__cell_at(coco__plans *s, size_t i) { return &s->cells[i - s->first]; }
@@ -159,6 +160,12 @@ static size_t coco__meet(coco__plans *s)
     }
 }
 
+/* In the second pass a plan that should descend from the root doesn't. */
+static coco_status coco__other_sizes(coco__plans *s)
+{
+    return coco_err_set(s->err, COCO_EINVAL, "count has given two sizes for one text");
+}
+
 static coco_status coco__give_one(coco__plans *s, const coco__link *l)
 {
     if (s->skip) {
@@ -178,6 +185,7 @@ static coco_status coco__give(coco__plans *s, size_t k)
 
     for (i = k; i > 0; i -= back) {
         back = s->links[i].back;
+        if (back > i) return coco__other_sizes(s);
         s->links[i].back = forward;
         forward = back;
     }
@@ -215,7 +223,7 @@ static coco_status coco__pass(coco__plans *s)
     s->marks = m->next;
     s->led = true;
     coco__text_mem(&s->mem, m, 0);
-    return coco__give(s, way - s->root);
+    return way < s->root ? coco__other_sizes(s) : coco__give(s, way - s->root);
 }
 
 /* Whether plans from `since` on are more than are to be kept unsettled. */

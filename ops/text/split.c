@@ -212,7 +212,7 @@ static coco_status coco__split_run(coco_str text, const coco_split_opts *opts, c
     s.pieces.opts = o;
     s.pieces.text = text;
     s.pieces.mem = s.plans.mem = o->allocator;
-    s.pieces.err = err;
+    s.pieces.err = s.plans.err = err;
     s.pieces.atom_size = o->chunk_overlap ? o->chunk_overlap : o->min_chunk_size;
     s.plans.chunk_size = o->chunk_size;
     s.plans.min_size = o->min_chunk_size;
