@@ -142,9 +142,9 @@ bench_shapes() {
 # one WHAT: what ours has done is beside a warm run; the difference counts.
 one() {
     other() { tree_copy "$dir"; }
-    alternate $((RUNS * 3)) ours other
+    alternate $((RUNS * 2)) ours other
     more=$(paired '$1 - $6')
-    row "one file $1, $where ($((RUNS * 3)) runs): $(seconds "$more") more" 'nothing changed' \
+    row "one file $1, $where ($((RUNS * 2)) runs): $(seconds "$more") more" 'nothing changed' \
         "1 ms and 3 durable commits of $(seconds "$commit") more" "$more" "(0.001 + 3 * $commit)"
 }
 
@@ -454,12 +454,12 @@ machine() {
 report() {
     echo '# Benchmarks'
     echo
-    cat <<'TEXT'
-The last run of `make bench` that was kept, by `make bench REPORT=BENCHMARKS.md`. Ours and what stands beside it take turns in
-one run; times are medians of five turns after one that is not counted, or of as many as the row says; ratios are medians of
-the pairs. User and system time, and the most anonymous memory, are ours. What the programs do is said in `bench/run.sh` and
-in the opening comments of `bench/*.c`. `make bench-peer` measures CocoIndex itself beside this library, `make bench-guard`
-counts instructions.
+    cat <<TEXT
+The last run of \`make bench\` that was kept, by \`make bench REPORT=BENCHMARKS.md\`. Ours and what stands beside it take
+turns in one run; times are medians of $RUNS turns after one that is not counted, or of as many as the row says; ratios are
+medians of the pairs. User and system time, and the most anonymous memory, are ours. What the programs do is said in
+\`bench/run.sh\` and in the opening comments of \`bench/*.c\`. \`make bench-peer\` measures CocoIndex itself beside this
+library, \`make bench-guard\` counts instructions.
 TEXT
     echo
     machine
@@ -467,7 +467,10 @@ TEXT
     echo
     cat "$table"
     echo
-    [ "$asked" = wall ] || echo 'Times are those of the processors, but for pools, disks, PostgreSQL and live updates.'
+    [ "$asked" = wall ] || {
+        echo 'Times are those of the processors, but for cold runs on disk, durable commits, pools, PostgreSQL and live updates.'
+        echo
+    }
     echo "$met budgets met, $missed missed."
     if [ -s "$notes" ]; then echo; cat "$notes"; fi
 }

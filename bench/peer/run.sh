@@ -6,7 +6,7 @@
 # Each runs on one core, where CocoIndex is faster than on two. Of CocoIndex only the update itself counts, without the
 # start of Python; of ours the whole process. FILES (100000), N components (100000), ROWS (100000) and RUNS (1) choose the
 # size; VENV is the virtual environment (BUILD/peer/venv), PYTHON what makes it, COCOINDEX the version (1.0.26). REPORT
-# names a file to which the table is appended, NOTE a sentence for it.
+# names a file to which the table is appended, NOTE a sentence for it; CLOCK=cpu as in bench/run.sh, but for PostgreSQL.
 set -eu
 cd "$(dirname "$0")/../.."
 build=${BUILD:-build}
@@ -19,7 +19,7 @@ if [ -z "${COCO_POSTGRES+set}" ]; then
     [ $status -eq 77 ] || exit $status
 fi
 
-export COCOINDEX_DISABLE_USAGE_TRACKING=1
+export COCOINDEX_DISABLE_USAGE_TRACKING=1 CLOCK="${CLOCK:-wall}"
 venv=${VENV:-$build/peer/venv}
 mkdir -p "$build/peer"
 if [ ! -x "$venv/bin/python" ]; then "${PYTHON:-python3}" -m venv "$venv"; fi
@@ -98,6 +98,7 @@ peer_sqlite() {
 
 peer_postgres() {
     [ -n "${COCO_POSTGRES-}" ] && [ -x "$bin/rows_pg" ] || return 0
+    CLOCK=wall
     fresh() {
         rm -rf "$work"/db*
         psql -q "$COCO_POSTGRES" -c 'SET client_min_messages = error' -c 'DROP TABLE IF EXISTS ours, peer' -c CHECKPOINT
