@@ -99,34 +99,39 @@ void coco_env_close(coco_env *env)
     coco__env_free(env);
 }
 
-/* Runs a setup function once; values provided before a failure are closed at once. */
-static coco_status coco__setup(coco_ctx *cx, coco_status (*setup)(coco_ctx *cx, void *user), void *user, int *state,
-                               coco_err *err)
+/* An environment's or an app's. */
+typedef struct coco__setup_call {
+    coco_status (*setup)(coco_ctx *cx, void *user);
+    void (*teardown)(void *user);
+    void *user;
+    int *state;
+} coco__setup_call;
+
+/* Runs a setup function once; what it did before a failure is undone at once. */
+static coco_status coco__setup(coco_ctx *cx, const coco__setup_call *s, coco_err *err)
 {
     coco_status rc = COCO_OK;
 
-    if (*state == 1) return COCO_OK;
-    if (setup) rc = setup(cx, user);
+    if (*s->state == 1) return COCO_OK;
+    if (s->setup) rc = s->setup(cx, s->user);
     if (rc == COCO_OK) rc = cx->kept;
-    *state = rc == COCO_OK ? 1 : -1;
+    *s->state = rc == COCO_OK ? 1 : s->teardown ? 0 : -1;
     if (rc == COCO_OK) return rc;
     coco_err_set(err, rc, "setup: %s", coco_error_message(cx));
     coco__context_close(&cx->env->mem, cx->providing);
+    if (s->teardown) s->teardown(s->user);
     return rc;
 }
 
 coco_status coco_env_setup(coco_env *env, coco_err *err)
 {
     coco_ctx cx = { .env = env, .arena = &env->arena, .home = &env->arena, .providing = &env->context };
+    coco__setup_call call = { env->config.setup, env->config.teardown, env->config.user, &env->setup_state };
     coco_status rc;
 
     COCO_TRY(coco__fork_check(env, err));
     pthread_mutex_lock(&env->setup_mutex); /* its apps may start at once */
-    rc = coco__setup(&cx, env->config.setup, env->config.user, &env->setup_state, err);
-    if (rc != COCO_OK && env->config.teardown) {
-        env->config.teardown(env->config.user);
-        env->setup_state = 0;
-    }
+    rc = coco__setup(&cx, &call, err);
     pthread_mutex_unlock(&env->setup_mutex);
     return rc;
 }
@@ -235,15 +240,10 @@ coco_status coco_app_setup(coco_app *app, coco_err *err)
     coco_ctx cx = {
         .env = app->env, .app = app, .arena = &app->arena, .home = &app->arena, .providing = &app->context
     };
-    coco_status rc;
+    coco__setup_call call = { app->config.setup, app->config.teardown, app->config.user, &app->setup_state };
 
     COCO_TRY(coco_env_setup(app->env, err));
-    rc = coco__setup(&cx, app->config.setup, app->config.user, &app->setup_state, err);
-    if (rc != COCO_OK && app->config.teardown) {
-        app->config.teardown(app->config.user);
-        app->setup_state = 0;
-    }
-    return rc;
+    return coco__setup(&cx, &call, err);
 }
 
 /* Where its value is kept; NULL: there is no such parameter. */

@@ -104,6 +104,7 @@ typedef struct coco__findings {
     coco__buf text;   /* path and words, each with its NUL */
     uint64_t n, kept;
     bool first;       /* round of a repair: later ones find what the first has left */
+    bool fixed;       /* something was */
 } coco__findings;
 
 static coco_status coco__keep_finding(void *self, const char *path, const char *what)
@@ -118,35 +119,29 @@ static coco_status coco__keep_finding(void *self, const char *path, const char *
     return f->text.failed ? COCO_ENOMEM : COCO_OK;
 }
 
-typedef struct coco__repairing {
-    coco__findings *findings;
-    bool fixed; /* something was */
-} coco__repairing;
-
 static coco_status coco__repair_body(void *self, coco__txn *t)
 {
-    coco__repairing *r = self;
+    coco__findings *f = self;
     coco_status rc = COCO_OK;
 
-    r->findings->first = r->findings->n == 0; /* not again when the map has grown */
+    f->first = f->n == 0; /* not again when the map has grown */
     for (int round = 0; rc == COCO_OK && round < COCO__REPAIR_ROUNDS; round++) {
-        coco__audit a = { .tell = coco__keep_finding, .self = r->findings, .repair = true };
+        coco__audit a = { .tell = coco__keep_finding, .self = f, .repair = true };
         rc = coco__audit_run(&a, t);
         uint64_t found = a.nfound;
         if (rc == COCO_OK && found) rc = coco__mend_round(&a, t);
         coco__audit_free(&a);
-        r->findings->first = false;
+        f->first = false;
         if (rc != COCO_OK || found == 0) return rc;
-        r->fixed = true;
+        f->fixed = true;
     }
     if (rc != COCO_OK) return rc;
     return coco_err_set(t->err, COCO_ECORRUPT, "state database %s: can't be repaired", t->env->dir);
 }
 
-static coco_status coco__check_here(coco_app *app, coco__findings *f, bool *fixed, coco_err *err)
+static coco_status coco__check_here(coco_app *app, coco__findings *f, bool repair, coco_err *err)
 {
-    coco__repairing r = { f, false };
-    coco__writer w = { coco__repair_body, NULL, &r, true };
+    coco__writer w = { coco__repair_body, NULL, f, true };
     coco__audit a = { .tell = coco__keep_finding, .self = f };
     MDB_txn *reader = NULL;
     coco__txn t;
@@ -154,11 +149,7 @@ static coco_status coco__check_here(coco_app *app, coco__findings *f, bool *fixe
 
     COCO_TRY(coco__store_app(app, false, err));
     if (!app->has_dbi) return COCO_OK;
-    if (fixed) {
-        rc = coco__write(app, &w, err);
-        *fixed = rc == COCO_OK && r.fixed;
-        return rc;
-    }
+    if (repair) return coco__write(app, &w, err);
     COCO_TRY(coco__read_begin(app, &reader, &t, err));
     f->first = true;
     rc = coco__audit_run(&a, &t);
@@ -176,7 +167,7 @@ static coco_status coco__check_apart_body(coco_env *own, void *self, coco__buf *
     coco_status rc;
 
     coco__buf_init(&f.text, &own->mem);
-    rc = coco__check_here(&app, &f, NULL, err);
+    rc = coco__check_here(&app, &f, false, err);
     coco__buf_be64(out, f.n);
     coco__buf_put(out, f.text.p, f.text.n);
     return rc;
@@ -197,12 +188,12 @@ static coco_status coco__check_apart(coco_env *env, const char *name, coco__find
 
 /* Tells what was found; the first finding is the message. */
 static coco_status coco__tell_findings(const coco_check_visitor *v, const char *app, const coco__findings *f,
-                                       bool fixed, coco_err *err)
+                                       coco_err *err)
 {
     const char *path = (char *)f->text.p, *what = "";
 
     for (uint64_t i = 0; i < f->kept; i++) {
-        coco_problem p = { .app = app, .path = path, .repaired = fixed };
+        coco_problem p = { .app = app, .path = path, .repaired = f->fixed };
         what = path + strlen(path) + 1;
         p.what = what;
         if (i == 0)
@@ -211,7 +202,7 @@ static coco_status coco__tell_findings(const coco_check_visitor *v, const char *
         if (v && v->problem) COCO_TRY(v->problem(v->user, &p));
         path = what + strlen(what) + 1;
     }
-    return f->n && !fixed ? COCO_ECORRUPT : COCO_OK;
+    return f->n && !f->fixed ? COCO_ECORRUPT : COCO_OK;
 }
 
 static coco_status coco__check_app(coco_env *env, const char *name, const coco_check_opts *opts,
@@ -219,34 +210,29 @@ static coco_status coco__check_app(coco_env *env, const char *name, const coco_c
 {
     coco_app app = { .env = env, .name = name };
     coco__findings f = { .n = 0 };
-    bool fixed = false;
     coco_status rc = COCO_OK;
 
     coco__buf_init(&f.text, &env->mem);
     if (!opts->same_process) rc = coco__check_apart(env, name, &f, err);
     if (rc == COCO_OK && opts->repair && (f.n || opts->same_process)) {
         f.text.n = f.n = f.kept = 0;
-        rc = coco__check_here(&app, &f, &fixed, err);
+        rc = coco__check_here(&app, &f, true, err);
     } else if (rc == COCO_OK && opts->same_process) {
-        rc = coco__check_here(&app, &f, NULL, err);
+        rc = coco__check_here(&app, &f, false, err);
     }
-    if (rc == COCO_OK) rc = coco__tell_findings(v, name, &f, fixed, err);
+    if (rc == COCO_OK) rc = coco__tell_findings(v, name, &f, err);
     coco__buf_free(&f.text);
     return rc;
 }
 
-/* The apps of an environment, and what is wrong with the first of them that something is wrong with. */
-typedef struct coco__checking {
-    coco__buf names; /* each with its NUL */
-} coco__checking;
-
+/* Puts the names of apps behind each other, each with its NUL. */
 static coco_status coco__check_name(void *user, const char *app, bool has_run)
 {
-    coco__checking *c = user;
+    coco__buf *names = user;
 
     (void)has_run;
-    coco__buf_put(&c->names, app, strlen(app) + 1);
-    return c->names.failed ? COCO_ENOMEM : COCO_OK;
+    coco__buf_put(names, app, strlen(app) + 1);
+    return names->failed ? COCO_ENOMEM : COCO_OK;
 }
 
 /* An app that is open here may not be updated meanwhile. */
@@ -288,17 +274,17 @@ coco_status coco_check(coco_env *env, const char *app, const coco_check_opts *op
                        coco_err *err)
 {
     static const coco_check_opts none;
-    coco__checking c;
+    coco__buf names;
     coco_err one = { 0 };
     coco_status rc, all = COCO_OK;
     bool known = false;
 
     if (!opts) opts = &none;
     COCO_TRY(coco__fork_check(env, err));
-    coco__buf_init(&c.names, &env->mem);
-    rc = coco_inspect_apps(env, coco__check_name, &c, err);
-    for (size_t at = 0; rc == COCO_OK && at < c.names.n; at += strlen((char *)c.names.p + at) + 1) {
-        const char *name = (char *)c.names.p + at;
+    coco__buf_init(&names, &env->mem);
+    rc = coco_inspect_apps(env, coco__check_name, &names, err);
+    for (size_t at = 0; rc == COCO_OK && at < names.n; at += strlen((char *)names.p + at) + 1) {
+        const char *name = (char *)names.p + at;
         if (app && strcmp(app, name) != 0) continue;
         known = true;
         rc = coco__check_each(env, name, opts, v, &one);
@@ -306,7 +292,7 @@ coco_status coco_check(coco_env *env, const char *app, const coco_check_opts *op
         if (rc != COCO_OK && all == COCO_OK) all = rc;
         if (rc == COCO_ECORRUPT) rc = COCO_OK; /* the others are looked at too */
     }
-    coco__buf_free(&c.names);
+    coco__buf_free(&names);
     if (rc == COCO_OK && app && !known) return coco_err_set(err, COCO_ENOTFOUND, "%s holds no app %s", env->dir, app);
     return all != COCO_OK ? all : rc;
 }

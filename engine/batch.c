@@ -47,11 +47,8 @@ coco_status coco_batch_fail(coco_ctx *cx, size_t i, coco_status code, const char
 {
     coco__batch_job *j = cx->batch_job;
     char text[COCO_ERR_MAX];
-    va_list ap;
 
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
+    COCO__FORMAT(text, fmt);
     if (!j || i >= j->n || code >= 0) return coco__keep(cx, COCO_EINVAL, "coco_batch_fail: no such call, or no error");
     if (!j->failures) j->failures = coco_alloc(cx, j->n * sizeof *j->failures);
     if (!j->failures) return COCO_ENOMEM;

@@ -22,7 +22,7 @@ COCO__IN coco_status coco__fix_add(coco__audit *a, enum coco__fix_op op, const c
     if (!(f = coco__arena_zalloc(&a->arena, sizeof *f))) return COCO_ENOMEM;
     f->op = op;
     f->key = *k;
-    f->payload = (coco_str){ coco__arena_copy(&a->arena, payload.p, payload.n), payload.n };
+    f->payload = coco__arena_str(&a->arena, payload);
     if (!f->payload.p) return COCO_ENOMEM;
     f->next = a->fixes;
     a->fixes = f;
@@ -57,12 +57,9 @@ COCO__IN coco_status coco__fix_rebuild(coco__audit *a, const coco__place *at)
 COCO__IN coco_status coco__found(coco__audit *a, const coco__place *at, const char *fmt, ...)
 {
     char text[COCO_ERR_MAX];
-    va_list ap;
     coco__buf path;
 
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
+    COCO__FORMAT(text, fmt);
     a->text.n = 0;
     coco__buf_init(&path, a->arena.mem);
     if (at && coco__place_path(&a->quiet, at, &path) == COCO_OK) coco__path_print(&a->text, path.p, path.n);

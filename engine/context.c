@@ -20,11 +20,8 @@ static coco_status coco__say(coco_ctx *cx, coco_status rc, const char *text)
 coco_status coco_fail(coco_ctx *cx, coco_status code, const char *fmt, ...)
 {
     char text[COCO_ERR_MAX];
-    va_list ap;
 
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
+    COCO__FORMAT(text, fmt);
     return coco__say(cx, code, text);
 }
 
@@ -156,11 +153,8 @@ void *coco_run_memory(coco_ctx *cx, const void *tag, size_t n)
 void coco_notice(coco_ctx *cx, const char *fmt, ...)
 {
     char text[COCO_ERR_MAX];
-    va_list ap;
 
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
+    COCO__FORMAT(text, fmt);
     if (!cx->run) return;
     coco__enter(cx->run);
     coco__emit(cx->run, COCO_EV_NOTICE, cx->comp, text);

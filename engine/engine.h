@@ -144,6 +144,14 @@ COCO__IN void coco__set16_free(coco__set16 *s);
 COCO__IN int coco__set16_add(coco__set16 *s, const uint8_t fp[16]); /* 1 added, 0 was there, -1 no memory */
 COCO__IN bool coco__set16_has(const coco__set16 *s, const uint8_t fp[16]);
 
+/* In a function with `...` behind fmt: text, an array, holds what it says. */
+#define COCO__FORMAT(text, fmt) \
+    do { \
+        va_list coco__ap; \
+        va_start(coco__ap, fmt); \
+        vsnprintf(text, sizeof text, fmt, coco__ap); \
+        va_end(coco__ap); \
+    } while (0)
 COCO__IN uint64_t coco__load64(const uint8_t *p); /* little-endian */
 /* fast, for tables and checksums; the same on every machine */
 COCO__IN uint32_t coco__hash32(const void *p, size_t n, uint32_t seed);

@@ -19,12 +19,9 @@ COCO__IN bool coco__listening(const coco__run *run) { return run->env->config.on
 COCO__IN void coco__log(coco_env *env, coco_log_level level, const char *fmt, ...)
 {
     char text[COCO_ERR_MAX];
-    va_list ap;
 
     if (!env->config.on_log || level > env->config.log_level) return;
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
+    COCO__FORMAT(text, fmt);
     env->config.on_log(env->config.user, level, text);
 }
 

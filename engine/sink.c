@@ -19,11 +19,8 @@ coco_status coco_action_fail(coco_action *a, const coco_err *err)
 void coco_action_note(coco_action *a, const char *fmt, ...)
 {
     char text[COCO_ERR_MAX];
-    va_list ap;
 
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
+    COCO__FORMAT(text, fmt);
     coco__free(a->target->run->mem, a->note);
     a->note = coco__strdup(a->target->run->mem, text);
 }
