@@ -144,7 +144,10 @@ static coco_status coco__args_close(coco__run *run, const coco__buf *b, const si
     run->nargs_key = n;
     run->args.n = 0;
     coco__buf_put(&run->args, b->p, b->n);
-    return run->args.failed ? COCO_ENOMEM : COCO_OK;
+    if (!run->args.failed) return COCO_OK;
+    coco__buf_free(&run->args); /* nothing is remembered: the key of no arguments */
+    run->nargs_key = 0;
+    return COCO_ENOMEM;
 }
 
 /* Makes the arguments' key in the run; b is memory for them. In one pass of a mount_each all but the first are the same:
@@ -162,9 +165,11 @@ static coco_status coco__args_key(coco_ctx *cx, const coco_fn *fn, coco_args arg
             memcmp(b->p, run->args.p, b->n) == 0)
             return COCO_OK;
     }
+    run->args_pass = 0;
+    COCO_TRY(coco__args_close(run, b, ends, args.n));
     run->args_pass = args.n ? pass : 0;
     run->args_first = args.n ? ends[0] : 0;
-    return coco__args_close(run, b, ends, args.n);
+    return COCO_OK;
 }
 
 COCO__IN coco_status coco__argkey(coco_ctx *cx, const coco_fn *fn, coco_args args, uint64_t pass, coco_str *key)
