@@ -9,6 +9,7 @@
 #include "sqlite.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <math.h>
 #include <poll.h>
 #include <pthread.h>

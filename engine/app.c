@@ -521,12 +521,13 @@ static coco_status coco__sinks_finish(coco__run *run, coco_status rc, coco_err *
     coco__slot *slot;
 
     for (size_t i = 0; coco__table_next(&run->targets, &i, &slot);) {
-        const coco_sink *sink = ((const coco_target *)slot->value)->handler.sink;
+        const coco_target *t = slot->value;
+        const coco_sink *sink = t->handler.sink;
         coco_err e = { 0 };
-        if (!sink || !sink->finish || !(told = coco_run_memory(run->cx, &sink->finish, sizeof *told)) ||
-            *told >= times)
-            continue;
-        *told = times;
+        if (!sink || !sink->finish || (t->parent && t->parent->handler.sink == sink)) continue;
+        if ((told = coco_run_memory(run->cx, &sink->finish, sizeof *told)) == NULL) rc = COCO_ENOMEM, whole = false;
+        if (told && *told >= times) continue;
+        if (told) *told = times;
         coco_status one = sink->finish(sink->self, whole, &e);
         if (one != COCO_OK && rc == COCO_OK) rc = coco_err_set(err, one, "%s", e.msg);
     }

@@ -919,6 +919,8 @@ COCO__IN coco_status coco__owner_put(const coco__txn *t, coco_target *target, co
 COCO__IN void coco__target_block(coco_target *target); /* a delete in it failed */
 COCO__IN coco_status coco__top_states(struct coco__run *run, coco_target *top, uint64_t *n);
 /* Makes the handler; desired NULL: from what is recorded. */
+/* What the store said, if rc is its error; else the words for rc. */
+COCO__IN const char *coco__said(const struct coco__run *run, coco_status rc);
 COCO__IN coco_status coco__target_ready(coco_target *t, const coco_value *desired);
 COCO__IN coco_status coco__target_title(coco_ctx *cx, coco_target *t, const char *title);
 /* Gives the container's provider a new id: what was recorded below is void. */

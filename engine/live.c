@@ -361,8 +361,7 @@ static coco_status coco__group_reset(coco__live *l)
 static void coco__give_up(coco__run *run, coco_status rc)
 {
     if (rc == COCO_OK) return;
-    if (!run->fatal.code)
-        coco_err_set(&run->fatal, rc, "%s", run->cx_err.code == rc ? run->cx_err.msg : coco_status_text(rc));
+    if (!run->fatal.code) coco_err_set(&run->fatal, rc, "%s", coco__said(run, rc));
     coco__drain(run);
 }
 

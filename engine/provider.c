@@ -24,6 +24,11 @@ coco_status coco_target_make(coco_ctx *cx, const char *name, coco_value key, coc
     return coco_fail(cx, COCO_ENOPROVIDER, "no handler called %s is registered", name);
 }
 
+COCO__IN const char *coco__said(const coco__run *run, coco_status rc)
+{
+    return run->cx_err.code == rc ? run->cx_err.msg : coco_status_text(rc);
+}
+
 /* ---- Providers ---- */
 
 static coco_status coco__target_memo_key(coco_ctx *cx, void *object, coco_value *key)
@@ -334,7 +339,7 @@ static coco_target *coco__target_new(coco_ctx *cx, const char *name, coco_value 
     coco__buf_free(&b);
     if (rc == COCO_OK) rc = coco__target_title(cx, t, title);
     else if (cx->run->cx->said == rc) coco_fail(cx, rc, "%s", coco_error_message(cx->run->cx));
-    else coco_fail(cx, rc, "target %s: %s", name, coco_status_text(rc));
+    else coco_fail(cx, rc, "target %s: %s", name, coco__said(cx->run, rc));
     if (rc == COCO_OK) return t;
     coco__keep(cx, rc, NULL);
     return NULL;

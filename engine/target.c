@@ -392,7 +392,7 @@ static coco_status coco__declare_held(coco_ctx *cx, coco__declaration *d, coco_t
         rc = cx->comp->above ? coco__declare_above(cx, d, child) : coco__declare_states(cx, d, child);
         if (rc == COCO_ENOMEM) coco__oom(cx);
         else if (rc != COCO_OK && !cx->message)
-            coco_fail(cx, rc, "target %s: %s", d->target->title, coco_status_text(rc));
+            coco_fail(cx, rc, "target %s: %s", d->target->title, coco__said(cx->run, rc));
     }
     coco__buf_free(&cx->run->key);
     if (bytes.failed) coco__buf_free(&bytes);

@@ -51,6 +51,7 @@ typedef struct coco__fs_op {
     bool inside;         /* the state of a container: what is missing below the base is made */
     bool remove;         /* else make `want` */
     bool may_file, may_dir; /* by the records, ours may be there as … */
+    bool may_none;       /* … or not: a crash may have come between it and the directory made for it */
     uint64_t may_made;   /* directories to remove when empty, the state itself included if it is one */
     coco__fs_thing want; /* what should be there */
     char text[32];       /* for preview */
@@ -294,28 +295,32 @@ static bool coco__fs_together(const coco__fs_op *a, const coco__fs_op *b)
            memcmp(a->rel.p, b->rel.p, a->dir) == 0;
 }
 
-/* Closes the directory that is open, and removes it if our deleting has emptied it, and so those above it up to the
- * container (invariant 3). */
+/* Removes the action's directory if it is empty, and so those above it up to the container (invariant 3). */
+static void coco__fs_prune(const coco__fs_op *op)
+{
+    char name[NAME_MAX + 1];
+    int fd;
+
+    for (coco_str dir = { op->rel.p, op->dir }; dir.n > op->keep; dir = coco_path_parent(dir)) {
+        coco_str last = coco_path_name(dir);
+        if (coco__fs_dir_open(op, coco_path_parent(dir).n, false, &fd, NULL) != COCO_OK) continue;
+        bool gone = coco__fs_part(last.p, last.n, name) && (unlinkat(fd, name, AT_REMOVEDIR) == 0 || errno == ENOENT);
+        close(fd);
+        if (!gone) return;
+    }
+}
+
+/* Closes the directory that is open, and removes it if our deleting has emptied it. */
 static void coco__fs_leave(coco__fs_writer *w)
 {
     const coco__fs_op *op = w->at;
-    coco_str dir;
-    char name[NAME_MAX + 1];
-    int fd, gone;
 
     if (!op) return;
     assert(w->fd >= 0 && op->dir <= op->rel.n);
     close(w->fd);
     w->at = NULL;
-    if (!w->emptied) return;
+    if (w->emptied) coco__fs_prune(op);
     w->emptied = false;
-    for (dir = (coco_str){ op->rel.p, op->dir }; dir.n > op->keep; dir = coco_path_parent(dir)) {
-        coco_str last = coco_path_name(dir);
-        if (coco__fs_dir_open(op, coco_path_parent(dir).n, false, &fd, NULL) != COCO_OK) return;
-        gone = coco__fs_part(last.p, last.n, name) ? unlinkat(fd, name, AT_REMOVEDIR) : -1;
-        close(fd);
-        if (gone != 0) return;
-    }
 }
 
 /* Has the directory of the action open. */
@@ -497,8 +502,10 @@ static coco_status coco__fs_remove(coco__fs_writer *w, coco_action *action, coco
     if (!coco__fs_names_of(op, &n)) return COCO_OK; /* too long to have been written */
     if (op->may_dir) coco__fs_leave(w);
     rc = coco__fs_at(w, op, false, err);
+    if (rc == COCO_ENOTFOUND && op->may_none) coco__fs_prune(op);
     if (rc == COCO_ENOTFOUND) return COCO_OK;
     if (rc != COCO_OK) return rc;
+    w->emptied |= op->may_none;
     if (op->may_file) {
         unlinkat(w->fd, n.temp, 0);
         if (unlinkat(w->fd, n.name, 0) == 0) w->emptied = true;
@@ -551,6 +558,7 @@ static void coco__fs_possible(const coco_change *in, coco__fs_op *op, uint64_t *
     coco__fs_thing old;
 
     for (size_t i = 0; i < in->npossible; i++) {
+        if (!in->possible[i].p) op->may_none = true;
         if (!in->possible[i].p) continue;
         if (coco__fs_record_get(in->possible[i], &old)) {
             if (old.dir) op->may_dir = true;

@@ -181,7 +181,7 @@ static coco_status coco__sq_ready(coco_sqlite *s, bool write, coco_err *err)
 
     if (s->db && sqlite3_file_control(s->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved)
         coco__sq_disconnect(s);
-    if (!s->db && !write && stat(s->path, &st) != 0) return COCO_OK;
+    if (!s->db && !write && stat(s->path, &st) != 0 && (errno == ENOENT || errno == ENOTDIR)) return COCO_OK;
     if (!s->db) COCO_TRY(coco__sq_connect(s, write, err));
     if (!write || s->writes) return COCO_OK;
     if (s->journal[0]) COCO_TRY(coco__sq_run(s, "journal mode", err, "PRAGMA journal_mode = %Q", s->journal));
