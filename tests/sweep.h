@@ -36,7 +36,7 @@ static const char *const fault_words[] = { "", "failing allocations", "failing s
                                            "failing actions", "deaths" };
 static long swept[FAULT_DEATH + 1];
 
-static int sweep_counts(void **state)
+static inline int sweep_counts(void **state)
 {
     (void)state;
     for (int k = FAULT_MEMORY; k <= FAULT_DEATH; k++)
