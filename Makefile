@@ -281,12 +281,8 @@ size: ## the budgets: code, lines, lengths of functions and lines
 # Floor by floor: an analysis of the whole unit takes hours.
 LINTED := $(wildcard engine/*.c) $(PARTS:%=%.c) $(filter-out tools/cocoindex.c,$(wildcard tools/*.c))
 LINT_FLAGS := -std=c11 -I. $(PART_CFLAGS) -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -DCOCO__SEPARATE
-lint: ## static analysis with whichever of gcc, clang and cppcheck is installed
-	@set -e; for f in $(LINTED); do echo "== $$f"; \
-	 if command -v gcc >/dev/null; then gcc $(LINT_FLAGS) -O1 -fanalyzer -Werror -c $$f -o /dev/null; fi; \
-	 if command -v clang >/dev/null; then clang $(LINT_FLAGS) --analyze -Xclang -analyzer-werror -o /dev/null $$f; fi; \
-	 if command -v cppcheck >/dev/null; then cppcheck -q $(LINT_FLAGS) --error-exitcode=1 --inline-suppr $$f; fi; \
-	done
+lint: ## static analysis with whichever of gcc, clang and cppcheck is installed; scripts/lint.known is what isn't so
+	@scripts/lint $(LINTED) -- $(LINT_FLAGS)
 
 format: ## strip trailing blanks; name tabs and lines over 120 columns
 	@sh scripts/format

@@ -768,13 +768,12 @@ COCO__IN coco_status coco__entry_remove(const coco__txn *t, coco__rec *rec, coco
 {
     coco__arena arena;
     coco__owned o;
-    coco__change *c;
     coco_status rc = COCO_ENOMEM;
 
     coco__arena_init(&arena, out->mem);
     /* used only to merge one removal; reads nothing */
     coco__owned_init(&o, (struct coco__run *)(uintptr_t)1, &arena, rec);
-    if ((c = coco__owned_change(&o, ekey)) != NULL) rc = coco__owned_write(&o, t, rec, true, out);
+    if (coco__owned_change(&o, ekey)) rc = coco__owned_write(&o, t, rec, true, out);
     coco__owned_free(&o);
     coco__arena_free(&arena);
     return rc;

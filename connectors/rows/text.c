@@ -135,11 +135,11 @@ static int coco__rows_scan_units(coco__rows_scan *s, const char *units)
 
 static bool coco__rows_scan_interval(coco__rows_scan *s)
 {
-    int days, clock = 0;
+    int days;
 
     (void)coco__rows_take(s, '-');
     if (!coco__rows_take(s, 'P') || (days = coco__rows_scan_units(s, "YMWD")) < 0) return false;
-    if (coco__rows_take(s, 'T')) return (clock = coco__rows_scan_units(s, "HMS")) > 0;
+    if (coco__rows_take(s, 'T')) return coco__rows_scan_units(s, "HMS") > 0;
     return days > 0;
 }
 
