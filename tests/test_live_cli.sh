@@ -7,9 +7,9 @@ if [ ! -x "$BUILD/md2html" ]; then
     exit 0
 fi
 
-# until COMMAND ...: ten seconds at most.
+# until_it COMMAND ...: a minute at most.
 until_it() {
-    for tries in $(seq 200); do
+    for tries in $(seq 1200); do
         if "$@" >/dev/null 2>&1; then return 0; fi
         sleep 0.05
     done
