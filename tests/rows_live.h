@@ -77,18 +77,18 @@ static inline void live_nap(unsigned ms)
     nanosleep(&(struct timespec){ ms / 1000, (long)(ms % 1000) * 1000000 }, NULL);
 }
 
-/* Until a condition over `live` holds; twenty seconds are enough for any test. */
+/* Until a condition over `live` holds; a minute is enough on any machine. */
 #define AWAIT(condition) \
     do { \
         uint64_t begun = live_ms(); \
         bool holds = false; \
-        while (!holds && live_ms() - begun < 20000) { \
+        while (!holds && live_ms() - begun < 60000) { \
             pthread_mutex_lock(&live.lock); \
             holds = (condition); \
             pthread_mutex_unlock(&live.lock); \
             if (!holds) live_nap(2); \
         } \
-        if (!holds) fail_msg("%s: not after 20 s; %d applied; %s", #condition, live.applied, live.failure); \
+        if (!holds) fail_msg("%s: not after a minute; %d applied; %s", #condition, live.applied, live.failure); \
     } while (0)
 #define await_applied(n) AWAIT(live.applied >= (n))
 #define await_failure(words) AWAIT(strstr(live.failure, words) != NULL)
@@ -125,7 +125,7 @@ static inline void live_sync(void)
 {
     coco_err err = { 0 };
 
-    if (coco_sync(w.app, 20000, &err) != COCO_OK) fail_msg("%s; %s", err.msg, live.failure);
+    if (coco_sync(w.app, 60000, &err) != COCO_OK) fail_msg("%s; %s", err.msg, live.failure);
 }
 
 static inline coco_status live_wait(void)

@@ -317,6 +317,16 @@ static inline void on_live_event(void *user, const coco_event *e)
     pthread_mutex_unlock(&lock);
 }
 
+static atomic_int failures_seen;
+
+static inline bool on_live_failure(void *user, const coco_failure *f)
+{
+    bool swallowed = on_failure(user, f);
+
+    failures_seen++;
+    return swallowed;
+}
+
 static inline void start(coco_status (*body)(coco_ctx *cx))
 {
     plan = body;
@@ -325,6 +335,8 @@ static inline void start(coco_status (*body)(coco_ctx *cx))
     runs = held = inside = most = 0;
     mid_scan = NULL;
     w.env_config.on_event = on_live_event;
+    w.env_config.on_failure = on_live_failure;
+    failures_seen = 0;
     program(&app_main);
 }
 

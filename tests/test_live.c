@@ -537,7 +537,7 @@ static void watch_tells_of_failures(void **state)
     in_sync();
     streams[0].rc = COCO_EIO;
     tell(streams, RETURN, 0, 0, 0);
-    UNTIL(w.failures.n >= 2); /* nobody watches any more: there is nothing to be in sync with */
+    UNTIL(failures_seen == 2); /* nobody watches any more: there is nothing to be in sync with */
     expect_failures("/@row COCO_EIO a hiccup", "/@row COCO_EIO input or output failed");
     halt_with(COCO_EFAIL);
 }
@@ -673,6 +673,16 @@ static void sync_that_takes_too_long_is_a_deadline_error(void **state)
     assert_int_equal(coco_sync(w.app, 50, &err), COCO_EINVAL);
 }
 
+static size_t calls_of_sync(void)
+{
+    coco__live *l = w.app->live;
+
+    pthread_mutex_lock(&l->lock);
+    size_t n = l->nusers;
+    pthread_mutex_unlock(&l->lock);
+    return n;
+}
+
 static void *sync_on_a_thread(void *out)
 {
     *(coco_status *)out = coco_sync(w.app, 10000, NULL);
@@ -692,7 +702,7 @@ static void sync_ends_with_the_update(void **state)
     tell(streams, PUT, 1, 11, 1);
     UNTIL(inside == 1);
     assert_int_equal(pthread_create(&thread, NULL, sync_on_a_thread, &rc), 0);
-    UNTIL(w.app->live->nusers == 1);
+    UNTIL(calls_of_sync() == 1);
     halt();
     pthread_join(thread, NULL);
     assert_int_equal(rc, COCO_ESTOP);
