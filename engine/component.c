@@ -219,6 +219,7 @@ COCO__IN void coco__comp_rest(coco__comp *c)
 {
     coco__flight_end(c);
     coco__owned_free(&c->owned);
+    if (c->uses.p) coco__buf_free(&c->uses);
     if (c->ordinals.mem) coco__table_free(&c->ordinals);
     coco__maps_unstage(c);
 }
@@ -519,6 +520,7 @@ static coco_status coco__recheck_component(coco__comp *c, coco_ctx *frame)
 
 static coco_status coco__settle(coco__comp *c, coco_ctx *frame, coco_args args)
 {
+    COCO_TRY(coco__uses_settle(c));
     COCO_TRY(coco__undeclared(c, frame));
     COCO_TRY(coco__gone_under(c, &c->node));
     for (coco__node *n = c->inner; n; n = n->next) COCO_TRY(coco__gone_under(c, n));

@@ -850,6 +850,7 @@ typedef struct coco__memo { /* a function memo decoded; borrows */
 } coco__memo;
 COCO__IN coco_status coco__memo_get(coco_str payload, coco__memo *m);
 COCO__IN coco_status coco__memo_use(const coco__txn *t, const char *fp, int delta);
+COCO__IN coco_status coco__uses_settle(struct coco__comp *c); /* its function has returned */
 /* of a memo's dependency set */
 COCO__IN coco_status coco__memo_set_use(struct coco__run *run, coco_str value, int delta);
 /* the transaction is committed: they are found in the store now */
@@ -1195,6 +1196,8 @@ typedef struct coco__comp {
     coco__rec fresh;         /* what the commit records */
     coco__depset *set;       /* of the fresh memo */
     coco__owned owned;
+    coco__buf uses;          /* fingerprints of the memos that its function has used, … */
+    size_t uses_once;        /* … so many bytes of them in order, each once */
     coco__catch *catches;
     coco__used_failure *used_failures; /* of children, in case it ends well in spite of them */
     coco_handle *handle;

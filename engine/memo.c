@@ -129,6 +129,37 @@ static coco_status coco__declared_mark(coco_ctx *cx, coco_str declared)
     return cx->declared.failed ? coco__oom(cx) : COCO_OK;
 }
 
+static int coco__use_order(const void *a, const void *b) { return memcmp(a, b, COCO__FP); }
+
+/* Sorts what the component has used, each once. */
+static void coco__uses_sort(coco__comp *c)
+{
+    uint8_t *p = c->uses.p;
+    size_t n = 0;
+
+    if (c->uses.n) qsort(p, c->uses.n / COCO__FP, COCO__FP, coco__use_order);
+    for (size_t i = 0; i < c->uses.n; i += COCO__FP)
+        if (n == 0 || memcmp(p + n - COCO__FP, p + i, COCO__FP) != 0) memmove(p + n, p + i, COCO__FP), n += COCO__FP;
+    c->uses.n = c->uses_once = n;
+}
+
+/* Uses wait until the function has returned: in order they read each page of recorded ones once. */
+static void coco__use_add(coco__comp *c, const void *fps, size_t n)
+{
+    if (!c->uses.mem) coco__buf_init(&c->uses, c->run->mem);
+    coco__buf_put(&c->uses, fps, n);
+    if (c->uses.n > 2 * c->uses_once + (1 << 20)) coco__uses_sort(c);
+}
+
+COCO__IN coco_status coco__uses_settle(coco__comp *c)
+{
+    coco__uses_sort(c);
+    for (size_t i = 0; i < c->uses.n; i += COCO__FP)
+        COCO_TRY(coco__own(&c->owned, COCO__S_USE, (coco_str){ (char *)c->uses.p + i, COCO__FP }, (coco_str){ "", 0 },
+                           NULL));
+    return COCO_OK;
+}
+
 /* Lists a memo, and those it used, in the component and in the memoized calls around. */
 static coco_status coco__memo_used(coco_ctx *cx, const uint8_t *fp, coco_str uses, bool owned)
 {
@@ -139,13 +170,9 @@ static coco_status coco__memo_used(coco_ctx *cx, const uint8_t *fp, coco_str use
     if (cx->memo_depth && !owned) coco__buf_put(&cx->uses, fp, COCO__FP);
     if (cx->memo_depth) coco__buf_put(&cx->uses, uses.p, uses.n);
     if (cx->uses.failed || cx->declared.failed) return coco__oom(cx);
-    if (!owned)
-        COCO_TRY(coco__own(&cx->comp->owned, COCO__S_USE, (coco_str){ (const char *)fp, COCO__FP }, (coco_str){ "", 0 },
-                           NULL));
-    for (size_t i = 0; i < uses.n; i += COCO__FP)
-        COCO_TRY(coco__own(&cx->comp->owned, COCO__S_USE, (coco_str){ uses.p + i, COCO__FP }, (coco_str){ "", 0 },
-                           NULL));
-    return COCO_OK;
+    if (!owned) coco__use_add(cx->comp, fp, COCO__FP);
+    coco__use_add(cx->comp, uses.p, uses.n);
+    return cx->comp->uses.failed ? coco__oom(cx) : COCO_OK;
 }
 
 static coco_status coco__memo_valid(coco_ctx *cx, const coco_fn *fn, coco_args args, const coco__memo *m,
