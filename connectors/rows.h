@@ -315,8 +315,8 @@ typedef struct coco_rows {
     const char *table;      /* its name, for messages */
     coco_table_decl decl;   /* as declared in this update, else as recorded */
     const char *system;     /* "sqlite": whose table it is, for what a connector declares beside rows */
-    /* Columns whose values stand in the record, too, behind the fingerprint: the system gives them back in a form of its
-     * own, and a verify hook has it compare them itself. NULL: none. */
+    /* Columns whose values stand in the record, too, behind the fingerprint: the system gives them back in a form of
+     * its own, and a verify hook has it compare them itself. NULL: none. */
     bool (*keeps)(const coco_column *column);
 } coco_rows;
 

@@ -277,15 +277,22 @@ const char *coco_app_param(coco_app *app, const char *name)
 
 /* ---- A run ---- */
 
-static coco__table *const *coco__run_tables(coco__run *run, coco__table *list[15])
+/* Begins with empty tables and buffers, or frees them. */
+static void coco__run_parts(coco__run *run, bool begin)
 {
-    coco__table *all[] = { &run->names,       &run->deps,          &run->depsets, &run->depsets_by_id,
-                           &run->targets,     &run->target_places, &run->titles,  &run->memos,
-                           &run->moved,       &run->moved_states,  &run->claims,  &run->in_flight,
-                           &run->tomb_places, &run->memory,        NULL };
+    coco__table *tables[] = { &run->names,       &run->deps,          &run->depsets, &run->depsets_by_id,
+                              &run->targets,     &run->target_places, &run->titles,  &run->memos,
+                              &run->moved,       &run->moved_states,  &run->claims,  &run->in_flight,
+                              &run->tomb_places, &run->memory };
+    coco__buf *bufs[] = { &run->scratch, &run->record, &run->pages,    &run->lookup,
+                          &run->key,     &run->args,   &run->arg_bytes };
 
-    memcpy(list, all, sizeof all);
-    return list;
+    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++)
+        if (begin) coco__table_init(tables[i], run->mem);
+        else coco__table_free(tables[i]);
+    for (size_t i = 0; i < sizeof bufs / sizeof bufs[0]; i++)
+        if (begin) coco__buf_init(bufs[i], run->mem);
+        else coco__buf_free(bufs[i]);
 }
 
 static coco_status coco__run_load(coco__run *run, coco_err *err)
@@ -310,8 +317,6 @@ static coco_status coco__run_load(coco__run *run, coco_err *err)
 
 static coco_status coco__run_init(coco__run *run, coco_app *app, const coco_update_opts *opts, coco_err *err)
 {
-    coco__table *tables[15];
-
     memset(run, 0, sizeof *run);
     run->app = app;
     run->env = app->env;
@@ -327,15 +332,7 @@ static coco_status coco__run_init(coco__run *run, coco_app *app, const coco_upda
     run->failed_last = &run->failed;
     coco__arena_init(&run->arena, run->mem);
     run->passing = &run->arena;
-    coco__run_tables(run, tables);
-    for (coco__table **t = tables; *t; t++) coco__table_init(*t, run->mem);
-    coco__buf_init(&run->scratch, run->mem);
-    coco__buf_init(&run->record, run->mem);
-    coco__buf_init(&run->pages, run->mem);
-    coco__buf_init(&run->lookup, run->mem);
-    coco__buf_init(&run->key, run->mem);
-    coco__buf_init(&run->args, run->mem);
-    coco__buf_init(&run->arg_bytes, run->mem);
+    coco__run_parts(run, true);
     if (!(run->cx = coco__arena_zalloc(&run->arena, sizeof *run->cx)))
         return coco_err_set(err, COCO_ENOMEM, "out of memory");
     *run->cx = (coco_ctx){ .run = run, .env = app->env, .app = app, .arena = &run->arena, .home = &run->arena };
@@ -355,8 +352,6 @@ static coco_status coco__run_init(coco__run *run, coco_app *app, const coco_upda
 
 static void coco__run_free(coco__run *run)
 {
-    coco__table *tables[15];
-
     coco__memos_written(run);
     coco__maps_free(run);
     run->ending = true;
@@ -367,15 +362,7 @@ static void coco__run_free(coco__run *run)
         coco__free(run->mem, c);
     }
     if (run->reader) mdb_txn_abort(run->reader);
-    coco__run_tables(run, tables);
-    for (coco__table **t = tables; *t; t++) coco__table_free(*t);
-    coco__buf_free(&run->scratch);
-    coco__buf_free(&run->record);
-    coco__buf_free(&run->pages);
-    coco__buf_free(&run->lookup);
-    coco__buf_free(&run->key);
-    coco__buf_free(&run->args);
-    coco__buf_free(&run->arg_bytes);
+    coco__run_parts(run, false);
     coco__arena_free(&run->arena);
 }
 

@@ -763,7 +763,7 @@ COCO__IN coco_status coco__depset_load(struct coco__run *run, uint64_t id, coco_
 COCO__IN coco_status coco__depset_judge(coco_ctx *cx, coco__depset *set);
 COCO__IN void coco__depset_use(struct coco__run *run, coco__depset *set, int delta); /* inside a transaction's body */
 COCO__IN coco_status coco__depsets_write(struct coco__run *run, const coco__txn *t);
-COCO__IN const coco__provided *coco__provided_find(const coco_app *app, const coco_env *env, coco_str name); /* or NULL */
+COCO__IN const coco__provided *coco__provided_find(const coco_app *app, const coco_env *env, coco_str name);
 
 COCO__IN coco_status coco__names_load(struct coco__run *run, const coco__txn *t);
 COCO__IN coco_status coco__names_write(struct coco__run *run, const coco__txn *t);

@@ -86,7 +86,7 @@ static coco_status coco__arg_encode(coco_ctx *cx, const coco_fn *fn, size_t i, c
 }
 
 /* Leaves the component's own key out of an argument that ends with it, as the file does whose component stands at its
- * path: what is left is the same for all files beside it. It begins with its length, so no key is a prefix of another. */
+ * path: what is left is the same for all files beside it. It begins with its length: no key is a prefix of another. */
 static void coco__arg_cut(coco__buf *b, size_t from, coco_str own)
 {
     size_t n = b->n - from - own.n;
@@ -150,8 +150,8 @@ static coco_status coco__args_close(coco__run *run, const coco__buf *b, const si
     return COCO_ENOMEM;
 }
 
-/* Makes the arguments' key in the run; b is memory for them. In one pass of a mount_each all but the first are the same:
- * where that is as good as the same, too, the key is the one that is remembered. */
+/* Makes the arguments' key in the run; b is memory for them. In one pass of a mount_each all but the first are the
+ * same: where that is as good as the same, too, the key is the one that is remembered. */
 static coco_status coco__args_key(coco_ctx *cx, const coco_fn *fn, coco_args args, uint64_t pass, coco__buf *b)
 {
     coco__run *run = cx->run;

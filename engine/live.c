@@ -426,8 +426,8 @@ static void coco__sync_ask(coco_feed *p, uint64_t ticket)
     else if (p->src->next) coco__full_issue(p);
 }
 
-/* One request at a time: the parts are asked; when all have answered, what they told until then is waited for. What can't
- * be listed isn't in sync: a listing that succeeds gets the request going again, and so does another one. */
+/* One request at a time: the parts are asked; when all have answered, what they told until then is waited for. What
+ * can't be listed isn't in sync: a listing that succeeds gets the request going again, and so does another one. */
 static void coco__sync_step(coco__live *l)
 {
     bool answered = true, listed = true;

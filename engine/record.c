@@ -70,7 +70,7 @@ static coco_status coco__tomb_put(coco__run *run, const coco__txn *t, const coco
     b->n = 0;
     coco__buf_byte(b, g->self_only);
     if (g->at.segment.n > COCO__CUT) coco__buf_put(b, g->at.segment.p, g->at.segment.n);
-    return b->failed ? COCO_ENOMEM : coco__put(t, &k, b->p, b->n);
+    return coco__put_buf(t, &k, b);
 }
 
 COCO__IN coco_status coco__tombs_write(coco__run *run, const coco__txn *t)
@@ -324,11 +324,9 @@ static coco_status coco__note_move(coco__comp *c, coco__change *ch, const coco__
     coco__buf_init(&b, run->mem);
     coco__state_name(&b, ch->target, ch->key);
     if ((m = coco__arena_zalloc(run->passing, sizeof *m)) != NULL) {
-        m->ekey = (coco_str){ coco__arena_copy(run->passing, ch->ekey.p, ch->ekey.n), ch->ekey.n };
+        m->ekey = coco__arena_str(run->passing, ch->ekey);
         m->from_key = (coco_str){ coco__arena_copy(run->passing, k.b, k.n), k.n };
-        m->from = (coco__place){ from->parent,
-                                 { coco__arena_copy(run->passing, from->segment.p, from->segment.n),
-                                   from->segment.n } };
+        m->from = (coco__place){ from->parent, coco__arena_str(run->passing, from->segment) };
         m->state = coco__arena_copy(run->passing, coco__buf_cstr(&b), strlen(coco__buf_cstr(&b)));
         m->from_path = coco__print_place(run, t, from);
         m->to_path = coco__print_comp(run, c);
@@ -426,7 +424,7 @@ static coco_status coco__claim_owner(coco__comp *c, coco__change *ch, const coco
     coco__dbkey_raw(&k, COCO__OWNER, ch->ekey.p, ch->ekey.n);
     rc = coco__get(t, &k, &p);
     if (rc != COCO_OK) return rc == COCO_ENOTFOUND ? COCO_OK : rc;
-    coco_str copy = { coco__arena_copy(c->shared, p.p, p.n), p.n };
+    coco_str copy = coco__arena_str(c->shared, p);
     if (!copy.p) return COCO_ENOMEM;
     COCO_TRY(coco__place_get(copy, &from));
     bool self = from.parent == c->at.parent && coco_str_equal(from.segment, c->at.segment);

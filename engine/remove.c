@@ -115,9 +115,8 @@ static coco_status coco__removal_new(coco__run *run, const coco__visit *v, coco_
     c->deleting = true;
     c->under_tomb = v->below;
     c->op = v->op;
-    c->at = (coco__place){ v->at->parent,
-                           { coco__arena_copy(c->shared, v->at->segment.p, v->at->segment.n), v->at->segment.n } };
-    c->path = (coco_str){ coco__arena_copy(c->shared, v->path.p, v->path.n), v->path.n };
+    c->at = (coco__place){ v->at->parent, coco__arena_str(c->shared, v->at->segment) };
+    c->path = coco__arena_str(c->shared, v->path);
     rc = c->at.segment.p && c->path.p ? coco__comp_load(c, v->payload) : COCO_ENOMEM;
     c->fn = coco__fn_named(coco__name_of(run, c->rec.fn));
     if (rc == COCO_OK) coco__owned_init(&c->owned, run, c->shared, &c->rec);
@@ -624,11 +623,7 @@ static coco_status coco__sweep_visit(void *self, coco__run *run, const coco__vis
     COCO_TRY(coco__rec_get(v->payload, &rec, &run->cx_err));
     COCO_TRY(rec.nstates && !run->preview ? coco__swept_not(l, v) : coco__swept(l, v));
     if (run->preview) return COCO_OK;
-    *s = (coco__sweep){ run,
-                        { v->at->parent,
-                          { coco__arena_copy(&l->arena, v->at->segment.p, v->at->segment.n), v->at->segment.n } },
-                        l->self_only,
-                        false };
+    *s = (coco__sweep){ run, { v->at->parent, coco__arena_str(&l->arena, v->at->segment) }, l->self_only, false };
     if (!s->at.segment.p) return COCO_ENOMEM;
     return ++l->n == COCO__SWEEP ? coco__sweep_flush(l) : COCO_OK;
 }

@@ -754,8 +754,7 @@ COCO__IN coco_status coco__entry_get(const coco__txn *t, const coco__rec *rec, c
     if (rc == COCO_OK) {
         size_t i = coco__view_find(&v, ekey, &found);
         if (found) {
-            *value =
-                (coco_str){ coco__arena_copy(a, v.entries[i].value.p, v.entries[i].value.n), v.entries[i].value.n };
+            *value = coco__arena_str(a, v.entries[i].value);
             if (!value->p) rc = COCO_ENOMEM;
         }
     }
@@ -793,15 +792,12 @@ COCO__IN coco_status coco__own(coco__owned *o, uint64_t space, coco_str key, coc
     if (!ch) {
         COCO_TRY(coco__owned_find(o, ekey, &e));
         bool given = e && was && !(space == COCO__S_STATE && o->run->full);
-        if (given && !(*was = (coco_str){ coco__arena_copy(o->arena, e->value.p, e->value.n), e->value.n }).p)
-            return COCO_ENOMEM;
+        if (given && !(*was = coco__arena_str(o->arena, e->value)).p) return COCO_ENOMEM;
         bool same = e && value.p && coco__bytes_cmp(e->value.p, e->value.n, value.p, value.n) == 0;
         if (e) coco__owned_mark(o);
         if (same || (!e && !value.p)) return COCO_OK;
         if (e && !value.p) return COCO_OK;
-        coco_str old = e && space == COCO__S_MEMO
-                           ? (coco_str){ coco__arena_copy(o->arena, e->value.p, e->value.n), e->value.n }
-                           : (coco_str){ 0 };
+        coco_str old = e && space == COCO__S_MEMO ? coco__arena_str(o->arena, e->value) : (coco_str){ 0 };
         bool there = e != NULL;
         if ((there && space == COCO__S_MEMO && !old.p) || !(ch = coco__owned_change(o, ekey))) return COCO_ENOMEM;
         ch->was = there;
@@ -810,7 +806,7 @@ COCO__IN coco_status coco__own(coco__owned *o, uint64_t space, coco_str key, coc
         *was = ch->after;
         if (!value.p) return COCO_OK;
     }
-    ch->after = (coco_str){ coco__arena_copy(o->arena, value.p, value.n), value.n };
+    ch->after = coco__arena_str(o->arena, value);
     ch->early = space == COCO__S_ID; /* ids are kept from the precommit on */
     return ch->after.p ? COCO_OK : COCO_ENOMEM;
 }

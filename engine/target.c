@@ -211,8 +211,7 @@ static coco_status coco__declare_change(coco_ctx *cx, coco__declaration *d, cons
         COCO_TRY(coco__keep_action(comp, c, decision));
         COCO_TRY(coco__value_copy(comp->shared, d->key, &c->action->key));
     } else if (c->user_managed) {
-        c->record = (coco_str){ coco__arena_copy(comp->shared, decision->record.p, decision->record.n),
-                                decision->record.n };
+        c->record = coco__arena_str(comp->shared, decision->record);
         if (!c->record.p) return COCO_ENOMEM;
     } else if (c->old && c->old->npossible) {
         c->record = c->old->possible[0];

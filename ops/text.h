@@ -146,8 +146,8 @@ typedef enum coco_unit { COCO_UNIT_BYTES, COCO_UNIT_CHARACTERS } coco_unit;
 
 /* The size of a text in the caller's unit, such as a model's tokens; the same for the same text. Called for each part
  * at each level, at most as many times over the text as there are levels, and for each atom and each gap between two
- * atoms, all that twice in a text that repeats itself; the size of a chunk is the sum of these. So no chunk exceeds chunk_size if the parts of a text count together
- * at least as much as the whole. */
+ * atoms, all that twice in a text that repeats itself; the size of a chunk is the sum of these. So no chunk exceeds
+ * chunk_size if the parts of a text count together at least as much as the whole. */
 typedef size_t (*coco_count_fn)(void *user, coco_str text);
 
 /* A language with levels of its own. */
