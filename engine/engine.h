@@ -475,6 +475,8 @@ COCO__IN coco_status coco__put_number(const coco__txn *t, const coco__dbkey *k, 
 COCO__IN coco_status coco__get_id(const coco__txn *t, enum coco__kind kind, uint64_t id, coco_str *payload);
 /* The varint that a record begins with; 0 where there is none. */
 COCO__IN coco_status coco__get_number(const coco__txn *t, const coco__dbkey *k, uint64_t *n);
+/* the record with the key, or else the one before it */
+COCO__IN int coco__seek_back(MDB_cursor *cur, MDB_val *key, MDB_val *data);
 COCO__IN coco_status coco__del(const coco__txn *t, const coco__dbkey *k); /* missing is fine */
 /* *n, if asked for, grows by what went */
 COCO__IN coco_status coco__del_range(const coco__txn *t, const coco__dbkey *prefix, uint64_t *n);
@@ -671,9 +673,7 @@ typedef struct coco__owned {
     coco__table changed;    /* entry key to coco__change, but for those from `untabled` on */
     coco__change *changes, **last, *untabled;
     size_t nchanges;
-    coco__change *change_block; /* room for … */
-    coco_action *action_block;
-    size_t change_room, action_room; /* … so many more */
+    struct coco__block { char *at; size_t left; } change_room, action_room; /* where the next ones go */
 } coco__owned;
 
 COCO__IN void coco__owned_init(coco__owned *o, struct coco__run *run, coco__arena *arena, const coco__rec *rec);
@@ -1208,7 +1208,7 @@ typedef struct coco__comp {
     bool above;              /* --only: runs, but isn't submitted */
     bool memo_above;         /* a memoized component stands above: report dependencies to it */
     bool recheck;
-    bool precommitted, ancestors_marked, marked;
+    bool ancestors_marked, marked;
     bool removed;            /* deleting: its record is gone */
     bool condemns;           /* it, or one below, has states whose delete waits for the end: stays pending */
     bool under_tomb;         /* delete pass: the tombstone stands above it */
@@ -1220,7 +1220,6 @@ typedef struct coco__comp {
     coco__table ordinals;    /* next_id: calls so far by dep */
     coco__why why;
     coco__tomb *gone;        /* children to be entered as tombstones */
-    uint64_t nstates_new, nstates_gone;
     coco_status code;        /* of its failure */
     coco_str flight;         /* its key in the run's in_flight; p NULL: it isn't there */
     bool claim_failed;       /* another component has what it declares */

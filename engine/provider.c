@@ -455,8 +455,7 @@ COCO__IN coco_status coco__owner_top(coco_target *target, const coco__txn *t)
     coco__ekey_make(&behind, target->id + 1, NULL, 0);
     coco__dbkey_raw(&k, COCO__OWNER, behind.b, behind.n);
     key = (MDB_val){ k.n, k.b };
-    failed = mdb_cursor_get(cur, &key, &data, MDB_SET_RANGE);
-    if (!failed || failed == MDB_NOTFOUND) failed = mdb_cursor_get(cur, &key, &data, failed ? MDB_LAST : MDB_PREV);
+    failed = coco__seek_back(cur, &key, &data);
     if (failed) rc = coco__read_ended(t, failed);
     if (!failed && key.mv_size > space.n && memcmp((char *)key.mv_data + 1, space.b, space.n) == 0 &&
         *(uint8_t *)key.mv_data == COCO__OWNER)

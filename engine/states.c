@@ -398,33 +398,31 @@ COCO__IN coco__change *coco__owned_changed(coco__owned *o, coco_str ekey)
     return c;
 }
 
-/* So many at a time, 1, 2, 4 …, that a small component takes little. */
-static size_t coco__block_size(const coco__owned *o) { return o->nchanges < 64 ? o->nchanges + 1 : 64; }
+/* Room for so many is made at a time, 1, 2, 4 …, that a small component takes little. */
+static void *coco__block_take(const coco__owned *o, struct coco__block *b, size_t size)
+{
+    size_t n = o->nchanges < 64 ? o->nchanges + 1 : 64;
+
+    if (!b->left) {
+        if (!(b->at = coco__arena_zalloc(o->arena, n * size))) return NULL;
+        b->left = n;
+    }
+    b->left--;
+    b->at += size;
+    return b->at - size;
+}
 
 COCO__IN coco_action *coco__owned_action(coco__owned *o)
 {
-    size_t n = coco__block_size(o);
-
-    if (!o->action_room) {
-        if (!(o->action_block = coco__arena_zalloc(o->arena, n * sizeof *o->action_block))) return NULL;
-        o->action_room = n;
-    }
-    o->action_room--;
-    return o->action_block++;
+    return coco__block_take(o, &o->action_room, sizeof(coco_action));
 }
 
 COCO__IN coco__change *coco__owned_change(coco__owned *o, coco_str ekey)
 {
     char *copy = coco__arena_copy(o->arena, ekey.p, ekey.n);
-    size_t n = coco__block_size(o);
+    coco__change *c = copy ? coco__block_take(o, &o->change_room, sizeof *c) : NULL;
 
-    if (!copy) return NULL;
-    if (!o->change_room) {
-        if (!(o->change_block = coco__arena_zalloc(o->arena, n * sizeof *o->change_block))) return NULL;
-        o->change_room = n;
-    }
-    o->change_room--;
-    coco__change *c = o->change_block++;
+    if (!c) return NULL;
     c->ekey = (coco_str){ copy, ekey.n };
     o->sorted = coco__owned_behind(o, ekey);
     if (!o->untabled) o->untabled = c;
@@ -536,21 +534,6 @@ typedef struct coco__merge {
     bool commit;
 } coco__merge;
 
-static void coco__merge_init(coco__merge *m, const coco__mem *mem, bool commit)
-{
-    coco__view_init(&m->into, mem);
-    coco__arena_init(&m->values, mem);
-    coco__buf_init(&m->value, mem);
-    m->commit = commit;
-}
-
-static void coco__merge_free(coco__merge *m)
-{
-    coco__view_free(&m->into);
-    coco__arena_free(&m->values);
-    coco__buf_free(&m->value);
-}
-
 static coco_status coco__merge_add(coco__merge *m, coco_str ekey, coco_str value)
 {
     coco__entry *e = coco__view_add(&m->into);
@@ -647,15 +630,12 @@ static coco_status coco__page_seek(const coco__txn *t, uint64_t id, coco_str eke
     MDB_cursor *cur;
     coco_str payload = { 0 };
     coco_status status = COCO_OK;
-    bool exact;
     int rc = mdb_cursor_open(t->mdb, t->dbi, &cur);
 
     if (rc) return coco__mdb_error(t->err, rc, t->env, "read");
     coco__dbkey_id(&at->key, COCO__PAGE, id, ekey.p, ekey.n);
     key = (MDB_val){ at->key.n, at->key.b };
-    rc = mdb_cursor_get(cur, &key, &data, MDB_SET_RANGE);
-    exact = rc == 0 && key.mv_size == at->key.n && memcmp(key.mv_data, at->key.b, at->key.n) == 0;
-    if (!exact && (rc == 0 || rc == MDB_NOTFOUND)) rc = mdb_cursor_get(cur, &key, &data, rc ? MDB_LAST : MDB_PREV);
+    rc = coco__seek_back(cur, &key, &data);
     if (rc == 0 && (key.mv_size < 9 || memcmp(key.mv_data, at->key.b, 9) != 0)) rc = MDB_NOTFOUND;
     at->bytes.n = at->next.n = 0;
     if (rc == 0) {
@@ -720,15 +700,18 @@ static coco_status coco__write_inline(coco__owned *o, const coco__txn *t, coco__
 
 COCO__IN coco_status coco__owned_write(coco__owned *o, const coco__txn *t, coco__rec *rec, bool commit, coco__buf *out)
 {
-    coco__merge m;
+    const coco__mem *mem = o->arena->mem;
+    coco__merge m = { .values = { .mem = mem }, .value = { .mem = mem }, .commit = commit };
     coco_status rc;
 
     if (!o->changes) return COCO_OK;
     coco__sort_changes(o);
-    coco__merge_init(&m, o->arena->mem, commit);
+    coco__view_init(&m.into, mem);
     rc =
         rec->flags & COCO__R_PAGED ? coco__write_pages(o, t, rec->id, &m, out) : coco__write_inline(o, t, rec, &m, out);
-    coco__merge_free(&m);
+    coco__view_free(&m.into);
+    coco__arena_free(&m.values);
+    coco__buf_free(&m.value);
     return rc;
 }
 

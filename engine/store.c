@@ -471,6 +471,16 @@ COCO__IN coco_status coco__get_number(const coco__txn *t, const coco__dbkey *k, 
     return rc == COCO_ENOTFOUND ? COCO_OK : rc == COCO_OK && r.bad ? COCO_ECORRUPT : rc;
 }
 
+COCO__IN int coco__seek_back(MDB_cursor *cur, MDB_val *key, MDB_val *data)
+{
+    MDB_val want = *key;
+    int rc = mdb_cursor_get(cur, key, data, MDB_SET_RANGE);
+
+    if (rc && rc != MDB_NOTFOUND) return rc;
+    if (rc == 0 && key->mv_size == want.mv_size && memcmp(key->mv_data, want.mv_data, want.mv_size) == 0) return 0;
+    return mdb_cursor_get(cur, key, data, rc ? MDB_LAST : MDB_PREV);
+}
+
 COCO__IN coco_status coco__del(const coco__txn *t, const coco__dbkey *k)
 {
     MDB_val key = { k->n, (void *)(uintptr_t)k->b };

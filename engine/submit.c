@@ -482,7 +482,6 @@ static void coco__round_stored(coco__run *run)
     run->names_stored = run->meta.next_name;
     for (coco__comp *c = run->applying; c; c = c->next) {
         if (c->claim_failed) continue;
-        c->precommitted = true;
         coco__targets_stored(c);
         coco__emit(run, COCO_EV_PRECOMMIT, c, NULL);
     }
