@@ -187,10 +187,10 @@ check: ## the C tests under address, undefined and leak sanitizers, with gcc and
 	@set -e; for cc in $(CHECK_COMPILERS); do echo "==== $$cc"; \
 	 $(MAKE) --no-print-directory BUILD=$(BUILD)/asan-$$cc CC=$$cc CFLAGS='$(SANITIZE)' check-cc; done
 
-# TSAN_TESTS are those of the engine that run functions; crashes, checks and random programs take minutes under the sanitizer.
+# Crashes, checks and random programs take minutes under the sanitizer: TSAN_TESTS names fewer.
 TSAN_THREADS ?= 1 2 8
-TSAN_TESTS ?= pool batch limits host components failures memo ownership targets state_and_ids existence preview delete
-tsan: ## the tests of threads (or TSAN_TESTS) under the thread sanitizer, with pools of TSAN_THREADS threads
+TSAN_TESTS ?= $(TEST_SOURCES:tests/test_%.c=%)
+tsan: ## the C tests (or TSAN_TESTS) under the thread sanitizer, with pools of TSAN_THREADS threads
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan CC=clang CFLAGS='-O1 -g -fsanitize=thread' tsan-run
 .PHONY: tsan-run
 tsan-run: $(TSAN_TESTS:%=$(BUILD)/test/test_%)

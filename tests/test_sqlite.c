@@ -415,7 +415,7 @@ static void values_that_are_not_unique_are_an_error(void **state)
 
 /* ---- Behind the engine's back ------------------------------------------------------------------------------------ */
 
-static int expensive_calls;
+static _Atomic int expensive_calls;
 COCO_FN(expensive, (int64_t, id), .memo = true)
 {
     expensive_calls++;

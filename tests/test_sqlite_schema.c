@@ -7,7 +7,7 @@
 
 /* ---- The program: ROWS rows, each by a component with a memo, from an expensive function ------------------------- */
 
-static int expensive_calls, row_calls;
+static _Atomic int expensive_calls, row_calls;
 static bool one_fails; /* the component of row 7 fails */
 
 COCO_FN(expensive, (int64_t, id), .memo = true)
@@ -92,7 +92,8 @@ static int schema_begin(void **state)
     w.env_config.on_event = poll_event;
     w.config.max_inflight = 8; /* several batches an update */
     polled = NULL;
-    polls = expensive_calls = row_calls = 0;
+    expensive_calls = row_calls = 0;
+    polls = 0;
     one_fails = false;
     plan.main = many_rows;
     return rc;
@@ -161,7 +162,8 @@ static void every_change_is_made_on_the_filled_table(void **state)
         plan.schema = &old;
         update(NULL);
         polled = "SELECT count(*) FROM docs";
-        row_calls = expensive_calls = polls = 0;
+        row_calls = expensive_calls = 0;
+        polls = 0;
         plan.schema = &new;
         plan.opts.strict = c->flags == 1;
         plan.opts.without_rowid = c->flags == 2;

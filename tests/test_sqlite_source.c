@@ -6,7 +6,7 @@
 
 static coco_sqlite_read what; /* what the program reads */
 static char out_path[160];
-static int row_calls;
+static _Atomic int row_calls;
 
 struct out {
     coco_value key;
