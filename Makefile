@@ -229,8 +229,9 @@ $(BUILD)/fuzz/%: $(BUILD)/test/obj/fuzz/%.o $(TEST_OBJECTS)
 # Whole programs under trouble; scripts/soak says what, and takes KILLS=N. tests/test_soak.sh is a little of it.
 SOAK ?=
 .PHONY: soak soak-programs
-soak: soak-programs ## whole programs (or SOAK="md2html …") under kills, a full disk, a clock that jumps: KILLS=1000
+soak: soak-programs $(BUILD)/test/test_oracle ## programs under kills, a full disk, a jumping clock (KILLS=1000); the oracle
 	@BUILD=$(BUILD) scripts/soak $(SOAK)
+	@SEEDS=$${SEEDS:-5000} $(BUILD)/test/test_oracle
 
 soak-programs: all $(BUILD)/soak/many $(BUILD)/soak/clock.so
 

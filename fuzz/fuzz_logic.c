@@ -38,13 +38,15 @@ static char *header_of(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-    static const char comment[] = "\n/* behind it */ // it\n";
+    static const char comment[] = "/* behind it */ // it\n";
     char *header, *again;
 
     while (n && (data[n - 1] == '\r' || data[n - 1] == '\\')) n--; /* a splice would make the comment part of a line */
     if (!n) return 0;
-    PROMISE(input = malloc(n + sizeof comment));
-    memcpy(input, data, ninput = n);
+    PROMISE(input = malloc(n + 1 + sizeof comment));
+    memcpy(input, data, n);
+    input[n++] = '\n'; /* a directive ends with its line */
+    ninput = n;
     header = header_of();
     if (header) {
         memcpy(input + n, comment, sizeof comment - 1);

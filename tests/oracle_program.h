@@ -2,8 +2,9 @@
  * one program from another. A program begins empty and is made by edits alone, so that fewer edits are a smaller program.
  *
  * A function's body is a list of statements over an accumulator, which begins as its argument and is its result; so
- * whatever a function reads shows in what it and its callers declare. Its logic is its body: an edited body is another
- * version, the old body the old version. */
+ * whatever a function reads shows in what it and its callers declare. Its logic is its body, and whether it is memoized
+ * (else what is memoized since would have no memo below a hit): an edited body is another version, the old body the old
+ * version. */
 #ifndef COCO_TEST_ORACLE_PROGRAM_H
 #define COCO_TEST_ORACLE_PROGRAM_H
 
@@ -59,7 +60,7 @@ static inline int box_schema(int acc) { return acc * 7; }
 static inline int64_t logic_of(const program *p, int f)
 {
     uint64_t h = 14695981039346656037u;
-    int words[1 + 7 * STATEMENTS] = { p->fn[f].salt }, n = 1;
+    int words[1 + 7 * STATEMENTS] = { p->fn[f].salt * 2 + p->fn[f].memo }, n = 1;
 
     for (const statement *s = p->fn[f].s; s < p->fn[f].s + p->fn[f].n; s++) {
         int all[] = { (int)s->kind, s->what, s->which, s->slot, s->indexed, s->moves, s->by_value };

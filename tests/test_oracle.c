@@ -3,7 +3,8 @@
  * failed or stopped in between.
  *
  * A script is a list of lines, edits and runs; it begins with no program at all. What breaks a promise is made smaller,
- * line by line, and printed as programs to read. SEED=N replays one seed, SEEDS=N sets how many are tried. */
+ * line by line, and printed as programs to read. SEED=N replays one seed; FROM=N and SEEDS=N are the first and the last
+ * that are tried. */
 #include "../cocoindex.h"
 
 #include "oracle_model.h"
@@ -692,7 +693,7 @@ static uint64_t number(const char *name, uint64_t otherwise)
 /* S1.1, S3, S4, S6, S7, S11.1 */
 static void random_programs_end_as_from_nothing_and_run_no_more_than_they_must(void **unused)
 {
-    uint64_t first = number("SEED", 1), last = getenv("SEED") ? first : number("SEEDS", 200);
+    uint64_t first = number("SEED", number("FROM", 1)), last = getenv("SEED") ? first : number("SEEDS", 200);
     int left, nbroken = 0;
 
     (void)unused;
