@@ -700,7 +700,7 @@ static coco_status coco__write_inline(coco__owned *o, const coco__txn *t, coco__
 
 COCO__IN coco_status coco__owned_write(coco__owned *o, const coco__txn *t, coco__rec *rec, bool commit, coco__buf *out)
 {
-    const coco__mem *mem = o->arena->mem;
+    const coco__mem *mem = o->changes ? o->arena->mem : NULL; /* of a hit there is none */
     coco__merge m = { .values = { .mem = mem }, .value = { .mem = mem }, .commit = commit };
     coco_status rc;
 
