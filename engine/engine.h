@@ -569,6 +569,8 @@ COCO__IN coco_status coco__provider_get(coco_str payload, coco__provider_rec *p)
 /* The key of its record below its parent's number, not cut; an attachment's begins with a byte that no key has. */
 COCO__IN void coco__provider_suffix(coco__buf *b, coco_str key, bool attachment);
 
+enum { COCO__DEEPEST = 4000 }; /* only in a damaged database do components stand deeper: in one another */
+
 /* Where a component is recorded. */
 typedef struct coco__place {
     uint64_t parent;

@@ -240,6 +240,7 @@ static coco_status coco__look_entries(coco__look *l, const coco__rec *rec)
 static coco_status coco__look_down(coco__look *l, uint64_t id, bool gone)
 {
     if (l->limit && l->nlevels >= l->limit) return COCO_OK;
+    if (l->nlevels == COCO__DEEPEST) return coco__look_forgive(l, COCO_ECORRUPT);
     if (l->nlevels == l->cap) {
         size_t cap = l->cap ? l->cap * 2 : 8;
         coco__level *v = coco__realloc(l->arena.mem, l->levels, cap * sizeof *v);

@@ -29,6 +29,7 @@ typedef struct coco__walk {
     bool self_only;
     coco__op *op;
     coco__buf path;
+    unsigned depth;
 } coco__walk;
 
 static coco_status coco__walk_at(coco__walk *w, const coco__place *at, coco_str payload);
@@ -64,7 +65,11 @@ static coco_status coco__walk_at(coco__walk *w, const coco__place *at, coco_str 
 
     if (!payload.p) return COCO_OK; /* damaged: it stays, `check` names it */
     COCO_TRY(coco__rec_get(payload, &rec, &w->run->cx_err));
+    if (w->depth == COCO__DEEPEST)
+        return coco_err_set(&w->run->cx_err, COCO_ECORRUPT, "state database: components stand in one another");
+    w->depth++;
     if ((rec.flags & COCO__R_ID) && !w->self_only) COCO_TRY(coco__walk_children(w, rec.id));
+    w->depth--;
     v.path = (coco_str){ w->path.p ? (char *)w->path.p : "", w->path.n };
     v.below = at != w->top;
     return w->fn(w->self, w->run, &v);

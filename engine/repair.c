@@ -257,22 +257,40 @@ static coco_status coco__rebuilt_gather(coco__rebuilt *b)
     return coco__mend_each(b, &prefix, coco__rebuilt_owned);
 }
 
-/* A number that really is another's is given up. */
-static coco_status coco__rebuilt_keep_number(coco__rebuilt *b)
+/* One step up: is the number's place that of a record with this number? *at is the place. */
+static bool coco__mend_up(coco__mend *m, uint64_t id, coco__place *at)
 {
-    coco__dbkey k, c;
-    coco__place at;
+    coco__dbkey k;
     coco__rec rec;
 
+    if (!coco__mend_place_of(m, id, at) || (!at->parent && at->segment.n)) return false;
+    coco__place_key(&k, COCO__COMPONENT, at);
+    return coco__mend_rec(m, &k, &rec) && (rec.flags & COCO__R_ID) && rec.id == id;
+}
+
+/* Is the number that of another record than the one at `mine`? */
+static bool coco__mend_taken(coco__mend *m, const coco__dbkey *mine, uint64_t id)
+{
+    coco__dbkey k;
+    coco__place at;
+
+    if (!coco__mend_up(m, id, &at)) return false;
+    coco__place_key(&k, COCO__COMPONENT, &at);
+    return coco__bytes_cmp(k.b, k.n, mine->b, mine->n) != 0;
+}
+
+/* A number that really is another's is given up for one that leads here, if there is any. */
+static coco_status coco__rebuilt_keep_number(coco__rebuilt *b)
+{
+    coco__dbkey k;
+
     if (!(b->rec.flags & COCO__R_ID)) return COCO_OK;
-    if (coco__mend_place_of(b->m, b->rec.id, &at)) {
-        coco__place_key(&c, COCO__COMPONENT, &at);
-        bool mine = coco__bytes_cmp(c.b, c.n, b->key.b, b->key.n) == 0;
-        if (!mine && coco__mend_rec(b->m, &c, &rec) && (rec.flags & COCO__R_ID) && rec.id == b->rec.id) {
-            b->rec.flags &= ~(uint32_t)COCO__R_ID;
-            b->rec.id = 0;
-            return COCO_OK;
-        }
+    if (coco__mend_taken(b->m, &b->key, b->rec.id)) {
+        b->rec.flags &= ~(uint32_t)COCO__R_ID;
+        b->rec.id = 0;
+        coco__dbkey_raw(&k, COCO__PARENT, NULL, 0);
+        COCO_TRY(coco__mend_each(b, &k, coco__rebuilt_number));
+        if (!(b->rec.flags & COCO__R_ID)) return COCO_OK;
     }
     coco__dbkey_id(&k, COCO__PAGE, b->rec.id, NULL, 0);
     COCO_TRY(coco__del_range(b->m->t, &k, NULL));
@@ -404,7 +422,8 @@ static coco_status coco__mend_provider(coco__mend *m, const coco__fix *f)
 
 /* ---- What hangs nowhere ---- */
 
-/* The root with a number, to run again: made, if need be. */
+/* The root with a number of its own, to run again: made, if need be. With another's number its states are lost, and
+ * found again by the owner index. */
 static coco_status coco__mend_root(coco__mend *m, uint64_t *id)
 {
     coco__place at = { 0, { "", 0 } };
@@ -413,6 +432,10 @@ static coco_status coco__mend_root(coco__mend *m, uint64_t *id)
 
     coco__place_key(&k, COCO__COMPONENT, &at);
     coco__mend_rec(m, &k, &rec);
+    if ((rec.flags & COCO__R_ID) && coco__mend_taken(m, &k, rec.id)) {
+        if (rec.flags & COCO__R_PAGED) rec.nstates = 0, rec.entries = (coco_str){ NULL, 0 };
+        rec.flags &= ~(uint32_t)(COCO__R_ID | COCO__R_PAGED);
+    }
     if (!(rec.flags & COCO__R_ID)) {
         COCO_TRY(coco__mend_number(m, &rec.id));
         COCO_TRY(coco__mend_place(m, rec.id, &at));
@@ -434,17 +457,6 @@ static coco_status coco__mend_lost(coco__mend *m, uint64_t n, coco__place *at)
     coco__key_put(&b, coco_symbol(name));
     at->segment = coco__buf_take(&b, &m->arena);
     return at->segment.p ? COCO_OK : COCO_ENOMEM;
-}
-
-/* One step up: is the number's place that of a record with this number? *at is the place. */
-static bool coco__mend_up(coco__mend *m, uint64_t id, coco__place *at)
-{
-    coco__dbkey k;
-    coco__rec rec;
-
-    if (!coco__mend_place_of(m, id, at) || (!at->parent && at->segment.n)) return false;
-    coco__place_key(&k, COCO__COMPONENT, at);
-    return coco__mend_rec(m, &k, &rec) && (rec.flags & COCO__R_ID) && rec.id == id;
 }
 
 /* What stands below a number, or below the one where its way up ends, goes to @lost. */
