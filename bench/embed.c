@@ -5,9 +5,8 @@
  * 2); a line each with the best of both, the CPU time of a request, the server's too, and the ratio: of the rates, and
  * of what the rates would be by the CPU times if client and server had a core each, which doesn't depend on what else
  * the machine does. The embedder builds each request and reads each vector, wrk does neither. The server is
- * libmicrohttpd in a process of its own and has its answer ready. There are two:
- *   - one reads what it is asked, as JSON, which is the least that a server without a model does. The budget is for it:
- *     at least 80 % of wrk's rate.
+ * libmicrohttpd in a process of its own and has its answer ready. The budget, at least 80 % of wrk's rate, is for two:
+ *   - one reads what it is asked, as JSON, which is the least that a server without a model does.
  *   - one looks at nothing. It is as fast as wrk itself, and shows what the client costs; beside both stands a bare
  *     loop over libcurl that sends the same body and keeps the answer. This loop is what the embedder can reach at
  *     best, and for small bodies it is there. */
@@ -279,15 +278,14 @@ static char *request_of(const coco_str *texts, size_t n)
 
 static rate better(rate a, rate b) { return b.per_second > a.per_second ? b : a; }
 
-/* A line: what was measured, the numbers, and wrk's part in percent (without, where there is no budget). */
+/* A line: what was measured, the numbers, and wrk's part in percent. */
 static void tell(const char *what, const rate *wrk, const rate *bare, const rate *we, double server)
 {
     printf("%s:wrk %.0f/s %.1f µs, ", what, wrk->per_second, wrk->cpu * 1e6);
     if (bare->per_second > 0) printf("libcurl %.0f/s %.1f µs, ", bare->per_second, bare->cpu * 1e6);
     printf("we %.0f/s %.1f µs, server %.1f µs (CPU of a request; with a core each %.0f %%)", we->per_second, we->cpu * 1e6,
            server * 1e6, fmax(wrk->cpu, server) / fmax(we->cpu, server) * 100);
-    if (reads) printf(":%.0f %%\n", we->per_second / wrk->per_second * 100);
-    else printf(", %.0f %%:\n", we->per_second / wrk->per_second * 100);
+    printf(":%.0f %%\n", we->per_second / wrk->per_second * 100);
     fflush(stdout);
 }
 

@@ -431,8 +431,7 @@ bench_embed() {
     [ -x "$bin/embed" ] && command -v wrk >/dev/null || return 0
     "$bin/embed" 1 >"$work/embed.out"
     while IFS=: read -r body found percent; do
-        if [ "$percent" ]; then value "embedding, $body" "$found" 'at least 80 % of wrk' "-${percent% %}" -80
-        else value "embedding, $body" "$found" '' 0 ''; fi
+        value "embedding, $body" "$found" 'at least 80 % of wrk' "-${percent% %}" -80
     done <"$work/embed.out"
 }
 
