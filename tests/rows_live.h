@@ -77,6 +77,18 @@ static inline void live_nap(unsigned ms)
     nanosleep(&(struct timespec){ ms / 1000, (long)(ms % 1000) * 1000000 }, NULL);
 }
 
+/* What was waited for didn't come; the update still goes on, and tells. */
+static inline void live_missed(const char *what)
+{
+    char failure[sizeof live.failure];
+
+    pthread_mutex_lock(&live.lock);
+    int applied = live.applied;
+    memcpy(failure, live.failure, sizeof failure);
+    pthread_mutex_unlock(&live.lock);
+    fail_msg("%s; %d applied; %s", what, applied, failure);
+}
+
 /* Until a condition over `live` holds; a minute is enough on any machine. */
 #define AWAIT(condition) \
     do { \
@@ -88,7 +100,7 @@ static inline void live_nap(unsigned ms)
             pthread_mutex_unlock(&live.lock); \
             if (!holds) live_nap(2); \
         } \
-        if (!holds) fail_msg("%s: not after a minute; %d applied; %s", #condition, live.applied, live.failure); \
+        if (!holds) live_missed(#condition ": not after a minute"); \
     } while (0)
 #define await_applied(n) AWAIT(live.applied >= (n))
 #define await_failure(words) AWAIT(strstr(live.failure, words) != NULL)
@@ -125,7 +137,7 @@ static inline void live_sync(void)
 {
     coco_err err = { 0 };
 
-    if (coco_sync(w.app, 60000, &err) != COCO_OK) fail_msg("%s; %s", err.msg, live.failure);
+    if (coco_sync(w.app, 60000, &err) != COCO_OK) live_missed(err.msg);
 }
 
 static inline coco_status live_wait(void)

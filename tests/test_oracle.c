@@ -3,10 +3,9 @@
  * failed or stopped in between.
  *
  * A script is a list of lines, edits and runs; it begins with no program at all. What breaks a promise is made smaller,
- * line by line, and printed as programs to read. SEED=N replays one seed; FROM=N and SEEDS=N are the first and the last
- * that are tried. */
-#include "../cocoindex.h"
-
+ * line by line, and printed as programs to read. Undisturbed, what is recorded is the same for any number of threads.
+ * SEED=N replays one seed; FROM=N and SEEDS=N are the first and the last that are tried. */
+#include "dump.h"
 #include "oracle_model.h"
 
 #include <setjmp.h>
@@ -36,7 +35,6 @@ static program now; /* what the functions do */
 static struct { int place, row, times, fn; bool transient, batch; } fault;
 static coco_app *app;
 static bool reads_in_secret, bumps_itself; /* faults of the program, planted to see that they are found */
-extern _Atomic unsigned coco__yields;      /* a seed: threads give way at odd moments */
 
 static void pass_point(void)
 {
@@ -307,6 +305,19 @@ static coco_fn *const fns[FNS] = { &f0, &f1, &f2, &f3, &f4, &f5, &f6, &f7, &f8, 
 
 /* ---- An update ---- */
 
+static void broken(const char *fmt, ...) COCO__PRINTF(1, 2);
+static void broken(const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    fprintf(stderr, "\n");
+    fflush(stderr);
+    _exit(BROKEN);
+}
+
 static char db[64];
 static unsigned threads;
 
@@ -351,6 +362,21 @@ static coco_status check(coco_env *env, coco_err *err)
     return coco_check(env, NULL, &(coco_check_opts){ .same_process = true }, &v, err);
 }
 
+static bool any_number; /* of threads: a script is played with each, undisturbed, and … */
+static char *recorded[200]; /* … what the first has left in the database after each update, all others leave */
+static int nrecorded;
+
+static void keep_or_compare(void)
+{
+    char *is = dump_app(app), *want = recorded[nrecorded];
+
+    if (threads && strcmp(is, want) != 0)
+        broken("with %u threads update %d leaves\n%s\nwith 0\n%s", threads, nrecorded, is, want);
+    if (threads) free(is);
+    else recorded[nrecorded] = is;
+    nrecorded++;
+}
+
 /* The state opens and is sound, before and after. */
 static coco_status update(const coco_update_opts *opts, coco_err *err)
 {
@@ -374,6 +400,7 @@ static coco_status update(const coco_update_opts *opts, coco_err *err)
     if (rc == COCO_OK) rc = coco_app_open(env, &config, &app, err);
     if (rc == COCO_OK && sound == COCO_OK) rc = coco_update(app, opts, NULL, err);
     if (app && sound == COCO_OK) sound = check(env, rc == COCO_OK ? err : NULL);
+    if (any_number && rc == COCO_OK) keep_or_compare();
     coco_app_close(app);
     coco_env_close(env);
     for (int f = 0; f < FNS; f++)
@@ -393,19 +420,6 @@ static const char *const run_name[RUNS] = {
 
 static past old;
 static trace want;
-
-static void broken(const char *fmt, ...) COCO__PRINTF(1, 2);
-static void broken(const char *fmt, ...)
-{
-    va_list ap;
-
-    va_start(ap, fmt);
-    vfprintf(stderr, fmt, ap);
-    va_end(ap);
-    fprintf(stderr, "\n");
-    fflush(stderr);
-    _exit(BROKEN);
-}
 
 static void expect_targets(void)
 {
@@ -539,6 +553,7 @@ static void run_failing(run_kind kind, const int n[6])
 static void run(run_kind kind, const int n[6])
 {
     model(&want, &now);
+    if (any_number && kind != FULL) kind = PLAIN;
     if (kind == PREVIEW) run_preview();
     else if (kind == KILL || kind == KILL_TOO) run_killed(n[1] % 60);
     else if (kind >= FAIL_ROW) run_failing(kind, n);
@@ -589,6 +604,28 @@ static void play(const line *script, int n, bool aloud)
     }
 }
 
+static void begin(void)
+{
+    remove_db();
+    memset(real->container, 0, sizeof real->container);
+    memset(real->row, 0, sizeof real->row);
+    memset(&now, 0, sizeof now);
+    memset(&old, 0, sizeof old);
+}
+
+static void play_with_any_number(const line *script, int n, bool aloud)
+{
+    static const unsigned numbers[] = { 0, 1, 2, 8 };
+
+    for (int t = 0; t < 4; t++) {
+        begin();
+        threads = numbers[t];
+        coco__yields += threads;
+        nrecorded = 0;
+        play(script, n, aloud && t == 0);
+    }
+}
+
 /* Plays a script in a process of its own; returns whether it kept its promises. */
 static bool holds(const line *script, int n, bool aloud)
 {
@@ -597,18 +634,14 @@ static bool holds(const line *script, int n, bool aloud)
     pid_t pid;
 
     fflush(NULL);
-    remove_db();
-    memset(real->container, 0, sizeof real->container);
-    memset(real->row, 0, sizeof real->row);
+    begin();
     if ((pid = fork()) == 0) {
         if (!aloud && !freopen(output, "w", stderr)) _exit(1);
-        memset(&now, 0, sizeof now);
-        memset(&old, 0, sizeof old);
         fault.fn = -1;
         /* cmocka's handlers would go on with the tests here */
         for (size_t i = 0; i < 4; i++) signal(signals[i], SIG_DFL);
         alarm(120);
-        play(script, n, aloud);
+        (any_number ? play_with_any_number : play)(script, n, aloud);
         _exit(0);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -690,23 +723,37 @@ static uint64_t number(const char *name, uint64_t otherwise)
     return v ? strtoull(v, NULL, 10) : otherwise;
 }
 
-/* S1.1, S3, S4, S6, S7, S11.1 */
-static void random_programs_end_as_from_nothing_and_run_no_more_than_they_must(void **unused)
+static void try_seeds(uint64_t upto)
 {
-    uint64_t first = number("SEED", number("FROM", 1)), last = getenv("SEED") ? first : number("SEEDS", 200);
+    uint64_t first = number("SEED", number("FROM", 1)), last = getenv("SEED") ? first : number("SEEDS", upto);
     int left, nbroken = 0;
 
-    (void)unused;
     memset(real, 0, sizeof *real);
     for (uint64_t seed = first; seed <= last && nbroken < 3; seed++) {
         threads = seed % 4 == 0 ? 2 : 0;
-        coco__yields = threads ? (unsigned)seed : 0;
+        coco__yields = any_number ? (unsigned)seed * 8 : threads ? (unsigned)seed : 0;
         nbroken += !seed_holds(seed, &left);
     }
     print_message("%d programs (SEED=%llu to %llu), %d edits, %d updates, %d of them disturbed, %d runs of functions\n",
                   real->programs, (unsigned long long)first, (unsigned long long)last, real->edits, real->updates,
                   real->disturbed, real->function_runs);
     assert_int_equal(nbroken, 0);
+}
+
+/* S1.1, S3, S4, S6, S7, S11.1 */
+static void random_programs_end_as_from_nothing_and_run_no_more_than_they_must(void **unused)
+{
+    (void)unused;
+    try_seeds(200);
+}
+
+/* S3.9: the same targets and the same records, up to ids, times and costs */
+static void random_programs_record_the_same_with_any_number_of_threads(void **unused)
+{
+    (void)unused;
+    any_number = true;
+    try_seeds(25);
+    any_number = false;
 }
 
 static void is_found_and_shrinks(bool *planted)
@@ -740,6 +787,7 @@ int main(void)
         cmocka_unit_test(an_input_that_is_not_declared_is_found_and_shrinks),
         cmocka_unit_test(a_run_too_many_is_found_and_shrinks),
         cmocka_unit_test(random_programs_end_as_from_nothing_and_run_no_more_than_they_must),
+        cmocka_unit_test(random_programs_record_the_same_with_any_number_of_threads),
     };
 
     snprintf(db, sizeof db, "%s/coco-oracle-%ld", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", (long)getpid());

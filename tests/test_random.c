@@ -3,11 +3,10 @@
  *
  * The real target lies in shared memory: it outlives the killed updates. SEED=N replays one seed, STEPS=N changes
  * its length. */
-#include "../cocoindex.h"
+#include "dump.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -358,9 +357,8 @@ static void expect_converged(void)
 static char db[64];
 static unsigned pool_threads;
 static size_t in_flight = 3;
-extern _Atomic unsigned coco__yields; /* a seed: threads give way at odd moments */
-static char *record; /* what is recorded after the last update, if it is wanted … */
 static bool recording;
+static char *record; /* what is recorded after the last update, if it is wanted */
 
 static coco_status say_problem(void *user, const coco_problem *p)
 {
@@ -377,60 +375,6 @@ static void expect_sound(coco_env *env)
     if (coco_check(env, NULL, &(coco_check_opts){ .same_process = true }, &v, &err) != COCO_OK) fail_msg("%s", err.msg);
 }
 
-/* ---- What is recorded, up to ids, times and costs ---- */
-
-struct taken { char *lines[4000]; size_t n; };
-
-static void take_line(struct taken *t, const char *fmt, ...) COCO__PRINTF(2, 3);
-static void take_line(struct taken *t, const char *fmt, ...)
-{
-    char line[1000];
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(line, sizeof line, fmt, ap);
-    va_end(ap);
-    assert_true(t->n < sizeof t->lines / sizeof t->lines[0]);
-    t->lines[t->n++] = strdup(line);
-}
-
-static coco_status take_component(void *user, const coco_component_info *c)
-{
-    take_line(user, "%s %s%s%s%s, %zu states, %zu memos, from %s", c->path, c->function ? c->function : "-",
-              c->memo ? ", memo" : "", c->pending ? ", pending" : "", c->tombstone ? ", tombstone" : "", c->nstates,
-              c->nmemos, c->source ? c->source : "-");
-    return COCO_OK;
-}
-
-static coco_status take_state(void *user, const coco_component_info *c, const coco_state_info *s)
-{
-    take_line(user, "%s has %s%s%s", c->path, s->state, s->container ? ", container" : "",
-              s->in_flight ? ", in flight" : "");
-    return COCO_OK;
-}
-
-static int by_text(const void *a, const void *b)
-{ return strcmp(*(char *const *)(uintptr_t)a, *(char *const *)(uintptr_t)b); }
-
-static void take_record(coco_env *env)
-{
-    static struct taken t;
-    const coco_inspect_visitor v = { &t, take_component, take_state };
-    coco_err err;
-    size_t size = 1, used = 0;
-
-    free(record);
-    t.n = 0;
-    assert_int_equal(coco_inspect(env, "random", NULL, 0, &v, &err), COCO_OK);
-    qsort(t.lines, t.n, sizeof t.lines[0], by_text);
-    for (size_t i = 0; i < t.n; i++) size += strlen(t.lines[i]) + 1;
-    assert_non_null(record = calloc(1, size));
-    for (size_t i = 0; i < t.n; i++) {
-        used += (size_t)snprintf(record + used, size - used, "%s\n", t.lines[i]);
-        free(t.lines[i]);
-    }
-}
-
 static coco_status update(const coco_update_opts *opts, coco_result *result, coco_err *err)
 {
     coco_env *env = NULL;
@@ -444,7 +388,7 @@ static coco_status update(const coco_update_opts *opts, coco_result *result, coc
     if (rc == COCO_OK) expect_sound(env); /* also after a kill */
     if (rc == COCO_OK) rc = coco_app_open(env, &config, &app, err);
     if (rc == COCO_OK) rc = coco_update(app, opts, result, err);
-    if (app && recording) take_record(env);
+    if (app && recording) record = dump_app(app);
     if (app) expect_sound(env); /* whatever came of it */
     coco_app_close(app);
     coco_env_close(env);
