@@ -242,7 +242,7 @@ static coco_status coco__rebuilt_gather(coco__rebuilt *b)
 {
     coco__dbkey prefix;
 
-    if (!b->whole) {
+    if (!(b->rec.flags & COCO__R_ID)) {
         coco__dbkey_raw(&prefix, COCO__PARENT, NULL, 0);
         COCO_TRY(coco__mend_each(b, &prefix, coco__rebuilt_number));
     }

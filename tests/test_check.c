@@ -2,6 +2,8 @@
  * found and named, put right, and the next update converges. */
 #include "plan.h"
 
+#include "../engine/engine.h"
+
 #include <fcntl.h>
 #include <lmdb.h>
 #include <sys/wait.h>
@@ -106,6 +108,31 @@ static void harm(char kind, const char *text, size_t n, enum harm harm)
     char key[80];
 
     assert_true(do_harm(kind, text, n, harm, key));
+    w.unsound = true;
+}
+
+/* The record of a kind whose key holds a text gets the payload of another under a right checksum: it can be read. */
+static void give_record(enum coco__kind kind, const char *text, const char *other)
+{
+    MDB_cursor *cur;
+    MDB_val k, v;
+    coco__txn t = { .env = w.env };
+    coco__dbkey to = { .n = 0 };
+    char payload[4096];
+    size_t length = 0;
+
+    raw_begin();
+    assert_int_equal(mdb_cursor_open(txn, dbi, &cur), 0);
+    for (int rc = mdb_cursor_get(cur, &k, &v, MDB_FIRST); rc == 0; rc = mdb_cursor_get(cur, &k, &v, MDB_NEXT)) {
+        if (*(char *)k.mv_data != (char)kind) continue;
+        if (holds(k.mv_data, k.mv_size, text)) memcpy(to.b, k.mv_data, to.n = k.mv_size);
+        if (holds(k.mv_data, k.mv_size, other)) memcpy(payload, (char *)v.mv_data + 4, length = v.mv_size - 4);
+    }
+    mdb_cursor_close(cur);
+    assert_true(to.n && length);
+    t.mdb = txn, t.dbi = dbi;
+    assert_int_equal(coco__put(&t, &to, payload, length), COCO_OK);
+    raw_end();
     w.unsound = true;
 }
 
@@ -455,6 +482,23 @@ static void what_hangs_nowhere_is_claimed_from_the_lost(void **state)
     expect_shelf("shelf:\"tab\" = null", "tab:1 = 10", "tab:2 = 20");
 }
 
+/* Its record says that it has no number, but components stand below the number that leads to it. */
+static void component_with_anothers_record_keeps_what_stands_below_it(void **state)
+{
+    (void)state;
+    plan("tab", "above: tab.1=10 | above/b: tab.2=20 | other: tab.3=30");
+    update(NULL);
+    give_record(COCO__COMPONENT, "above", "other");
+    assert_int_equal(check_here(), COCO_ECORRUPT);
+    expect_said("leads to it, which isn't its own");
+    if (repair() != COCO_OK) fail_msg("%s", w.err.msg);
+    passes();
+    plan("tab", "above: tab.1=10 | above/b: tab.2=20");
+    update(NULL);
+    passes();
+    expect_shelf("shelf:\"tab\" = null", "tab:1 = 10", "tab:2 = 20");
+}
+
 /* ---- Beside others ---- */
 
 static void repair_is_refused_while_an_update_runs(void)
@@ -540,6 +584,7 @@ int main(void)
         TEST(wrong_use_count_is_recounted),
         TEST(state_with_a_long_key_is_made_anew),
         TEST(what_hangs_nowhere_is_claimed_from_the_lost),
+        TEST(component_with_anothers_record_keeps_what_stands_below_it),
         TEST(check_works_beside_an_update_and_repair_does_not),
         TEST(unknown_app_is_an_error),
         TEST(page_damage_is_reported_by_a_child),
