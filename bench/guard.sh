@@ -63,7 +63,7 @@ elif [ "$(head -n 1 $kept)" != "$(head -n 1 "$work/now")" ]; then
 else
     awk 'FNR == 1 { next } NR == FNR { kept[$1] = $2; next }
          { more = ($2 / kept[$1] - 1) * 100; 
-           printf "%-16s %8d, kept %8d: %+.1f %%%s\n", $1, $2, kept[$1], more, more > 5 ? " TOO MUCH" : ""
+           printf "%-16s %8d, kept %8d: %+.1f %%%s\n", $1, $2, kept[$1], more, (more > 5 ? " TOO MUCH" : "")
            if (more > 5) bad = 1; if (more < -5) better = 1 }
          END { if (better) print "much less than was kept: make bench-guard UPDATE=1"; exit bad }' $kept "$work/now"
 fi
