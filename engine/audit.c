@@ -82,18 +82,19 @@ COCO__IN coco_status coco__apart(coco_env *env, const coco__apart_body *body, co
     coco_status rc;
     pid_t pid;
 
-    if (pipe(ends) != 0) return coco_err_set(err, COCO_EIO, "pipe: %s", strerror(errno));
+    if (pipe(ends) != 0) return coco_err_set(err, COCO_EIO, "%s: pipe: %s", env->dir, strerror(errno));
     if ((pid = fork()) == 0) {
         close(ends[0]);
         coco__apart_child(env, body, ends[1]);
     }
     close(ends[1]);
-    rc = pid < 0 ? coco_err_set(err, COCO_EIO, "fork: %s", strerror(errno)) : coco__pipe_read(ends[0], out);
+    rc = pid < 0 ? coco_err_set(err, COCO_EIO, "%s: fork: %s", env->dir, strerror(errno))
+                 : coco__pipe_read(ends[0], out);
     close(ends[0]);
     if (pid < 0) return rc;
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
     if (env->mdb) mdb_reader_check(env->mdb, &dead); /* one that died leaves its place in the table of readers */
-    if (rc != COCO_OK) return coco_err_set(err, rc, "%s", coco_status_text(rc));
+    if (rc != COCO_OK) return coco_err_set(err, rc, "%s: read in a child process: %s", env->dir, coco_status_text(rc));
     return coco__apart_said(env, out, status, err);
 }
 

@@ -35,7 +35,7 @@ static coco_status coco__copy_body(coco_env *own, void *self, coco__buf *out, co
     if (rc == MDB_CORRUPTED || rc == MDB_PAGE_NOTFOUND)
         return coco_err_set(err, COCO_ECORRUPT, COCO__PAGES_DAMAGED, own->dir);
     if (rc) return coco__mdb_error(err, rc, own, "copy");
-    return fsync(*fd) == 0 ? COCO_OK : coco_err_set(err, COCO_EIO, "sync the copy: %s", strerror(errno));
+    return fsync(*fd) == 0 ? COCO_OK : coco_err_set(err, COCO_EIO, "%s: sync the copy: %s", own->dir, strerror(errno));
 }
 
 static coco_status coco__copy_to(coco_env *env, int fd, coco_err *err)

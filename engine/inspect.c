@@ -476,8 +476,9 @@ coco_status coco_inspect_apps(coco_env *env, coco_status (*fn)(void *user, const
         if (rc != COCO_OK || !app.has_dbi) continue;
         int got = mdb_stat(t.mdb, t.dbi, &st);
         coco__read_end(&app, &t);
-        if (got == 0) rc = fn(user, app.name, st.ms_entries > 0);
-        if (rc != COCO_OK) coco_err_set(err, rc, "%s", coco_status_text(rc));
+        if (got) rc = coco__mdb_error(err, got, env, "read");
+        else if ((rc = fn(user, app.name, st.ms_entries > 0)) != COCO_OK)
+            coco_err_set(err, rc, "%s", coco_status_text(rc));
     }
     if (reader) mdb_txn_abort(reader);
     coco__buf_free(&names);
