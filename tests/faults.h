@@ -60,6 +60,8 @@ static struct gate {
 
 /* What records calls in place of failing them (power cuts); NULL: nothing. */
 static void (*gate_watch)(const char *call, int fd, const struct iovec *v, int n, long long at);
+/* What looks at the store after each commit; NULL: nothing. */
+static void (*gate_committed)(MDB_env *env);
 
 static inline void gate_find(void *out, const char *name)
 {
@@ -302,12 +304,14 @@ int mdb_txn_commit(MDB_txn *txn)
 {
     static int (*real)(MDB_txn *);
     static const int errors[] = { ENOSPC, EIO, ENOMEM, MDB_MAP_FULL, 0 };
+    MDB_env *env = mdb_txn_env(txn);
     int rc;
 
     if (!real) gate_find(&real, "mdb_txn_commit");
     gate_die("mdb_txn_commit");
     if ((rc = gate_store("mdb_txn_commit", txn, errors)) != 0) return mdb_txn_abort(txn), rc;
     rc = real(txn);
+    if (rc == 0 && gate_committed) gate_committed(env);
     gate_die("mdb_txn_commit");
     return rc;
 }
