@@ -22,7 +22,6 @@ typedef struct stream {
     todo todo;             /* for the watch; 0: nothing */
     int key, number, token;
     uint64_t ticket;
-    coco_status rc;        /* of what was done */
     bool watched, hooked;  /* hooked: answers to sync */
     atomic_bool broken;    /* the listing fails */
     bool stops_with_wait;  /* the watch sleeps on the stop descriptor */
@@ -71,20 +70,20 @@ static inline void wait_a_bit(void)
         assert_true(holds); \
     } while (0)
 
-static inline coco_status do_one(stream *s, coco_feed *feed, todo what)
+static inline void do_one(stream *s, coco_feed *feed, todo what)
 {
     coco_value token = s->token ? coco_int(s->token) : coco_null();
     coco_err err = { 0 };
 
     switch (what) {
-    case TOUCH: return coco_feed_touch(feed, coco_int(s->key));
-    case RESCAN: return coco_feed_rescan(feed);
-    case PUT: return coco_feed_put(feed, coco_int(s->key), coco_int(s->number), token);
-    case DELETE: return coco_feed_delete(feed, coco_int(s->key), token);
-    case READY: coco_feed_ready(feed); return COCO_OK;
-    case FAIL: coco_err_set(&err, COCO_EIO, "a hiccup"); coco_feed_fail(feed, &err); return COCO_OK;
-    case SYNC: coco_feed_synced(feed, s->ticket); return COCO_OK;
-    default: return COCO_OK;
+    case TOUCH: coco_feed_touch(feed, coco_int(s->key)); break;
+    case RESCAN: coco_feed_rescan(feed); break;
+    case PUT: coco_feed_put(feed, coco_int(s->key), coco_int(s->number), token); break;
+    case DELETE: coco_feed_delete(feed, coco_int(s->key), token); break;
+    case READY: coco_feed_ready(feed); break;
+    case FAIL: coco_err_set(&err, COCO_EIO, "a hiccup"); coco_feed_fail(feed, &err); break;
+    case SYNC: coco_feed_synced(feed, s->ticket); break;
+    default: break;
     }
 }
 
@@ -105,13 +104,12 @@ static inline coco_status stream_watch(coco_source *src, coco_feed *feed)
             wait_a_bit();
             continue;
         }
-        if (what == RETURN) rc = s->rc;
+        if (what == RETURN) rc = s->number;
         pthread_mutex_unlock(&lock);
-        coco_status did = do_one(s, feed, what);
+        do_one(s, feed, what);
         pthread_mutex_lock(&lock);
         s->todo = 0;
         if (what == RETURN) break;
-        s->rc = did;
         pthread_cond_broadcast(&changed);
     }
     if (s->by == feed) s->watched = false, s->todo = 0;

@@ -407,6 +407,44 @@ static void stopped_update_says_so_and_the_next_one_finishes(void **state)
 
 COCO_FN(doubled, (int64_t, i), .memo = true) { return coco_return(cx, coco_int(2 * i)); }
 
+static bool stops;
+static coco_status refused[5];
+static coco_target *stop_tab;
+
+COCO_FN(stops_and_goes_on, ())
+{
+    const coco_value one = coco_int(1);
+
+    COCO_TRY(coco_declare(cx, stop_tab, one, one));
+    if (!stops) return COCO_OK;
+    coco_app_stop(w.app);
+    refused[0] = coco_call(cx, &doubled, COCO_ARGS(one), NULL);
+    refused[1] = coco_map(cx, &doubled, &one, 1, COCO_NOARGS, NULL);
+    refused[2] = coco_mount(cx, COCO_PATH(coco_int(1)), &doubled, COCO_ARGS(one), NULL);
+    refused[3] = coco_use_mount(cx, COCO_PATH(coco_int(2)), &doubled, COCO_ARGS(one), NULL);
+    refused[4] = coco_mount_each(cx, COCO_AUTO, &doubled, coco_source_of(cx, &one, &one, 1), COCO_NOARGS);
+    return COCO_OK; /* whatever it returns */
+}
+static coco_status mounts_what_stops(coco_ctx *cx)
+{
+    COCO_TRY(mount_tab(cx, "tab", coco_null(), &stop_tab));
+    return coco_mount(cx, COCO_AUTO, &stops_and_goes_on, COCO_NOARGS, NULL);
+}
+
+/* S8.6 */
+static void calls_mounts_and_iterations_after_a_stop_are_refused(void **state)
+{
+    (void)state;
+    start(mounts_what_stops);
+    stops = true;
+    update_fails(COCO_ESTOP, NULL);
+    for (int i = 0; i < 5; i++) assert_int_equal(refused[i], COCO_ESTOP);
+    expect_shelf("shelf:\"tab\" = null");
+    stops = false;
+    update(NULL);
+    expect_shelf("shelf:\"tab\" = null", "tab:1 = 1");
+}
+
 /* Of everything a little. */
 static coco_status rich(coco_ctx *cx)
 {
@@ -474,6 +512,7 @@ int main(void)
         TEST(first_hundred_failed_paths_are_named_and_all_are_counted),
         TEST(failed_component_keeps_its_previous_targets_and_is_tried_again),
         TEST(stopped_update_says_so_and_the_next_one_finishes),
+        TEST(calls_mounts_and_iterations_after_a_stop_are_refused),
         TEST(lack_of_memory_anywhere_is_an_error_and_the_next_update_converges),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -159,21 +159,23 @@ static coco_status calls_past_it(coco_ctx *cx)
 }
 
 /* S9.4, S6.5 */
-static void component_that_hit_its_deadline_submits_nothing_and_keeps_finished_calls(void **state)
+static void component_that_hit_its_deadline_submits_and_keeps_nothing_but_finished_calls(void **state)
 {
     (void)state;
+    limited.memo = true;
     for (unsigned t = 0; t < 3; t += 2) {
         limit(calls_past_it, t);
         update_fails(COCO_EFAIL, NULL);
         assert_int_equal(w.failures.n, 1);
         assert_non_null(strstr(w.failures.v[0], "/@limited COCO_EDEADLINE"));
         expect_shelf("shelf:\"tab\" = null");
-        update_fails(COCO_EFAIL, NULL);
+        update_fails(COCO_EFAIL, NULL); /* it has run again: there is no memo of it */
         expect_events("call hit", "/@limited quick");
         restart();
         drop_all();
         restart();
     }
+    limited.memo = false;
 }
 
 static coco_status uses_past_it(coco_ctx *cx)
@@ -189,6 +191,58 @@ static void use_mount_inherits_the_deadline(void **state)
     limit(uses_past_it, 2);
     update_fails(COCO_EFAIL, NULL);
     assert_int_equal(seen, COCO_EDEADLINE);
+}
+
+static coco_status calls_within(coco_ctx *cx)
+{
+    COCO_TRY(coco_deadline_begin(cx, 2));
+    return coco_call(cx, &checks, COCO_NOARGS, NULL);
+}
+
+/* S9.4 */
+static void direct_call_inherits_the_deadline(void **state)
+{
+    (void)state;
+    limit(calls_within, 0);
+    update_fails(COCO_EFAIL, NULL);
+    assert_int_equal(seen, COCO_EDEADLINE);
+}
+
+COCO_BATCH_FN(checks_in_a_batch, (int64_t, i))
+{
+    for (size_t k = 0; k < n; k++) results[k] = coco_copy_value(cx, calls[k].v[0]);
+    nap(150);
+    return seen = coco_checkpoint(cx);
+}
+static coco_status batches_within(coco_ctx *cx)
+{
+    COCO_TRY(coco_deadline_begin(cx, 100));
+    coco_call(cx, &checks_in_a_batch, COCO_ARGS(coco_int(1)), NULL);
+    coco_deadline_end(cx);
+    return COCO_OK;
+}
+
+static void slow_sink(void) { nap(150); }
+static coco_status submits_within(coco_ctx *cx) { return coco_deadline_begin(cx, 100); }
+
+/* S9.4: a batch is for all who wait for it; a sink acts when the function is done */
+static void batches_and_sinks_have_no_deadline(void **state)
+{
+    (void)state;
+    for (unsigned t = 0; t < 3; t += 2) {
+        limit(batches_within, t);
+        try_update(NULL);
+        assert_true(seen == COCO_OK || seen == 1); /* 1: refused before it began */
+        restart();
+        limit(submits_within, t);
+        w.before_apply = slow_sink;
+        update(NULL);
+        w.before_apply = NULL;
+        expect_shelf("shelf:\"tab\" = null", "tab:1 = 1");
+        restart();
+        drop_all();
+        restart();
+    }
 }
 
 static coco_status mounts_within(coco_ctx *cx)
@@ -333,12 +387,12 @@ static coco_status waits_past_deadline(coco_ctx *cx)
 {
     double begun = now();
 
-    rate = (coco_rate){ .per_second = 1, .burst = 1 };
+    rate = (coco_rate){ .per_second = 0.01, .burst = 1 };
     COCO_TRY(coco_rate_wait(cx, &rate, 1));
-    COCO_TRY(coco_deadline_begin(cx, 100));
+    COCO_TRY(coco_deadline_begin(cx, 90000));
     uint64_t due = rate.due;
     assert_int_equal(coco_rate_wait(cx, &rate, 1), COCO_EDEADLINE);
-    assert_true(now() - begun < 0.09); /* at once: the turn would come too late */
+    assert_true(now() - begun < 80); /* at once: the turn would come too late */
     assert_true(due == rate.due);      /* and nothing was taken */
     coco_deadline_end(cx);
     return COCO_OK;
@@ -350,6 +404,48 @@ static void wait_that_would_pass_the_deadline_takes_nothing(void **state)
     (void)state;
     limit(waits_past_deadline, 0);
     update_fails(COCO_EFAIL, NULL);
+}
+
+static _Atomic int asked, order, first_order, second_order;
+
+COCO_FN(asks_first, ())
+{
+    COCO_TRY(coco_rate_wait(cx, &rate, 10)); /* at once: the burst */
+    asked = 1;
+    COCO_TRY(coco_rate_wait(cx, &rate, 10));
+    first_order = ++order;
+    return COCO_OK;
+}
+COCO_FN(asks_second, ())
+{
+    while (!asked) nap(1);
+    nap(2);
+    COCO_TRY(coco_rate_wait(cx, &rate, 1));
+    second_order = ++order;
+    return COCO_OK;
+}
+static coco_status two_ask(coco_ctx *cx)
+{
+    COCO_TRY(coco_mount(cx, COCO_AUTO, &asks_first, COCO_NOARGS, NULL));
+    return coco_mount(cx, COCO_AUTO, &asks_second, COCO_NOARGS, NULL);
+}
+
+/* S9.5: who asks for little doesn't overtake who asked for much before. On a busy machine the second may come first now
+ * and then; never would it be behind if it might overtake. */
+static void rate_is_given_first_come_first_served(void **state)
+{
+    bool behind = false;
+
+    (void)state;
+    for (int tries = 0; tries < 20 && !behind; tries++) {
+        rate = (coco_rate){ .per_second = 100, .burst = 10 };
+        asked = order = 0;
+        start(two_ask, 2);
+        update(NULL);
+        behind = first_order < second_order;
+        restart();
+    }
+    assert_true(behind);
 }
 
 static coco_status asks_wrongly(coco_ctx *cx)
@@ -457,6 +553,64 @@ static void runner_with_a_thread_of_its_own_runs_all_calls_there(void **state)
     assert_false(pthread_equal(its_thread, pthread_self()));
 }
 
+static _Atomic int came; /* to the runner: one of them after the other */
+
+COCO_FN(is_there, (), .runner = &halves, .share = 0.5)
+{
+    (void)cx;
+    asked = 1;
+    while (came < 2) nap(1);
+    nap(10); /* the other half is free */
+    return COCO_OK;
+}
+COCO_FN(wants_all, (), .runner = &halves)
+{
+    (void)cx;
+    first_order = ++order;
+    return COCO_OK;
+}
+COCO_FN(wants_half, (), .runner = &halves, .share = 0.5)
+{
+    (void)cx;
+    second_order = ++order;
+    return COCO_OK;
+}
+COCO_FN(comes_first, ())
+{
+    while (!asked) nap(1);
+    came = 1;
+    return coco_call(cx, &wants_all, COCO_NOARGS, NULL);
+}
+COCO_FN(comes_second, ())
+{
+    while (!came) nap(1);
+    nap(2);
+    came = 2;
+    return coco_call(cx, &wants_half, COCO_NOARGS, NULL);
+}
+static coco_status three_come(coco_ctx *cx)
+{
+    COCO_TRY(coco_mount(cx, COCO_AUTO, &is_there, COCO_NOARGS, NULL));
+    COCO_TRY(coco_mount(cx, COCO_AUTO, &comes_first, COCO_NOARGS, NULL));
+    return coco_mount(cx, COCO_AUTO, &comes_second, COCO_NOARGS, NULL);
+}
+
+/* S9.7: who would fit doesn't overtake who needs more; as with rates */
+static void runner_is_given_first_come_first_served(void **state)
+{
+    bool behind = false;
+
+    (void)state;
+    for (int tries = 0; tries < 20 && !behind; tries++) {
+        asked = came = order = 0;
+        start(three_come, 4);
+        update(NULL);
+        behind = first_order < second_order;
+        restart();
+    }
+    assert_true(behind);
+}
+
 COCO_FN(memo_by_half, (int64_t, i), .memo = true)
 {
     nap(10);
@@ -516,17 +670,21 @@ int main(void)
         TEST(handlers_form_a_chain_innermost_first),
         TEST(handler_that_fails_hands_its_error_to_the_next_outer_one),
         TEST(outermost_handler_that_fails_is_logged_with_the_first_error),
-        TEST(component_that_hit_its_deadline_submits_nothing_and_keeps_finished_calls),
+        TEST(component_that_hit_its_deadline_submits_and_keeps_nothing_but_finished_calls),
         TEST(use_mount_inherits_the_deadline),
+        TEST(direct_call_inherits_the_deadline),
+        TEST(batches_and_sinks_have_no_deadline),
         TEST(mounted_child_has_no_deadline),
         TEST(nested_deadlines_take_the_earlier),
         TEST(calls_mounts_and_iterations_past_the_deadline_are_refused),
         TEST(rate_and_burst_are_kept_over_threads),
         TEST(wait_that_would_pass_the_deadline_takes_nothing),
+        TEST(rate_is_given_first_come_first_served),
         TEST(more_than_the_burst_is_refused),
         TEST(setup_may_wait_for_a_rate),
         TEST(runner_takes_as_many_as_their_shares_fit),
         TEST(runner_with_a_thread_of_its_own_runs_all_calls_there),
+        TEST(runner_is_given_first_come_first_served),
         TEST(waiting_while_holding_a_runner_ends),
     };
 

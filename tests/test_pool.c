@@ -82,6 +82,61 @@ static void no_more_run_than_there_are_threads(void **state)
     assert_int_equal(room.came, 8);
 }
 
+/* S3.8 */
+static void no_more_are_in_flight_than_the_limit(void **state)
+{
+    (void)state;
+    start(eight_meet, 8);
+    w.config.max_inflight = 3;
+    width = 2;
+    update(NULL);
+    assert_in_range(room.most, 2, 3);
+    assert_int_equal(room.came, 8);
+}
+
+static _Thread_local int64_t awaited = -1; /* by a function further up on this thread */
+static _Atomic int strangers;
+
+COCO_FN(leaf, (int64_t, i))
+{
+    (void)cx;
+    strangers += awaited >= 0 && awaited != i;
+    return COCO_OK;
+}
+COCO_FN(awaits_leaf, (int64_t, i))
+{
+    coco_handle *h;
+
+    strangers += awaited >= 0;
+    awaited = i;
+    COCO_TRY(coco_use_mount(cx, COCO_PATH(coco_int(1)), &leaf, COCO_ARGS(coco_int(i)), NULL));
+    COCO_TRY(coco_mount(cx, COCO_PATH(coco_int(2)), &leaf, COCO_ARGS(coco_int(i)), &h));
+    COCO_TRY(coco_ready(cx, h));
+    awaited = -1;
+    return COCO_OK;
+}
+static coco_status many_await(coco_ctx *cx)
+{
+    for (int64_t i = 0; i < 200; i++)
+        COCO_TRY(coco_mount(cx, COCO_PATH(coco_int(i)), &awaits_leaf, COCO_ARGS(coco_int(i)), NULL));
+    return COCO_OK;
+}
+
+/* S3.9: the depth of mounts bounds its stack */
+static void thread_that_waits_runs_only_what_it_waits_for(void **state)
+{
+    (void)state;
+    strangers = 0;
+    for (unsigned t = 0; t < 9; t += 2) {
+        start(many_await, t);
+        coco__yields = t + 1;
+        update(NULL);
+        assert_int_equal(strangers, 0);
+        restart();
+    }
+    coco__yields = 0;
+}
+
 static _Atomic int flag;
 
 COCO_FN(waits_for_flag, ())
@@ -129,14 +184,30 @@ static void ready_waits_for_a_child_in_the_pool(void **state)
 /* ---- No deadlock ------------------------------------------------------------------------------------------------- */
 
 enum { DEEP = 10 };
-static int way; /* 0 mount, 1 mount and ready, 2 use_mount, 3 all of them in turn */
+static int way; /* 0 mount, 1 mount and ready, 2 use_mount, 3 mount_each, 4 all of them in turn */
 
 COCO_FN_DECLARE(nested);
+COCO_FN_DECLARE(nested_item);
+
+/* One or two items: their depth, and two digits for the branch. */
+static coco_status nests_items(coco_ctx *cx, int64_t depth, int64_t branch, coco_target *tab)
+{
+    coco_value keys[2], values[2];
+
+    for (int i = 0; i < 2; i++) {
+        keys[i] = coco_int(i);
+        values[i] = coco_int(100 * (depth + 1) + branch + i);
+    }
+    return coco_mount_each(cx, COCO_AUTO, &nested_item, coco_source_of(cx, keys, values, depth == 3 ? 2 : 1),
+                           COCO_ARGS(coco_target_value(tab)));
+}
+
 COCO_FN(nested, (int64_t, depth, int64_t, branch, coco_target *, tab))
 {
     coco_handle *h;
-    int how = way == 3 ? (int)(depth % 3) : way;
+    int how = way == 4 ? (int)(depth % 4) : way;
 
+    if (how == 3 && depth < DEEP) return nests_items(cx, depth, branch, tab);
     for (int64_t i = 0; depth < DEEP && i < 2; i++) {
         coco_path path = COCO_PATH(coco_int(i));
         coco_args args = COCO_ARGS(coco_int(depth + 1), coco_int(branch + i), coco_target_value(tab));
@@ -149,6 +220,10 @@ COCO_FN(nested, (int64_t, depth, int64_t, branch, coco_target *, tab))
         if (how == 1) COCO_TRY(coco_ready(cx, h));
     }
     return depth < DEEP ? COCO_OK : coco_declare(cx, tab, coco_int(branch), coco_int(1));
+}
+COCO_FN(nested_item, (int64_t, at, coco_target *, tab))
+{
+    return coco_call(cx, &nested, COCO_ARGS(coco_int(at / 100), coco_int(at % 100), coco_target_value(tab)), NULL);
 }
 
 static coco_status nests(coco_ctx *cx)
@@ -165,7 +240,7 @@ static void limit_of_one_ends_with_mounts_ten_deep(void **state)
     static const unsigned threads[] = { 0, 1, 2, 8 };
 
     (void)state;
-    for (way = 0; way < 4; way++)
+    for (way = 0; way < 5; way++)
         for (size_t t = 0; t < 4; t++) {
             start(nests, threads[t]);
             w.config.max_inflight = 1;
@@ -734,6 +809,8 @@ int main(void)
         TEST(stop_leaves_what_is_queued),
         TEST(components_run_at_the_same_time),
         TEST(no_more_run_than_there_are_threads),
+        TEST(no_more_are_in_flight_than_the_limit),
+        TEST(thread_that_waits_runs_only_what_it_waits_for),
         TEST(mount_goes_on_while_the_child_runs),
         TEST(ready_waits_for_a_child_in_the_pool),
         TEST(limit_of_one_ends_with_mounts_ten_deep),
