@@ -4,6 +4,10 @@
  *     live DIR FILES EDITS        the time from the rename of a source file to the target file replaced, one after the
  *                                 other: p50, p99 and longest in ms, and what a durable commit takes there
  *     live DIR FILES EDITS flat   as fast as it goes: a line now and then with the memory and the descriptors
+ *     live DIR FILES NEW burst    NEW files in new directories of 100 at once: seconds to make them, and until all of
+ *                                 them are in the target
+ *     live DIR FILES TIMES stop   all files are changed, and the update is stopped after 0 to 200 ms, so many times:
+ *                                 p50, p99 and longest from the stop to the end in ms
  *
  * The target directory is watched by the benchmark itself, as any reader would, so that the moment of replacement is
  * known without asking again and again. */
@@ -57,13 +61,13 @@ static double replace(int i, int edit)
     return t;
 }
 
-static void make(int n)
+static void make(int from, int to)
 {
     char path[64];
 
     mkdir("in", 0777);
-    for (int i = 0; i < n; i++) {
-        if (i % 100 == 0) {
+    for (int i = from; i < to; i++) {
+        if (i % 100 == 0 || i == from) {
             snprintf(path, sizeof path, "in/d%04d", i / 100);
             mkdir(path, 0777);
         }
@@ -109,12 +113,13 @@ static double commit_time(void)
     return (bench_now() - t) / 100;
 }
 
-static void measure(int files, int edits)
+static void measure(coco_app *app, int files, int edits)
 {
     double *took = calloc((size_t)edits, sizeof *took), commit = commit_time();
     int watch = inotify_init1(IN_CLOEXEC);
     char dir[64];
 
+    (void)app;
     if (!took) abort();
     for (int d = 0; d < (files + 99) / 100; d++) {
         snprintf(dir, sizeof dir, "out/d%04d", d);
@@ -181,6 +186,25 @@ static void flat(coco_app *app, int files, int edits)
     }
 }
 
+/* ---- At once --------------------------------------------------------------------------------------------------- */
+
+static void burst(coco_app *app, int files, int new_files)
+{
+    coco_err err = { 0 };
+    struct stat st;
+    char path[64];
+    double from = bench_now(), made;
+
+    make(files, files + new_files);
+    made = bench_now();
+    if (coco_sync(app, 0, &err) != 0) fprintf(stderr, "%s\n", err.msg), exit(1);
+    printf("%.3f %.3f\n", made - from, bench_now() - from);
+    for (int i = 0; i < files + new_files; i++) {
+        name_of(path, sizeof path, "out", i);
+        if (stat(path, &st) != 0) fprintf(stderr, "%s was missed\n", path), exit(1);
+    }
+}
+
 /* ---- The update ------------------------------------------------------------------------------------------------ */
 
 static volatile int ready;
@@ -191,25 +215,61 @@ static void on_event(void *user, const coco_event *e)
     if (e->kind == COCO_EV_READY) __atomic_store_n(&ready, 1, __ATOMIC_RELEASE);
 }
 
-static int run(int files, int edits, bool fast)
+static coco_running *begin(coco_app *app)
+{
+    coco_running *running;
+    coco_err err = { 0 };
+
+    if (coco_update_start(app, &(coco_update_opts){ .live = true }, &running, &err) != 0)
+        fprintf(stderr, "%s\n", err.msg), exit(1);
+    return running;
+}
+
+/* Seconds from the stop to the end. */
+static double end(coco_app *app, coco_running *running)
+{
+    coco_err err = { 0 };
+    double from = bench_now();
+    coco_status rc;
+
+    coco_app_stop(app);
+    rc = coco_update_wait(running, NULL, &err);
+    if (rc != 0 && rc != COCO_ESTOP) fprintf(stderr, "%s\n", err.msg), exit(1);
+    return bench_now() - from;
+}
+
+static void stop(coco_app *app, int files, int times)
+{
+    double *took = calloc((size_t)times, sizeof *took);
+
+    if (!took) abort();
+    for (int i = 0; i < times; i++) {
+        for (int k = 0; k < files; k++) replace(k, i);
+        coco_running *running = begin(app);
+        nanosleep(&(struct timespec){ 0, (long)(i * 37 % 200) * 1000000 }, NULL);
+        took[i] = end(app, running);
+    }
+    qsort(took, (size_t)times, sizeof *took, by_size);
+    printf("%.3f %.3f %.3f\n", took[times / 2] * 1e3, took[times * 99 / 100] * 1e3, took[times - 1] * 1e3);
+    free(took);
+}
+
+static int run(int files, int edits, void (*what)(coco_app *app, int files, int edits))
 {
     coco_running *running;
     coco_env *env;
     coco_app *app;
     coco_err err = { 0 };
-    coco_status rc;
 
     if (coco_env_open(&(coco_env_config){ .db = "db", .on_event = on_event }, &env, &err) != 0 ||
-        coco_app_open(env, &(coco_app_config){ .name = "live", .main = &app_main }, &app, &err) != 0 ||
-        coco_update_start(app, &(coco_update_opts){ .live = true }, &running, &err) != 0)
+        coco_app_open(env, &(coco_app_config){ .name = "live", .main = &app_main }, &app, &err) != 0)
         return fprintf(stderr, "%s\n", err.msg), 1;
+    running = begin(app);
     while (!__atomic_load_n(&ready, __ATOMIC_ACQUIRE) && !coco_update_done(running))
         nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
-    if (fast) flat(app, files, edits);
-    else measure(files, edits);
-    coco_app_stop(app);
-    rc = coco_update_wait(running, NULL, &err);
-    if (rc != 0 && rc != COCO_ESTOP) fprintf(stderr, "%s\n", err.msg);
+    if (what != stop) what(app, files, edits);
+    end(app, running);
+    if (what == stop) stop(app, files, edits);
     coco_app_close(app);
     coco_env_close(env);
     return 0;
@@ -217,9 +277,12 @@ static int run(int files, int edits, bool fast)
 
 int main(int argc, char **argv)
 {
-    if (argc < 4) return fprintf(stderr, "usage: live DIR FILES EDITS [flat]\n"), 2;
+    const char *how = argc > 4 ? argv[4] : "";
+
+    if (argc < 4) return fprintf(stderr, "usage: live DIR FILES EDITS [flat|burst|stop]\n"), 2;
     mkdir(argv[1], 0777);
     if (chdir(argv[1]) != 0) return perror(argv[1]), 1;
-    make(atoi(argv[2]));
-    return run(atoi(argv[2]), atoi(argv[3]), argc > 4);
+    make(0, atoi(argv[2]));
+    return run(atoi(argv[2]), atoi(argv[3]), !strcmp(how, "flat") ? flat : !strcmp(how, "burst") ? burst
+                                           : !strcmp(how, "stop") ? stop : measure);
 }

@@ -407,12 +407,15 @@ bench_postgres() {
 # ---- Live, text, code ----------------------------------------------------------------------------------------------------
 
 bench_live() {
-    edits=$EDITS files=$(((FILES + 9) / 10))
+    edits=$EDITS files=$(((FILES + 9) / 10)) stops=$(((EDITS + 49) / 50))
     for where in tmpfs disk; do
         "$bin/live" "$(place $where)/live" "$files" "$edits" >"$work/live.out"
         read -r p50 p99 longest commit <"$work/live.out"
         value "live, $edits edits among $files files, $where: file to target, p50" "$p50 ms" '2 ms' "$p50" 2
         value 'p99' "$p99 ms (longest $longest)" "10 ms and 2 durable commits of $commit ms" "$p99" "(10 + 2 * $commit)"
+        "$bin/live" "$(place $where)/live" "$files" "$stops" stop >"$work/live.out"
+        read -r p50 p99 longest <"$work/live.out"
+        value "stopped at $stops moments, $where: until it has ended, longest" "$longest ms" '1000 ms' "$longest" 1000
     done
 }
 
