@@ -329,7 +329,7 @@ static int until(const char *path, const char *content)
     int64_t from = clock_ms();
 
     while (*content ? strcmp(content_of(path), content) != 0 : there(path)) {
-        if (clock_ms() - from > 30000) fail_msg("%s isn't \"%s\" after 30 s; %s", path, content, seen.failure);
+        if (clock_ms() - from > 120000) fail_msg("%s isn't \"%s\" after 120 s; %s", path, content, seen.failure);
         pass(1);
     }
     return (int)(clock_ms() - from);
