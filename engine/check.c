@@ -344,7 +344,7 @@ COCO__IN coco_status coco__climb(coco__audit *a, uint64_t id, bool *hangs, bool 
 
     *hangs = *sealed = false;
     for (int depth = 0; id; depth++) {
-        if (depth == 10000 || !coco__peek_place(a, id, &at) || (!at.parent && at.segment.n)) return COCO_OK;
+        if (depth == COCO__DEEPEST || !coco__peek_place(a, id, &at) || (!at.parent && at.segment.n)) return COCO_OK;
         if (!coco__peek_rec(a, &at, &rec) || !(rec.flags & COCO__R_ID) || rec.id != id) return COCO_OK;
         if (!gone) *sealed |= (rec.flags & (COCO__R_MEMO | COCO__R_PENDING)) == COCO__R_MEMO;
         coco__place_key(&k, COCO__TOMBSTONE, &at);

@@ -570,6 +570,7 @@ COCO__IN coco_status coco__provider_get(coco_str payload, coco__provider_rec *p)
 COCO__IN void coco__provider_suffix(coco__buf *b, coco_str key, bool attachment);
 
 enum { COCO__DEEPEST = 4000 }; /* only in a damaged database do components stand deeper: in one another */
+#define COCO__CIRCLE "state database: components stand in one another"
 
 /* Where a component is recorded. */
 typedef struct coco__place {

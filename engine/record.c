@@ -199,7 +199,8 @@ COCO__IN coco_status coco__mark_above(coco__run *run, const coco__txn *t, uint64
     coco__place at;
     coco__rec rec;
 
-    while (parent) {
+    for (int depth = 0; parent; depth++) {
+        if (depth == COCO__DEEPEST) return coco_err_set(t->err, COCO_ECORRUPT, COCO__CIRCLE);
         coco_status rc = coco__place_of_id(run, t, parent, &at);
         if (rc == COCO_ENOTFOUND) return COCO_OK;
         COCO_TRY(rc);

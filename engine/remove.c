@@ -65,8 +65,7 @@ static coco_status coco__walk_at(coco__walk *w, const coco__place *at, coco_str 
 
     if (!payload.p) return COCO_OK; /* damaged: it stays, `check` names it */
     COCO_TRY(coco__rec_get(payload, &rec, &w->run->cx_err));
-    if (w->depth == COCO__DEEPEST)
-        return coco_err_set(&w->run->cx_err, COCO_ECORRUPT, "state database: components stand in one another");
+    if (w->depth == COCO__DEEPEST) return coco_err_set(&w->run->cx_err, COCO_ECORRUPT, COCO__CIRCLE);
     w->depth++;
     if ((rec.flags & COCO__R_ID) && !w->self_only) COCO_TRY(coco__walk_children(w, rec.id));
     w->depth--;

@@ -88,7 +88,7 @@ static coco_status coco__mend_above(coco__mend *m, uint64_t id)
     coco__place at;
     coco__rec rec;
 
-    for (int depth = 0; id && depth < 10000; depth++, id = at.parent) {
+    for (int depth = 0; id && depth < COCO__DEEPEST; depth++, id = at.parent) {
         if (!coco__mend_place_of(m, id, &at)) return COCO_OK;
         coco__place_key(&k, COCO__COMPONENT, &at);
         if (!coco__mend_rec(m, &k, &rec)) return COCO_OK;
@@ -466,7 +466,7 @@ static coco_status coco__mend_attach(coco__mend *m, const coco__fix *f)
     coco__rec rec = { .flags = COCO__R_ID, .id = at.parent };
     coco__dbkey k;
 
-    for (int depth = 0; depth < 10000 && coco__mend_up(m, rec.id, &at); depth++) { /* a circle is opened anywhere */
+    for (int depth = 0; depth < COCO__DEEPEST && coco__mend_up(m, rec.id, &at); depth++) { /* a circle is opened anywhere */
         if (!at.parent) return COCO_OK; /* an earlier fix has seen to it */
         rec.id = at.parent;
     }

@@ -783,12 +783,13 @@ COCO__IN coco_status coco__place_path(const coco__txn *t, const coco__place *at,
     coco_status rc = COCO_OK;
 
     coco__buf_init(&up, path->mem);
-    for (int depth = 0; rc == COCO_OK && depth < 10000; depth++) {
+    for (int depth = 0; rc == COCO_OK; depth++) {
         coco__buf_put(&up, p.segment.p, p.segment.n);
         coco__buf_be32(&up, (uint32_t)p.segment.n);
         if (p.parent == 0) break;
         coco__dbkey_id(&k, COCO__PARENT, p.parent, NULL, 0);
-        if ((rc = coco__get(t, &k, &payload)) == COCO_OK) rc = coco__place_get(payload, &p);
+        if (depth == COCO__DEEPEST) rc = coco_err_set(t->err, COCO_ECORRUPT, COCO__CIRCLE);
+        else if ((rc = coco__get(t, &k, &payload)) == COCO_OK) rc = coco__place_get(payload, &p);
     }
     if (rc == COCO_ENOTFOUND) rc = coco__bad_record(t->err, "path: an ancestor is missing");
     for (size_t end = up.n; rc == COCO_OK && !up.failed && end > 0;) {

@@ -111,7 +111,8 @@ static void harm(char kind, const char *text, size_t n, enum harm harm)
     w.unsound = true;
 }
 
-/* The record of a kind whose key holds a text gets the payload of another under a right checksum: it can be read. */
+/* The record of a kind whose key (of a number: what it leads to) holds a text gets the payload of another under a right
+ * checksum: it can be read. */
 static void give_record(enum coco__kind kind, const char *text, const char *other)
 {
     MDB_cursor *cur;
@@ -125,8 +126,9 @@ static void give_record(enum coco__kind kind, const char *text, const char *othe
     assert_int_equal(mdb_cursor_open(txn, dbi, &cur), 0);
     for (int rc = mdb_cursor_get(cur, &k, &v, MDB_FIRST); rc == 0; rc = mdb_cursor_get(cur, &k, &v, MDB_NEXT)) {
         if (*(char *)k.mv_data != (char)kind) continue;
-        if (holds(k.mv_data, k.mv_size, text)) memcpy(to.b, k.mv_data, to.n = k.mv_size);
-        if (holds(k.mv_data, k.mv_size, other)) memcpy(payload, (char *)v.mv_data + 4, length = v.mv_size - 4);
+        const MDB_val *in = kind == COCO__PARENT ? &v : &k;
+        if (holds(in->mv_data, in->mv_size, text)) memcpy(to.b, k.mv_data, to.n = k.mv_size);
+        if (holds(in->mv_data, in->mv_size, other)) memcpy(payload, (char *)v.mv_data + 4, length = v.mv_size - 4);
     }
     mdb_cursor_close(cur);
     assert_true(to.n && length);
@@ -499,6 +501,23 @@ static void component_with_anothers_record_keeps_what_stands_below_it(void **sta
     expect_shelf("shelf:\"tab\" = null", "tab:1 = 10", "tab:2 = 20");
 }
 
+static void update_of_components_that_stand_in_one_another_fails_until_repaired(void **state)
+{
+    (void)state;
+    plan("tab", "above: tab.1=10 | above/deep: tab.2=20 | above/deep/end: tab.3=30");
+    update(NULL);
+    give_record(COCO__PARENT, "above", "deep");
+    plan("tab", "above: tab.1=10 | above/deep: tab.2=21 | above/deep/end: tab.3=30");
+    assert_int_equal(try_update(NULL), COCO_ECORRUPT);
+    assert_non_null(strstr(w.err.msg, "stand in one another"));
+    assert_int_equal(check_here(), COCO_ECORRUPT);
+    for (size_t i = 0; i < problems.n; i++) assert_true(strlen(problems.v[i]) < 200); /* their paths don't go on and on */
+    if (repair() != COCO_OK) fail_msg("%s", w.err.msg);
+    passes();
+    update(NULL);
+    expect_shelf("shelf:\"tab\" = null", "tab:1 = 10", "tab:2 = 21", "tab:3 = 30");
+}
+
 /* ---- Beside others ---- */
 
 static void repair_is_refused_while_an_update_runs(void)
@@ -585,6 +604,7 @@ int main(void)
         TEST(state_with_a_long_key_is_made_anew),
         TEST(what_hangs_nowhere_is_claimed_from_the_lost),
         TEST(component_with_anothers_record_keeps_what_stands_below_it),
+        TEST(update_of_components_that_stand_in_one_another_fails_until_repaired),
         TEST(check_works_beside_an_update_and_repair_does_not),
         TEST(unknown_app_is_an_error),
         TEST(page_damage_is_reported_by_a_child),
