@@ -99,8 +99,10 @@ static inline int gate_error(fault_kind kind, const char *call, const int *error
     gate->fired = true;
     gate->call = call;
     gate->nvariants = n + lasting;
-    gate->forever = gate->variant >= n;
-    return gate->code = errors[gate->variant % n];
+    gate->code = errors[gate->variant % n];
+    /* where threads or processes share the count another call may come than in the try before */
+    gate->forever = gate->variant >= n && gate->code != EINTR && gate->code != GATE_SHORT;
+    return gate->code;
 }
 
 /* A point at which the process may die. */

@@ -164,8 +164,7 @@ static void note_component(picture *out, const coco__txn *t, const MDB_val *key,
     assert_int_equal(coco__rec_get(payload, &rec, t->err), COCO_OK);
     if (rec.flags & COCO__R_LONG) at.segment = rec.segment;
     coco__buf_init(&path, &mem);
-    assert_int_equal(coco__place_path(t, &at, &path), COCO_OK);
-    const char *shown = coco__path_shown(&path);
+    const char *shown = coco__place_path(t, &at, &path) == COCO_OK ? coco__path_shown(&path) : "a record";
     bool pending = rec.flags & COCO__R_PENDING, unsettled = note_all_entries(out, t, &rec);
     HOLDS(pending || !unsettled, "7: %s isn't pending, but a state of it has several possibilities", shown);
     look_above(t, at, shown, pending);
