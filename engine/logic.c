@@ -324,7 +324,8 @@ static coco_status coco__depset_decode(coco__run *run, coco_str bytes, coco__dep
     while (rc == COCO_OK && coco__left(&r)) {
         coco_str one = coco__read_blob(&r);
         coco__dep *dep;
-        if (r.bad || one.n < 1 + COCO__FP) rc = COCO_ECORRUPT;
+        if (r.bad || one.n < 1 + COCO__FP || one.p[0] < COCO__D_LOGIC || one.p[0] > COCO__D_PROVIDER)
+            rc = COCO_ECORRUPT;
         if (rc == COCO_OK)
             rc = coco__dep_intern(run, (coco__dep_kind)one.p[0],
                                   (coco_str){ one.p + 1 + COCO__FP, one.n - 1 - COCO__FP }, (const uint8_t *)one.p + 1,
