@@ -222,6 +222,7 @@ static coco_status coco__check_app(coco_env *env, const char *name, const coco_c
         rc = coco__check_here(&app, &f, false, err);
     }
     if (rc == COCO_OK) rc = coco__tell_findings(v, name, &f, err);
+    if (rc == COCO_ENOMEM) coco_err_set(err, rc, "out of memory");
     coco__buf_free(&f.text);
     return rc;
 }

@@ -349,8 +349,6 @@ static coco_status coco__audit_walk(coco__audit *a)
 
 COCO__IN coco_status coco__audit_run(coco__audit *a, const coco__txn *t)
 {
-    coco_status rc;
-
     a->t = *t;
     a->quiet = *t;
     a->quiet.err = NULL;
@@ -363,9 +361,7 @@ COCO__IN coco_status coco__audit_run(coco__audit *a, const coco__txn *t)
     coco__buf_init(&a->text, &t->env->mem);
     coco__buf_init(&a->bytes, &t->env->mem);
     coco__view_init(&a->view, &t->env->mem);
-    rc = coco__audit_walk(a);
-    if (rc == COCO_ENOMEM) coco_err_set(t->err, rc, "out of memory");
-    return rc;
+    return coco__audit_walk(a);
 }
 
 COCO__IN void coco__audit_free(coco__audit *a)
