@@ -466,7 +466,8 @@ static coco_status coco__mend_attach(coco__mend *m, const coco__fix *f)
     coco__rec rec = { .flags = COCO__R_ID, .id = at.parent };
     coco__dbkey k;
 
-    for (int depth = 0; depth < COCO__DEEPEST && coco__mend_up(m, rec.id, &at); depth++) { /* a circle is opened anywhere */
+    /* a circle is opened anywhere */
+    for (int depth = 0; depth < COCO__DEEPEST && coco__mend_up(m, rec.id, &at); depth++) {
         if (!at.parent) return COCO_OK; /* an earlier fix has seen to it */
         rec.id = at.parent;
     }

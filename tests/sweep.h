@@ -11,13 +11,15 @@
  *   4. `act` again, undisturbed, or every other time `back`, comes to what an undisturbed run gives;
  *   5. `rest` agrees that there is nothing left to do.
  * At FAULT_DEATH a child process acts, and dies; 3 to 5 are its parent's. A sweep takes every call to the 40th (under
- * sanitizers, the 8th), then steps that grow; FULL=1 takes them all. sweep_counts, as a group's teardown, prints how many faults there were. */
+ * sanitizers, the 8th), then steps that grow; FULL=1 takes them all. sweep_counts, as a group's teardown, prints how many
+ * faults there were. */
 #ifndef COCO_TEST_SWEEP_H
 #define COCO_TEST_SWEEP_H
 
 #include "faults.h"
 
 #include "harness.h"
+#include "sanitized.h"
 
 #include <sys/wait.h>
 
@@ -44,22 +46,11 @@ static inline int sweep_counts(void **state)
     return 0;
 }
 
-#if defined __has_feature
-#define SWEEP_FEATURE(x) __has_feature(x)
-#else
-#define SWEEP_FEATURE(x) 0
-#endif
-#if defined __SANITIZE_ADDRESS__ || SWEEP_FEATURE(address_sanitizer) || SWEEP_FEATURE(thread_sanitizer)
-enum { SWEEP_EVERY = 8 };
-#else
-enum { SWEEP_EVERY = 40 };
-#endif
-
 static inline long sweep_next(long n)
 {
     const char *full = getenv("FULL");
 
-    return full && *full ? n + 1 : n + 1 + n / SWEEP_EVERY;
+    return full && *full ? n + 1 : n + 1 + n / (SANITIZED ? 8 : 40);
 }
 
 /* ---- Where faults are met ---- */

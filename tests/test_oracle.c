@@ -7,6 +7,7 @@
  * SEED=N replays one seed; FROM=N and SEEDS=N are the first and the last that are tried. */
 #include "dump.h"
 #include "oracle_model.h"
+#include "sanitized.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -744,7 +745,7 @@ static void try_seeds(uint64_t upto)
 static void random_programs_end_as_from_nothing_and_run_no_more_than_they_must(void **unused)
 {
     (void)unused;
-    try_seeds(200);
+    try_seeds(SANITIZED ? 50 : 200);
 }
 
 /* S3.9: the same targets and the same records, up to ids, times and costs */
@@ -752,7 +753,7 @@ static void random_programs_record_the_same_with_any_number_of_threads(void **un
 {
     (void)unused;
     any_number = true;
-    try_seeds(25);
+    try_seeds(SANITIZED ? 8 : 25);
     any_number = false;
 }
 
