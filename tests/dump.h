@@ -185,7 +185,8 @@ static inline void dump_entries(dump *d, const char *whose, coco_str bytes)
 
     coco__view_init(&v, d->line.mem);
     if (coco__view_decode(&v, bytes) != COCO_OK) abort();
-    for (const coco__entry *e = v.entries; e < v.entries + v.n; e++) {
+    for (size_t i = 0; i < v.n; i++) {
+        const coco__entry *e = &v.entries[i];
         uint64_t space = coco__ekey_space((const uint8_t *)e->ekey.p, e->ekey.n, NULL);
         coco__buf_printf(&d->line, "%s has ", whose);
         dump_ekey(d, &d->line, e->ekey);
