@@ -389,6 +389,7 @@ static void moved_row_keeps_its_possibilities(void **state)
 static void container_goes_although_its_next_owner_fails(void **state)
 {
     (void)state;
+    ONE_THREAD_ONLY();
     plan("tab", "a: tab.1=10 [own+s1] own.7=7 | b: tab.2=20");
     update(NULL);
     plan("tab", "a: tab.1=10 | b: tab.2=20 [own+s2] own.7=8 !");

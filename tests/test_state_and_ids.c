@@ -350,6 +350,7 @@ static void id_that_a_failed_component_saw_is_not_given_to_another(void **state)
 static void preview_gives_the_ids_that_the_run_gives(void **state)
 {
     (void)state;
+    ONE_THREAD_ONLY();
     program(&numbers);
     k.n = 2;
     update(OPTS(.preview = true));
