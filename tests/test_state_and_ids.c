@@ -1,6 +1,8 @@
 /* test_state_and_ids.c - what a component keeps between its runs: small values and stable ids. */
 #include "harness.h"
 
+#include <pthread.h>
+
 #define KEYS 300
 
 static struct knobs {
@@ -424,9 +426,13 @@ static void nth_call_with_one_dep_has_its_own_id(void **state)
     assert_true(ids[2] > first[4]);
 }
 
+static pthread_mutex_t noted = PTHREAD_MUTEX_INITIALIZER;
+
 COCO_FN(numbers_in, (int64_t, n), .memo = true)
 {
+    pthread_mutex_lock(&noted);
     k.next++;
+    pthread_mutex_unlock(&noted);
     COCO_TRY(coco_next_id(cx, coco_text("x"), &ids[n]));
     if (n == 1) COCO_TRY(coco_generate_id(cx, coco_text("shared"), &ids[10]));
     return coco_return(cx, coco_int(ids[n]));
