@@ -538,6 +538,8 @@ static coco_status coco__sweep_body(void *self, coco__txn *t)
         if (!s->self_only) return COCO_OK;
         COCO_TRY(coco__commit_set(&(coco__comp){ .run = run }, &rec, false));
         coco__rec inner = { .flags = COCO__R_ID, .id = rec.id };
+        coco__dbkey_id(&k, COCO__PAGE, rec.id, NULL, 0);
+        COCO_TRY(coco__del_range(t, &k, NULL));
         COCO_TRY(coco__store_rec(run, t, &s->at, &inner));
     } else {
         COCO_TRY(coco__drop_record(run, t, &s->at, &rec));

@@ -300,6 +300,34 @@ static void long_paths_and_keys_move_and_go(void **state)
     assert_int_equal(ndeletes, 46);
 }
 
+/* ---- A component with pages that is one no more ---- */
+
+static enum { ABOVE, BELOW_ONLY, ELSEWHERE } rows_at;
+
+COCO_FN(turning_main, ())
+{
+    if (rows_at == ABOVE) return coco_mount(cx, COCO_PATH(coco_text("x")), &many, COCO_NOARGS, NULL);
+    COCO_TRY(coco_mount(cx, COCO_PATH(coco_text("x"), coco_text("y")), &one, COCO_ARGS(coco_text("in y")), NULL));
+    if (rows_at == BELOW_ONLY) return COCO_OK;
+    return coco_mount(cx, COCO_PATH(coco_text("z")), &many, COCO_NOARGS, NULL);
+}
+
+static void component_that_turns_into_an_inner_node_leaves_no_pages(void **state)
+{
+    (void)state;
+    for (int after = BELOW_ONLY; after <= ELSEWHERE; after++) {
+        rows_at = ABOVE;
+        program(&turning_main);
+        expect_counts(MANY, 0, 0);
+        restart();
+        rows_at = after == BELOW_ONLY ? BELOW_ONLY : ELSEWHERE;
+        expect_counts(1, 0, after == BELOW_ONLY ? MANY : 0);
+        expect_sound(__FILE__, __LINE__);
+        drop_all();
+        restart();
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -313,6 +341,7 @@ int main(void)
         PAGES(keys_over_511_bytes_are_told_apart),
         PAGES(ends_of_the_range_are_kept_apart),
         PAGES(long_paths_and_keys_move_and_go),
+        PAGES(component_that_turns_into_an_inner_node_leaves_no_pages),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
