@@ -79,8 +79,9 @@ TEST_SOURCES := $(filter-out $(TEST_SKIP:%=tests/test_%.c) $(foreach p,$(LEFT_OU
                 $(wildcard tests/test_*.c))
 TEST_PROGRAMS := $(TEST_SOURCES:tests/%.c=$(BUILD)/test/%)
 # Tests link the floors one by one, with their internals visible; files in tests/ that aren't tests are shared helpers.
-TEST_OBJECTS := $(patsubst %.c,$(BUILD)/test/obj/%.o,$(wildcard engine/*.c) $(PARTS:%=%.c) \
-                $(filter-out tools/cocoindex.c,$(wildcard tools/*.c)) $(filter-out tests/test_%,$(wildcard tests/*.c)))
+FLOORS := $(patsubst %.c,$(BUILD)/test/obj/%.o,$(wildcard engine/*.c) $(PARTS:%=%.c))
+TEST_OBJECTS := $(FLOORS) $(patsubst %.c,$(BUILD)/test/obj/%.o,$(filter-out tools/cocoindex.c,$(wildcard tools/*.c)) \
+                $(filter-out tests/test_%,$(wildcard tests/*.c)))
 TEST_SCRIPTS ?= $(wildcard tests/test_*.sh)
 FUZZ_PROGRAMS := $(patsubst fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard fuzz/fuzz_*.c))
 # A benchmark links the modules that it needs, and is left out where one is absent (NEEDS_text and NEEDS_embed are above).
@@ -248,18 +249,23 @@ test-peer-text: ## compare the splitters with CocoIndex itself, from PyPI, on th
 	@BUILD=$(BUILD) CC='$(CC)' scripts/peer-text
 
 # Processes that end by a signal leave no counts; those that end by _exit do (tests/cov/exit.c). An assert is no branch. Sweeps
-# (tests/sweep.h) are what takes the branches of errors.
+# (tests/sweep.h) are what takes the branches of errors. Programs link the floors that tests link, too: a branch of a file that
+# is compiled in two ways would count twice.
 COV_SCRIPTS ?= $(filter-out %_quiet.sh %_bench.sh %_dropin.sh %_soak.sh %_readme.sh %_examples.sh,$(TEST_SCRIPTS))
-cov: ## line and branch coverage of the engine by the tests; needs gcovr
+COV_TESTS ?= $(TEST_SOURCES:tests/test_%.c=%)
+COV_MAKE = $(MAKE) --no-print-directory BUILD=$(BUILD)/cov CC=gcc CFLAGS='-O0 -g --coverage' UNIT='$$(FLOORS)' \
+           LDFLAGS='$(CURDIR)/$(BUILD)/cov/exit.o'
+cov: ## line and branch coverage of the engine by the tests; needs gcovr (pip install gcovr)
 	@mkdir -p $(BUILD)/cov
 	gcc -fPIC -c tests/cov/exit.c -o $(BUILD)/cov/exit.o
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)/cov CC=gcc CFLAGS='-O0 -g --coverage' LDFLAGS=$(BUILD)/cov/exit.o cov-run
+	@$(COV_MAKE) cov-run
 	gcovr --root . --object-directory $(BUILD)/cov --filter engine/ --branches --exclude-branches-by-pattern '.*assert\(.*' \
 	 --html-details $(BUILD)/cov/index.html --txt $(BUILD)/cov/lines.txt --print-summary
 .PHONY: cov-run
-cov-run: all tests
+cov-run: $(PROGRAMS) $(COV_TESTS:%=$(BUILD)/test/test_%)
 	@find $(BUILD) -name '*.gcda' -delete
-	-@BUILD='$(BUILD)' CC=gcc CXX=g++ CFLAGS='$(CFLAGS)' MAKE='$(MAKE)' MAKEFLAGS= scripts/runtests $(TEST_PROGRAMS) $(COV_SCRIPTS)
+	-@BUILD='$(BUILD)' CC=gcc CXX=g++ CFLAGS='$(CFLAGS)' LDFLAGS='$(LDFLAGS)' MAKE='$(MAKE)' MAKEFLAGS= \
+	 scripts/runtests $(COV_TESTS:%=$(BUILD)/test/test_%) $(COV_SCRIPTS)
 
 # ---- Measures -----------------------------------------------------------------------------------------------------------
 

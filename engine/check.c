@@ -410,6 +410,7 @@ static coco_status coco__check_owner(coco__audit *a, const coco__entry *e, const
         a->sound = false;
         return coco__found(a, &a->at, "another component owns its target state %s", coco__buf_cstr(&a->bytes));
     }
+    a->strange |= p.p != NULL;
     COCO_TRY(coco__found(a, &a->at, "the owner index doesn't lead to it from its target state %s",
                          coco__buf_cstr(&a->bytes)));
     a->bytes.n = 0;
@@ -549,7 +550,7 @@ static coco_status coco__check_component(coco__audit *a, const coco__rec *rec)
     coco_str p;
 
     a->nstates = a->last.n = 0;
-    a->unsettled = false;
+    a->unsettled = a->strange = false;
     coco__raise(&a->top.next_run, rec->run);
     if (coco__get_id(&a->quiet, COCO__NAME, rec->fn, &p) != COCO_OK && !(rec->fn == 0 && pending)) /* 0: rebuilt */
         COCO_TRY(coco__unsound(a, "the name of its function is gone"));
@@ -560,6 +561,8 @@ static coco_status coco__check_component(coco__audit *a, const coco__rec *rec)
     } else {
         COCO_TRY(coco__check_entries(a, rec->entries));
     }
+    coco__place_key(&tomb, COCO__TOMBSTONE, &a->at);
+    if (a->strange) COCO_TRY(coco__fix_add(a, COCO__FIX_PENDING, &tomb, (coco_str){ "", 0 }));
     if (a->nstates != rec->nstates) {
         COCO_TRY(coco__found(a, &a->at, "%llu target states are counted, %llu are there",
                              (unsigned long long)rec->nstates, (unsigned long long)a->nstates));
@@ -567,7 +570,6 @@ static coco_status coco__check_component(coco__audit *a, const coco__rec *rec)
     }
     if (a->unsettled && (rec->flags & COCO__R_MEMO) && !pending)
         return coco__unsound(a, "its memo stands for a target state that isn't settled");
-    coco__place_key(&tomb, COCO__TOMBSTONE, &a->at);
     if (!pending || !a->sealed || coco__peek(a, &tomb, &p)) return COCO_OK; /* gone: what is above goes on without it */
     return coco__unsound(a, "pending below a memo that would hit");
 }

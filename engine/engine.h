@@ -1576,7 +1576,8 @@ typedef struct coco__audit {
     coco__place at;        /* the component, … */
     coco__ekey last;       /* … its entry before, … */
     uint64_t nstates;      /* … its target states so far, … */
-    bool unsettled, sound; /* … one of them may be another than recorded; nothing is wrong yet */
+    bool unsettled, strange; /* … one of them may be another than recorded; has another owner by the index */
+    bool sound;            /* nothing is wrong with it yet */
 } coco__audit;
 
 /* One record; payload.p NULL: its checksum is wrong. */

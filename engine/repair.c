@@ -81,20 +81,21 @@ static coco_status coco__mend_number(coco__mend *m, uint64_t *id)
     return coco__meta_put(m->t, &meta);
 }
 
-/* Memos from a parent's number upward don't hit. */
-static coco_status coco__mend_above(coco__mend *m, uint64_t id)
+/* The memo of the component with a key, if it is there, and those above don't hit. */
+static coco_status coco__mend_pending(coco__mend *m, coco__dbkey k)
 {
-    coco__dbkey k;
     coco__place at;
     coco__rec rec;
 
-    for (int depth = 0; id && depth < COCO__DEEPEST; depth++, id = at.parent) {
-        if (!coco__mend_place_of(m, id, &at)) return COCO_OK;
+    k.b[0] = COCO__COMPONENT;
+    for (int depth = 0; depth < COCO__DEEPEST; depth++) {
+        bool there = coco__mend_rec(m, &k, &rec);
+        if (there && (rec.flags & (COCO__R_MEMO | COCO__R_PENDING)) == COCO__R_MEMO) {
+            rec.flags |= COCO__R_PENDING;
+            COCO_TRY(coco__mend_put(m, &k, &rec));
+        }
+        if (!coco__mend_place_of(m, coco__get_be64(k.b + 1), &at)) return COCO_OK;
         coco__place_key(&k, COCO__COMPONENT, &at);
-        if (!coco__mend_rec(m, &k, &rec)) return COCO_OK;
-        if ((rec.flags & (COCO__R_MEMO | COCO__R_PENDING)) != COCO__R_MEMO) continue;
-        rec.flags |= COCO__R_PENDING;
-        COCO_TRY(coco__mend_put(m, &k, &rec));
     }
     return COCO_OK;
 }
@@ -237,26 +238,6 @@ static coco_status coco__rebuilt_owned(coco__rebuilt *b, const coco__dbkey *k, c
     return coco__rebuilt_state(b, ekey, &s, rec.record);
 }
 
-/* What is left of the entries; where states are missing, the owner index adds them. */
-static coco_status coco__rebuilt_gather(coco__rebuilt *b)
-{
-    coco__dbkey prefix;
-
-    if (!(b->rec.flags & COCO__R_ID)) {
-        coco__dbkey_raw(&prefix, COCO__PARENT, NULL, 0);
-        COCO_TRY(coco__mend_each(b, &prefix, coco__rebuilt_number));
-    }
-    if (b->whole && !(b->rec.flags & COCO__R_PAGED)) {
-        COCO_TRY(coco__rebuilt_entries(b, b->rec.entries));
-    } else if (b->rec.flags & COCO__R_ID) {
-        coco__dbkey_id(&prefix, COCO__PAGE, b->rec.id, NULL, 0);
-        COCO_TRY(coco__mend_each(b, &prefix, coco__rebuilt_page));
-    }
-    if (b->whole && b->nstates >= b->noted) return COCO_OK;
-    coco__dbkey_raw(&prefix, COCO__OWNER, NULL, 0);
-    return coco__mend_each(b, &prefix, coco__rebuilt_owned);
-}
-
 /* One step up: is the number's place that of a record with this number? *at is the place. */
 static bool coco__mend_up(coco__mend *m, uint64_t id, coco__place *at)
 {
@@ -277,6 +258,27 @@ static bool coco__mend_taken(coco__mend *m, const coco__dbkey *mine, uint64_t id
     if (!coco__mend_up(m, id, &at)) return false;
     coco__place_key(&k, COCO__COMPONENT, &at);
     return coco__bytes_cmp(k.b, k.n, mine->b, mine->n) != 0;
+}
+
+/* What is left of the entries; where states are missing, or the record is another's, the owner index adds them. */
+static coco_status coco__rebuilt_gather(coco__rebuilt *b)
+{
+    coco__dbkey prefix;
+
+    if (!(b->rec.flags & COCO__R_ID)) {
+        coco__dbkey_raw(&prefix, COCO__PARENT, NULL, 0);
+        COCO_TRY(coco__mend_each(b, &prefix, coco__rebuilt_number));
+    }
+    if (b->whole && !(b->rec.flags & COCO__R_PAGED)) {
+        COCO_TRY(coco__rebuilt_entries(b, b->rec.entries));
+    } else if (b->rec.flags & COCO__R_ID) {
+        coco__dbkey_id(&prefix, COCO__PAGE, b->rec.id, NULL, 0);
+        COCO_TRY(coco__mend_each(b, &prefix, coco__rebuilt_page));
+    }
+    bool anothers = (b->rec.flags & COCO__R_ID) && coco__mend_taken(b->m, &b->key, b->rec.id);
+    if (b->whole && !anothers && b->nstates >= b->noted) return COCO_OK;
+    coco__dbkey_raw(&prefix, COCO__OWNER, NULL, 0);
+    return coco__mend_each(b, &prefix, coco__rebuilt_owned);
 }
 
 /* A number that really is another's is given up for one that leads here, if there is any. */
@@ -315,7 +317,7 @@ static coco_status coco__rebuilt_write(coco__rebuilt *b)
     size_t bytes = 0;
 
     COCO_TRY(coco__rebuilt_keep_number(b));
-    if (!b->whole && b->owned.nchanges) rec->flags |= COCO__R_COMPONENT;
+    if (b->owned.nchanges) rec->flags |= COCO__R_COMPONENT;
     bool below = (rec->flags & COCO__R_ID) && coco__any_child(b->m->t, COCO__COMPONENT, rec->id);
     if (!(rec->flags & COCO__R_COMPONENT)) {
         if (!below) return coco__rebuilt_drop(b);
@@ -358,7 +360,7 @@ static coco_status coco__rebuild(coco__mend *m, const coco__fix *f)
                             b.owned.nchanges || (b.rec.flags & COCO__R_ID) ? coco__rebuilt_write(&b)
                                                                          : coco__del(m->t, &b.key);
     coco__owned_free(&b.owned);
-    return rc == COCO_OK ? coco__mend_above(m, b.at.parent) : rc;
+    return rc == COCO_OK ? coco__mend_pending(m, f->key) : rc;
 }
 
 /* ---- Targets ---- */
@@ -505,7 +507,7 @@ static coco_status coco__mend_one(coco__mend *m, const coco__fix *f)
     case COCO__FIX_PROVIDER: return coco__mend_provider(m, f);
     case COCO__FIX_MOVE: return coco__mend_move(m, f);
     case COCO__FIX_ATTACH: return coco__mend_attach(m, f);
-    case COCO__FIX_PENDING: return f->key.n >= 9 ? coco__mend_above(m, coco__get_be64(f->key.b + 1)) : COCO_OK;
+    case COCO__FIX_PENDING: return f->key.n >= 9 ? coco__mend_pending(m, f->key) : COCO_OK;
     case COCO__FIX_PUT: return coco__put(m->t, &f->key, f->payload.p, f->payload.n);
     default: return coco__del(m->t, &f->key);
     }

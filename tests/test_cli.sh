@@ -78,7 +78,7 @@ int main(int argc, char **argv)
     return coco_main(argc, argv, apps, getenv("BOTH") ? 2 : 1);
 }
 END
-"$CC" -std=c11 -I. ${CFLAGS:-} "$tmp/prog.c" "$BUILD/libcocoindex.a" -llmdb -pthread -o "$tmp/prog" || exit 1
+"$CC" -std=c11 -I. ${CFLAGS:-} ${LDFLAGS:-} "$tmp/prog.c" "$BUILD/libcocoindex.a" -llmdb -pthread -o "$tmp/prog" || exit 1
 # Writes into an LMDB environment what no program of this library would: lmdb DIR KEY 32-BIT-NUMBER.
 cat >"$tmp/lmdb.c" <<'END'
 #include <lmdb.h>

@@ -4,6 +4,8 @@
  * allocated or open; and the same once more, undisturbed, comes to what an undisturbed run gives. */
 #include "scenarios.h"
 
+#include "raw.h"
+
 static lines seen;
 
 static coco_status see_component(void *user, const coco_component_info *i)
@@ -33,7 +35,7 @@ static coco_status see_problem(void *user, const coco_problem *p)
 enum harm { NO_HARM, LOST, CUT };
 
 /* Of the records of a kind, the one in the middle; false: there is none. */
-static bool middle_of(MDB_txn *txn, MDB_dbi dbi, char kind, MDB_val *k, MDB_val *v)
+static bool middle_of(char kind, MDB_val *k, MDB_val *v)
 {
     size_t n = 0, seen_before = 0;
     MDB_cursor *cur;
@@ -48,21 +50,11 @@ static bool middle_of(MDB_txn *txn, MDB_dbi dbi, char kind, MDB_val *k, MDB_val 
 
 static void harm_one_of_each_kind(enum harm harm)
 {
-    MDB_env *raw;
-    MDB_txn *txn;
-    MDB_dbi dbi;
-
-    restart();
-    assert_int_equal(mdb_env_create(&raw), 0);
-    mdb_env_set_maxdbs(raw, 4);
-    mdb_env_set_mapsize(raw, (size_t)1 << 30);
-    assert_int_equal(mdb_env_open(raw, w.dir, MDB_NOSYNC, 0666), 0);
-    assert_int_equal(mdb_txn_begin(raw, NULL, 0, &txn), 0);
-    assert_int_equal(mdb_dbi_open(txn, "app:test", 0, &dbi), 0);
+    raw_begin();
     for (const char *kind = "0123456789ACFIOPU"; harm && *kind; kind++) {
         MDB_val k, v;
 
-        if (!middle_of(txn, dbi, *kind, &k, &v)) continue;
+        if (!middle_of(*kind, &k, &v)) continue;
         char key[600], value[600];
         assert_true(k.mv_size <= sizeof key);
         v.mv_size = v.mv_size / 2 < sizeof value ? v.mv_size / 2 : sizeof value;
@@ -70,8 +62,7 @@ static void harm_one_of_each_kind(enum harm harm)
         v.mv_data = memcpy(value, v.mv_data, v.mv_size);
         assert_int_equal(harm == LOST ? mdb_del(txn, dbi, &k, NULL) : mdb_put(txn, dbi, &k, &v, 0), 0);
     }
-    assert_int_equal(mdb_txn_commit(txn), 0);
-    mdb_env_close(raw);
+    raw_end();
 }
 
 static void settle(enum harm harm)

@@ -94,7 +94,7 @@ int main(int argc, char **argv)
 END
 
 second_signal() {
-    "$CC" -std=c11 -D_DEFAULT_SOURCE -I. ${CFLAGS:-} "$tmp/prog.c" "$BUILD/libcocoindex.a" -llmdb -pthread -o "$tmp/prog"
+    "$CC" -std=c11 -D_DEFAULT_SOURCE -I. ${CFLAGS:-} ${LDFLAGS:-} "$tmp/prog.c" "$BUILD/libcocoindex.a" -llmdb -pthread -o "$tmp/prog"
     "$tmp/prog" update --live --db "$tmp/busy" >"$tmp/out" 2>"$tmp/err" &
     live=$!
     until_it grep -q 'at work' "$tmp/out"

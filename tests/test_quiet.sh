@@ -34,7 +34,7 @@ int main(int argc, char **argv)
     return coco_main(argc, argv, &(coco_app_config){ .name = "quiet", .main = &app_main }, 1);
 }
 END
-"$CC" -std=c11 -I. ${CFLAGS:-} "$tmp/prog.c" "$BUILD/libcocoindex.a" -llmdb -pthread -o "$tmp/prog" || exit 1
+"$CC" -std=c11 -I. ${CFLAGS:-} ${LDFLAGS:-} "$tmp/prog.c" "$BUILD/libcocoindex.a" -llmdb -pthread -o "$tmp/prog" || exit 1
 
 mkdir -p "$tmp/in/sub/deep"
 for i in 1 2 3 4 5 6 7 8 9; do

@@ -45,7 +45,7 @@ int main(int argc, char **argv)
     return coco_main(argc, argv, &(coco_app_config){ .name = "busy", .main = &app_main }, 1);
 }
 END
-"$CC" -std=c11 -I. ${CFLAGS:-} "$tmp/prog.c" "$BUILD/libcocoindex.a" -llmdb -pthread -o "$tmp/prog" || exit 1
+"$CC" -std=c11 -I. ${CFLAGS:-} ${LDFLAGS:-} "$tmp/prog.c" "$BUILD/libcocoindex.a" -llmdb -pthread -o "$tmp/prog" || exit 1
 
 # Copies in/ to out/.
 cat >"$tmp/follow.c" <<'END'
@@ -76,7 +76,7 @@ int main(int argc, char **argv)
     return coco_main(argc, argv, &(coco_app_config){ .name = "follow", .main = &app_main }, 1);
 }
 END
-"$CC" -std=c11 -I. ${CFLAGS:-} "$tmp/follow.c" "$BUILD/libcocoindex.a" -llmdb -pthread -o "$tmp/follow" || exit 1
+"$CC" -std=c11 -I. ${CFLAGS:-} ${LDFLAGS:-} "$tmp/follow.c" "$BUILD/libcocoindex.a" -llmdb -pthread -o "$tmp/follow" || exit 1
 
 mux() {
     tmux -S "$tmp/mux" -f /dev/null "$@"

@@ -110,7 +110,7 @@ int main(void)
 }
 END
     "$tool" logic -o l.logic.h l.c
-    "$CC" -std=c11 -I"$top" -I. ${CFLAGS:-} l.c "$built/libcocoindex.a" -llmdb -pthread -o l
+    "$CC" -std=c11 -I"$top" -I. ${CFLAGS:-} ${LDFLAGS:-} l.c "$built/libcocoindex.a" -llmdb -pthread -o l
     ./l
 }
 
@@ -187,7 +187,7 @@ END
 # runs COMPONENT ...: builds the program and updates; these components run, besides the root.
 runs() {
     "$tool" logic -o p.logic.h p.c
-    "$CC" -std=c11 -I"$top" ${CFLAGS:-} -include p.logic.h p.c "$built/libcocoindex.a" -llmdb -pthread -o p
+    "$CC" -std=c11 -I"$top" ${CFLAGS:-} ${LDFLAGS:-} -include p.logic.h p.c "$built/libcocoindex.a" -llmdb -pthread -o p
     ./p update --explain >out
     cat out
     sed -n 's,^/@\([a-z_]*\): ran: .*,\1,p' out | sort >ran

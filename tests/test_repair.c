@@ -1,0 +1,176 @@
+/* check --repair after records that are whole but wrong (S11.5): of each kind, every two exchanged, and every one in
+ * the place of every other, under right checksums. One repair is enough, and the next update converges. */
+#include "scenarios.h"
+
+#include "raw.h"
+
+static const scenario store = {
+    "tab #box tab/sub",
+    "a: tab.1=10 box.1=1 | B: tab.2=*20 tab/sub.5=50 | a/c: tab.3=30 | a/c/e: tab.6=60 | a/c/e/f: tab.7=70 |"
+    " d&: [own] own.4=40 | d/E: tab@index.1=1 | d/E/g: tab.8=*80 | P: tab.100-150=1",
+    "tab tab/sub", "a: tab.1=11 | B: tab.2=*20 | a/c: tab.9=30 | d&: [own] own.4=40"
+};
+
+static raw_record records[400];
+static lines problems;
+
+static coco_status note_problem(void *user, const coco_problem *p)
+{
+    (void)user;
+    lines_add(&problems, "%s%s%s%s", p->repaired ? "repaired " : "", p->path, *p->path ? " " : "", p->what);
+    return COCO_OK;
+}
+
+static coco_status check_with(bool repair)
+{
+    const coco_check_visitor v = { NULL, note_problem };
+
+    lines_clear(&problems);
+    memset(&w.err, 0, sizeof w.err);
+    assert_int_equal(open_world(), COCO_OK);
+    return coco_check(w.env, "test", &(coco_check_opts){ .repair = repair, .same_process = true }, &v, &w.err);
+}
+
+/* What was done, and what was found then. */
+static char harm[200];
+static lines said;
+
+static void holds(bool is, const char *what)
+{
+    if (is) return;
+    print_error("%s: %s: %s\n", harm, what, w.err.msg);
+    for (size_t i = 0; i < said.n && i < 30; i++) print_error("  at first: %s\n", said.v[i]);
+    for (size_t i = 0; i < problems.n && i < 30; i++) print_error("  %s\n", problems.v[i]);
+    for (size_t i = 0; i < w.failures.n && i < 5; i++) print_error("  %s\n", w.failures.v[i]);
+    fail();
+}
+
+static void comes_to(coco_status rc, const char *want, const char *what)
+{
+    char *is = shelf_text();
+
+    holds(rc == COCO_OK, what);
+    if (strcmp(is, want) != 0) print_error("expected\n%sgot\n%s", want, is);
+    holds(strcmp(is, want) == 0, what);
+    free(is);
+    holds(check_with(false) == COCO_OK, "check after the update");
+}
+
+/* What can be read of a record's key. */
+static const char *key_text(const raw_record *r)
+{
+    static char text[2][200];
+    static int turn;
+    char *out = text[turn ^= 1];
+
+    for (size_t i = 0, at = 0; i < r->nkey && at < 190; i++)
+        at += (size_t)snprintf(out + at, 200 - at, r->key[i] > ' ' && r->key[i] < 127 ? "%c" : "%02x", r->key[i]);
+    return out;
+}
+
+/* The records i and j as they were, or exchanged, or j in both places. */
+enum wrong { EXCHANGED, IN_BOTH };
+
+static bool put_wrong(size_t i, size_t j, enum wrong as)
+{
+    if (records[i].n == records[j].n && memcmp(records[i].payload, records[j].payload, records[i].n) == 0) return false;
+    scenario_before();
+    raw_begin();
+    raw_put(records[i].key, records[i].nkey, records[j].payload, records[j].n);
+    if (as == EXCHANGED) raw_put(records[j].key, records[j].nkey, records[i].payload, records[i].n);
+    raw_end();
+    w.unsound = true;
+    snprintf(harm, sizeof harm, "%s %s and %s", as == EXCHANGED ? "exchange of" : "in the first's place the second:",
+             key_text(&records[i]), key_text(&records[j]));
+    return true;
+}
+
+static void one_repair_is_enough(size_t i, size_t j, enum wrong as, size_t after, char *const want[2])
+{
+    if (!put_wrong(i, j, as)) return;
+    bool found = check_with(false) != COCO_OK;
+    lines_clear(&said);
+    for (size_t p = 0; p < problems.n; p++) lines_add(&said, "%s", problems.v[p]);
+    holds(check_with(true) == COCO_OK, "repair");
+    holds(check_with(false) == COCO_OK, "check after the repair");
+    if (found) comes_to(after ? scenario_act() : scenario_back(), want[after], "update");
+    restart();
+}
+
+static void every_two(char kind, const char *name)
+{
+    size_t n;
+    char *want[2];
+
+    scenario_begins(&store);
+    want[0] = shelf_text();
+    assert_int_equal(scenario_act(), COCO_OK);
+    want[1] = shelf_text();
+    scenario_before();
+    raw_begin();
+    n = raw_read(kind, records, sizeof records / sizeof records[0]);
+    raw_end();
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < n; j++) {
+            if (i != j) one_repair_is_enough(i, j, i < j ? EXCHANGED : IN_BOTH, (i + j) % 2, want);
+            if (i != j) one_repair_is_enough(i, j, i < j ? IN_BOTH : EXCHANGED, (i + j + 1) % 2, want);
+        }
+    print_message("%zu records of %s\n", n, name);
+    scenario_before();
+    w.unsound = false;
+    free(want[0]), free(want[1]);
+    lines_clear(&problems), lines_clear(&said);
+}
+
+#define KINDS(X) \
+    X(COCO__RUN, runs) X(COCO__NAME, names) X(COCO__COUNT_OF, counts_of_states) X(COCO__PROVIDER, targets) \
+    X(COCO__PROVIDER_ID, numbers_of_targets) X(COCO__DEPSET, dependency_sets) X(COCO__DEPSET_FP, prints_of_sets) \
+    X(COCO__COMPONENT, components) X(COCO__MEMO, function_memos) X(COCO__PARENT, numbers_of_components) \
+    X(COCO__OWNER, owners) X(COCO__PAGE, pages) X(COCO__MEMO_USES, use_counts)
+
+#define WRONG(kind, name) \
+    static void one_repair_is_enough_for_##name(void **state) \
+    { \
+        (void)state; \
+        every_two((char)(kind), #name); \
+    }
+KINDS(WRONG)
+
+/* Its kind is no index of any table. What had the set runs again. */
+static void dependency_of_no_known_kind_is_found_and_repaired(void **state)
+{
+    size_t n, changed = 0;
+
+    (void)state;
+    scenario_begins(&store);
+    raw_begin();
+    n = raw_read(COCO__DEPSET, records, sizeof records / sizeof records[0]);
+    for (size_t i = 0; i < n; i++) {
+        if (records[i].n < 3) continue; /* use count, length, kind */
+        records[i].payload[2] = 0x7f;
+        raw_put(records[i].key, records[i].nkey, records[i].payload, records[i].n);
+        changed++;
+    }
+    raw_end();
+    assert_true(changed > 0);
+    w.unsound = true;
+    assert_int_equal(check_with(false), COCO_ECORRUPT);
+    assert_string_equal(problems.v[0], "a dependency set is damaged");
+    assert_int_equal(check_with(true), COCO_OK);
+    assert_int_equal(check_with(false), COCO_OK);
+    assert_int_equal(scenario_back(), COCO_OK);
+    assert_true(w.result.run > 0);
+    lines_clear(&problems);
+}
+
+int main(int argc, char **argv)
+{
+#define TESTED(kind, name) SCENARIO_TEST(one_repair_is_enough_for_##name),
+    const struct CMUnitTest tests[] = {
+        KINDS(TESTED)
+        SCENARIO_TEST(dependency_of_no_known_kind_is_found_and_repaired),
+    };
+
+    if (argc > 1) cmocka_set_test_filter(argv[1]);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
