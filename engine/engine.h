@@ -882,7 +882,9 @@ struct coco_target {
     coco_str top_key;         /* no entry key in the index is greater; borrows from … */
     char *top_room;           /* … */
     size_t top_cap;
-    bool gone;                /* replaced or destroyed in this run */
+    bool gone;                /* replaced or destroyed in this run, … */
+    struct coco__comp *renewer; /* … but only if this component comes to its precommit; NULL: for good */
+    coco_target *successor;   /* of a replaced one, or of one whose component failed: what is there */
     struct coco__comp *owner; /* declares it in this run and isn't applied yet */
     int64_t delta;            /* of the states counted under it (top), in the transaction being written */
     bool dirty;
@@ -927,8 +929,16 @@ COCO__IN coco_status coco__top_states(struct coco__run *run, coco_target *top, u
 COCO__IN const char *coco__said(const struct coco__run *run, coco_status rc);
 COCO__IN coco_status coco__target_ready(coco_target *t, const coco_value *desired);
 COCO__IN coco_status coco__target_title(coco_ctx *cx, coco_target *t, const char *title);
-/* Gives the container's provider a new id: what was recorded below is void. */
-COCO__IN coco_status coco__provider_renew(struct coco__run *run, coco_target *old, coco_target **out);
+/* Gives the container's provider a new id: what was recorded below is void; for others from the precommit of by on. */
+COCO__IN coco_status coco__provider_renew(struct coco__run *run, coco_target *old, struct coco__comp *by,
+                                          coco_target **out);
+/* The component that replaced it fails: it is there as before. */
+COCO__IN coco_status coco__provider_restore(coco_target *old, coco_target *replacement);
+/* Is it, or what it is in, gone or about to be? */
+COCO__IN bool coco__target_gone(const coco_target *t);
+/* Is what is recorded in it void? `by` has itself replaced what it is in; NULL: nobody asks. */
+COCO__IN bool coco__target_void(const coco_target *t, const struct coco__comp *by);
+COCO__IN coco_target *coco__target_now(coco_target *t); /* what took its place */
 /* Sees to it that t->found is known; asks at most once in a run. Fails cx where it can't be told. */
 COCO__IN coco_status coco__container_found(coco_ctx *cx, coco_target *t);
 /* Is a memo's dependency on a provider as it was? If not, is it because the container is missing? */
@@ -944,6 +954,8 @@ typedef enum coco__delete_mode {
     COCO__DEL_VOID
 } coco__delete_mode;
 COCO__IN coco_status coco__declare_gone(struct coco__comp *comp, const coco__entry *e, coco__delete_mode mode);
+/* Was it to be deleted in a container that another component has made anew since? It went with the old one. */
+COCO__IN bool coco__became_void(const coco__change *c);
 /* Adds to the recorded possibilities of a container what exists has found. */
 COCO__IN void coco__found_possible(const coco_target *t, struct coco__state *s);
 /* Reconciles a claim again with what its owner has now (at the precommit). */
@@ -1225,7 +1237,7 @@ typedef struct coco__comp {
     coco__tomb *gone;        /* children to be entered as tombstones */
     coco_status code;        /* of its failure */
     coco_str flight;         /* its key in the run's in_flight; p NULL: it isn't there */
-    bool claim_failed;       /* another component has what it declares */
+    coco_status claim_failed; /* with …; COCO_EDUP: another component has what it declares */
     char *claim_error;
     coco_status apply_code;  /* of the sink */
     char *apply_error;

@@ -2,7 +2,8 @@
  *
  * Floor: above memo. A provider is the place of a container's children (a directory's files, a table's rows); it has
  * an id that is never given twice. Recreating the container gives it a new id, and what is recorded under the old one
- * is void: no delete is sent for it, it is declared anew.
+ * is void: no delete is sent for it, it is declared anew. For other components that holds from the precommit of who
+ * recreates it on: until then that one may still fail.
  *
  * A provider's record stands under (parent provider, key), so that destroying one is a range of keys below it. */
 #include "engine.h"
@@ -168,9 +169,7 @@ COCO__IN coco_status coco__target_by_id(coco__run *run, uint64_t id, coco_target
     coco_str p;
     coco_status rc;
 
-    *target = t;
-    for (const coco_target *up = t; up; up = up->parent)
-        if (up->gone) *target = NULL;
+    *target = t && coco__target_void(t, NULL) ? NULL : t;
     if (t || !run->app->has_dbi) return COCO_OK;
     if (!(t = coco__arena_zalloc(&run->arena, sizeof *t))) return COCO_ENOMEM;
     t->run = run;
@@ -312,7 +311,7 @@ COCO__IN coco_status coco__target_title(coco_ctx *cx, coco_target *t, const char
     else if (t->handler.title.n) coco__buf_put(&b, t->handler.title.p, t->handler.title.n);
     else rc = coco__title_default(t, &b);
     other = coco__table_get(&run->titles, b.p, b.n);
-    if (rc == COCO_OK && other && other != t && !other->gone &&
+    if (rc == COCO_OK && other && other != t && !coco__target_gone(other) &&
         coco__bytes_cmp(other->identity.p, other->identity.n, t->identity.p, t->identity.n))
         rc = coco__title_taken(cx, &b, other, t);
     if (rc == COCO_OK) {
@@ -409,10 +408,7 @@ COCO__IN coco_status coco__provider_destroy(const coco__txn *t, coco_target *p)
     COCO_TRY(coco__provider_clear(p->top, t, p->id));
     COCO_TRY(coco__provider_key(&k, p));
     COCO_TRY(coco__get_number(t, &k, &id));
-    if (!id || (id != p->id && p->stored)) return COCO_OK; /* its successor stands there already */
-    /* or its predecessor still does: what was to take its place has failed, and was never written */
-    if (id != p->id) COCO_TRY(coco__provider_clear(p->top, t, id));
-    return coco__del(t, &k);
+    return id == p->id ? coco__del(t, &k) : COCO_OK; /* or its successor stands there already */
 }
 
 /* ---- Owners ---- */
@@ -513,7 +509,7 @@ COCO__IN coco_status coco__providers_count(coco__run *run, const coco__txn *t)
     uint64_t n;
 
     for (coco_target *top = run->dirty_targets; top; top = top->next_dirty) {
-        if (!top->delta || top->gone) continue;
+        if (!top->delta || coco__target_void(top, NULL)) continue;
         COCO_TRY(coco__count_read(t, top->id, &k, &n));
         n = top->delta < 0 && n < (uint64_t)-top->delta ? 0 : n + (uint64_t)top->delta;
         COCO_TRY(coco__put_number(t, &k, n));
@@ -535,35 +531,51 @@ COCO__IN coco_status coco__top_states(coco__run *run, coco_target *top, uint64_t
 
 /* ---- A new id ---- */
 
-static void coco__gone_below(coco__run *run, const coco_target *t)
+COCO__IN bool coco__target_gone(const coco_target *t)
 {
-    coco__slot *slot;
-
-    for (size_t i = 0; coco__table_next(&run->targets, &i, &slot);) {
-        coco_target *below = slot->value;
-        if (below->parent == t && !below->gone) {
-            below->gone = true;
-            coco__gone_below(run, below);
-        }
-    }
+    while (t && !t->gone) t = t->parent;
+    return t != NULL;
 }
 
-/* Gives the container's provider a new id: what was recorded below is void. */
-COCO__IN coco_status coco__provider_renew(coco__run *run, coco_target *old, coco_target **out)
+COCO__IN bool coco__target_void(const coco_target *t, const coco__comp *by)
+{
+    while (t && !(t->gone && (!t->renewer || t->renewer == by))) t = t->parent;
+    return t != NULL;
+}
+
+COCO__IN coco_target *coco__target_now(coco_target *t)
+{
+    while (t && t->successor) t = t->successor;
+    return t;
+}
+
+COCO__IN coco_status coco__provider_renew(coco__run *run, coco_target *old, coco__comp *by, coco_target **out)
 {
     coco_target *t = coco__arena_zalloc(&run->arena, sizeof *t);
 
     if (!t) return COCO_ENOMEM;
-    old->gone = true;
-    coco__gone_below(run, old);
-    run->epoch++;
     t->run = run;
     t->key = old->key;
     t->title = old->title;
     coco__target_first(t);
     COCO_TRY(coco__target_link(t, old->parent));
+    old->gone = true;
+    old->renewer = by;
+    old->successor = t;
+    run->epoch++;
     *out = t;
     return COCO_OK;
+}
+
+COCO__IN coco_status coco__provider_restore(coco_target *old, coco_target *replacement)
+{
+    old->gone = false;
+    old->renewer = NULL;
+    old->successor = NULL;
+    replacement->gone = true;
+    replacement->successor = old;
+    old->run->epoch++;
+    return coco__target_link(old, old->parent);
 }
 
 /* ---- Existence (S7.13) ---- */
@@ -650,7 +662,8 @@ COCO__IN coco_status coco__provider_holds(coco_ctx *cx, const uint8_t fp[COCO__F
     coco_target *t = NULL;
 
     *missing = before && before->found == COCO__FOUND_MISSING; /* also when it was declared anew since */
-    *holds = coco__target_by_id(cx->run, id, &t) == COCO_OK && t && t->counter == coco__get_be64(fp + 8);
+    *holds = coco__target_by_id(cx->run, id, &t) == COCO_OK && t && !coco__target_gone(t) &&
+             t->counter == coco__get_be64(fp + 8);
     if (!*holds) return COCO_OK;
     COCO_TRY(coco__container_found(cx, t));
     *missing = t->found == COCO__FOUND_MISSING;

@@ -258,18 +258,23 @@ COCO__IN coco_status coco__header(coco__comp *c, coco__rec *rec)
 
 /* ---- Claims ---- */
 
-static coco_status coco__edup(coco__comp *c, const coco__change *ch, const char *other)
+/* The claim fails: the name of its state, and what is said of it. */
+static coco_status coco__claim_fails(coco__comp *c, const coco__change *ch, coco_status code, const char *said,
+                                     const char *other, const char *end)
 {
     coco__buf state;
 
     coco__buf_init(&state, c->run->mem);
     coco__state_name(&state, ch->target, ch->key);
-    coco__buf_printf(&state, " is declared by %s too", other);
+    coco__buf_printf(&state, "%s%s%s", said, other, end);
     c->claim_error = coco__arena_copy(c->shared, coco__buf_cstr(&state), strlen(coco__buf_cstr(&state)));
     coco__buf_free(&state);
-    c->claim_failed = true;
+    c->claim_failed = code;
     return COCO_OK;
 }
+
+static coco_status coco__edup(coco__comp *c, const coco__change *ch, const char *other)
+{ return coco__claim_fails(c, ch, COCO_EDUP, " is declared by ", other, " too"); }
 
 static const char *coco__print_comp(coco__run *run, const coco__comp *c)
 {
@@ -450,10 +455,13 @@ static coco_status coco__claim(coco__comp *c, coco__change *ch, const coco__txn 
 
 COCO__IN coco_status coco__claims(coco__comp *c, const coco__txn *t, bool alone)
 {
+    const coco_target *last = NULL;
     bool moved = false;
 
-    for (coco__change *ch = c->owned.changes; ch && !c->claim_failed; ch = ch->next) {
-        if (ch->claimed && ch->target) COCO_TRY(coco__claim(c, ch, t, alone));
+    for (coco__change *ch = c->owned.changes; ch && !c->claim_failed; last = ch->target, ch = ch->next) {
+        if (ch->target != last && ch->record.p && coco__target_gone(ch->target))
+            COCO_TRY(coco__claim_fails(c, ch, COCO_ENOTFOUND, " is declared into what ", "is made anew", ""));
+        else if (ch->claimed && ch->target) COCO_TRY(coco__claim(c, ch, t, alone));
         moved |= ch->moved;
     }
     for (coco__change *ch = c->owned.changes; moved && ch && !c->claim_failed; ch = ch->next)
@@ -535,7 +543,7 @@ COCO__IN coco_status coco__commit_change(coco__comp *c, coco__change *ch, const 
     }
     if (space < COCO__S_FIRST_PROVIDER) return COCO_OK;
     if (ch->child_fate == COCO__CHILD_GONE && ch->child && !ch->cancelled)
-        COCO_TRY(coco__provider_destroy(t, ch->child));
+        COCO_TRY(coco__provider_destroy(t, coco__target_now(ch->child)));
     /* given to the user or taken back without an action: its precommit was none */
     if (ch->child && !ch->action && coco__change_stays(ch) && ch->child_fate != COCO__CHILD_GONE)
         COCO_TRY(coco__provider_write(t, ch->child));

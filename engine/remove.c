@@ -356,11 +356,11 @@ static coco_status coco__guard(coco__run *run)
         COCO_TRY(coco__condemned_read(run, d, &run->record, &value));
         if (!value.p) continue;
         COCO_TRY(coco__state_get(d->ekey, value, &s));
-        if (!s.user_managed) d->child->condemned = true;
+        if (!s.user_managed) coco__target_now(d->child)->condemned = true;
     }
     for (size_t i = 0; coco__table_next(&run->targets, &i, &slot);) {
         coco_target *t = slot->value;
-        if (t->condemned && t->stored && !t->gone) COCO_TRY(coco__count_container(run, t));
+        if (t->condemned && t->stored && !coco__target_gone(t)) COCO_TRY(coco__count_container(run, t));
     }
     return run->dropping || run->opts.allow_delete ? COCO_OK : coco__guard_look(run);
 }
@@ -464,7 +464,7 @@ static coco_status coco__condemned_at(coco__run *run, uint32_t depth)
         coco__comp *c;
         coco__entry e = { d->ekey, { 0 } };
         coco__buf payload;
-        if (d->place->depth != depth || coco__stays(d->place, d->child)) continue;
+        if (d->place->depth != depth || coco__stays(d->place, coco__target_now(d->child))) continue;
         coco__buf_init(&payload, run->mem);
         coco_status rc = coco__condemned_read(run, d, &payload, &e.value);
         coco__visit v = { &d->at, { (char *)payload.p, payload.n }, d->path, false, NULL };

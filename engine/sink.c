@@ -288,7 +288,8 @@ static bool coco__outboxes_fill(coco__round_sinks *s, coco__comp *list)
 
     for (coco__comp *c = list; c; c = c->next)
         for (coco__change *ch = c->claim_failed ? NULL : c->owned.changes; ch; ch = ch->next) {
-            if (!ch->action || ch->cancelled) continue;
+            ch->is_void |= coco__became_void(ch);
+            if (!ch->action || ch->cancelled || ch->is_void) continue;
             coco__answers_clear(&ch->action, 1); /* of an earlier try */
             if (!box || box->sink != ch->target->handler.sink) box = coco__outbox_of(s, ch->target->handler.sink);
             if (!box || !coco__outbox_put(s->run->mem, box, c, ch->action)) return false;

@@ -206,7 +206,7 @@ static void coco__applied_counts(coco__comp *c)
     coco__run *run = c->run;
 
     for (coco__change *ch = c->owned.changes; ch; ch = ch->next) {
-        if (!ch->action || ch->cancelled) continue;
+        if (!ch->action || ch->cancelled || ch->is_void) continue;
         coco_action_kind kind = ch->action->kind;
         ++*(kind == COCO_INSERT ? &run->inserts : kind == COCO_UPDATE ? &run->updates : &run->deletes);
         coco__count_action(ch->target->counts, ch->action);
@@ -234,11 +234,29 @@ static void coco__gone_enter(coco__comp *c)
     }
 }
 
+/* The container that it made anew, if it did, is so for all. */
+static void coco__renewed(const coco__comp *c, const coco__change *ch)
+{
+    if (ch->replaced && ch->replaced->renewer == c) ch->replaced->renewer = NULL;
+}
+
+/* It failed before its precommit: the containers that it would have made anew, or changed, are as they were. */
+static void coco__renewals_undo(coco__comp *c)
+{
+    for (coco__change *ch = c->owned.changes; ch; ch = ch->next) {
+        if (ch->child && ch->child->owner == c) ch->child->owner = NULL;
+        if (!ch->replaced || ch->replaced->renewer != c) continue;
+        if (coco__provider_restore(ch->replaced, ch->child) != COCO_OK) coco__out_of_memory(c->run);
+    }
+}
+
 /* What is no longer declared here may be declared elsewhere: then it moves, and nothing is deleted. */
 COCO__IN void coco__preview_apply(coco__comp *c)
 {
-    for (coco__change *ch = c->owned.changes; ch; ch = ch->next)
+    for (coco__change *ch = c->owned.changes; ch; ch = ch->next) {
         ch->cancelled = !ch->record.p && coco__table_get(&c->run->claims, ch->ekey.p, ch->ekey.n);
+        ch->is_void |= coco__became_void(ch);
+    }
     coco__applied_counts(c);
 }
 
@@ -250,6 +268,7 @@ static bool coco__preview_claims(coco__comp *c)
 
     for (coco__change *ch = c->owned.changes; ch; ch = ch->next) {
         if (ch->child && ch->child->owner == c) ch->child->owner = NULL;
+        coco__renewed(c, ch);
         deletes |= ch->action && ch->action->kind == COCO_DELETE;
         if (ch->from && (key = coco__arena_copy(&c->run->arena, ch->ekey.p, ch->ekey.n)) != NULL)
             coco__table_put(&c->run->claims, key, ch->ekey.n, c->run);
@@ -278,6 +297,7 @@ COCO__IN void coco__submit(coco__comp *c)
 {
     assert(c->pending == 0);
     if (c->failed) {
+        coco__renewals_undo(c);
         if (!c->no_write && (c->fresh.flags & COCO__R_FAILED) && !c->run->preview) {
             coco__owned_free(&c->owned);
             coco__owned_init(&c->owned, c->run, c->shared, &c->rec);
@@ -392,7 +412,7 @@ static void coco__slice_undo(void *self)
 
     for (coco__node *n = c->run->persisted; n; n = n->next_persisted) n->persisted = false;
     if (c->parent) c->parent->ancestors_marked = false;
-    c->claim_failed = false;
+    c->claim_failed = COCO_OK;
     coco__round_clear(c->run);
 }
 
@@ -401,6 +421,7 @@ static void coco__targets_stored(coco__comp *c)
     const coco_target *last = NULL;
 
     for (coco__change *ch = c->owned.changes; ch; last = ch->target, ch = ch->next) {
+        coco__renewed(c, ch);
         for (coco_target *t = ch->target == last ? NULL : ch->target; t; t = t->parent) t->stored = true;
         if (ch->child && ch->child_fate != COCO__CHILD_GONE) ch->child->stored = true;
     }
@@ -469,7 +490,7 @@ static void coco__round_undo(void *self)
         if (c->parent) c->parent->ancestors_marked = false;
     for (coco__comp *c = run->applying; c; c = c->next) {
         if (c->parent) c->parent->ancestors_marked = false;
-        c->claim_failed = false;
+        c->claim_failed = COCO_OK;
     }
     coco__round_clear(run);
 }
@@ -501,8 +522,11 @@ static void coco__committed(coco__comp *c)
     coco__run *run = c->run;
 
     run->inflight_bytes -= run->inflight_bytes < c->arena.total ? run->inflight_bytes : c->arena.total;
-    for (coco__change *ch = c->owned.changes; ch; ch = ch->next)
-        if (ch->child_fate == COCO__CHILD_GONE && ch->child && !ch->cancelled) ch->child->gone = true, run->epoch++;
+    for (coco__change *ch = c->owned.changes; ch; ch = ch->next) {
+        coco__renewed(c, ch); /* where there was no precommit */
+        if (ch->child_fate == COCO__CHILD_GONE && ch->child && !ch->cancelled)
+            coco__target_now(ch->child)->gone = true, run->epoch++;
+    }
     if (c->deleting) {
         coco__removal_committed(c);
     } else if (!c->restamp && !c->failed) {
@@ -570,7 +594,7 @@ static void coco__apply_failed(coco__comp *c, bool again)
     if (may && coco__defer(c) == COCO_OK) return;
     for (coco__change *ch = c->owned.changes; ch; ch = ch->next)
         /* nobody may declare into it */
-        if (ch->child && ch->child->owner == c) ch->child->gone = ch->child->owner != NULL;
+        if (ch->child && ch->child->owner == c) ch->child->owner = NULL, ch->child->gone = true;
     coco__fail(c, c->apply_code, c->apply_error);
     coco__done(c);
 }
@@ -584,7 +608,8 @@ static void coco__apply_list(coco__run *run, coco__comp *list, bool again, bool 
         next = c->next;
         if (c->claim_failed || !ok) {
             coco__block_containers(c);
-            coco__fail(c, c->claim_failed ? COCO_EDUP : COCO_ENOMEM, c->claim_failed ? c->claim_error : NULL);
+            if (c->claim_failed) coco__renewals_undo(c);
+            coco__fail(c, c->claim_failed ? c->claim_failed : COCO_ENOMEM, c->claim_failed ? c->claim_error : NULL);
             coco__done(c);
         } else if (c->apply_error) {
             coco__apply_failed(c, again);

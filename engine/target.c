@@ -77,7 +77,7 @@ static coco_status coco__child_fate(coco_ctx *cx, coco__change *c, const coco_de
     *child = old;
     c->child_fate = COCO__CHILD_KEPT;
     if (anew && old->stored) {
-        COCO_TRY(coco__provider_renew(cx->run, old, child));
+        COCO_TRY(coco__provider_renew(cx->run, old, cx->comp, child));
         c->replaced = old;
     } else if (!anew && d->children == COCO_CHILDREN_LOSSY) {
         old->counter++;
@@ -86,6 +86,7 @@ static coco_status coco__child_fate(coco_ctx *cx, coco__change *c, const coco_de
     }
     if (anew) c->child_fate = COCO__CHILD_NEW;
     c->child = *child;
+    (*child)->gone = false;
     (*child)->record = c->record;
     (*child)->user_managed = c->user_managed;
     (*child)->owner = c->action ? cx->comp : NULL;
@@ -354,6 +355,9 @@ static coco_status coco__declare_check(coco_ctx *cx, const coco__declaration *d)
     if (!cx->comp) return coco_fail(cx, COCO_EINVAL, "a target state can be declared only inside a component");
     if (!d->target) return coco_fail(cx, COCO_EINVAL, "declared into no target");
     for (const coco_target *t = d->target; t; t = t->parent) {
+        if (t->gone)
+            return coco_fail(cx, COCO_ENOTFOUND, "target %s is gone: what declared it has failed, or made it anew",
+                             t->title);
         if (t->owner && t->owner != cx->comp)
             return coco_fail(cx, COCO_EINVAL,
                              "target %s isn't applied yet: mount it (coco_mount_target) before others declare into it",
@@ -406,7 +410,7 @@ static coco_status coco__declare(coco_ctx *cx, coco__declaration *d, coco_target
 
 coco_status coco_declare(coco_ctx *cx, coco_target *target, coco_value key, coco_value value)
 {
-    coco__declaration d = { .target = target, .key = key, .value = value };
+    coco__declaration d = { .target = coco__target_now(target), .key = key, .value = value };
 
     return coco__declare(cx, &d, NULL);
 }
@@ -414,7 +418,9 @@ coco_status coco_declare(coco_ctx *cx, coco_target *target, coco_value key, coco
 coco_status coco_declare_container(coco_ctx *cx, coco_target *target, coco_value key, coco_value value,
                                    const coco_container_opts *opts, coco_target **child)
 {
-    coco__declaration d = { .target = target, .key = key, .value = value, .opts = opts, .container = true };
+    coco__declaration d = {
+        .target = coco__target_now(target), .key = key, .value = value, .opts = opts, .container = true
+    };
 
     *child = NULL;
     return coco__declare(cx, &d, child);
@@ -427,7 +433,7 @@ static coco_status coco__attachment(coco_ctx *cx, coco_target *container, const 
     *out = NULL;
     if (cx->kept) return cx->kept;
     if (!container) return coco_fail(cx, COCO_EINVAL, "attachment %s of no target", name);
-    rc = coco__target_at(cx->run, container, (coco_str){ 0 }, coco_str_of(name), out);
+    rc = coco__target_at(cx->run, coco__target_now(container), (coco_str){ 0 }, coco_str_of(name), out);
     if (rc == COCO_OK) rc = coco__target_ready(*out, NULL);
     if (rc == COCO_OK) return coco__target_title(cx, *out, NULL);
     *out = NULL;
@@ -493,6 +499,9 @@ static coco_status coco__condemn(coco__comp *comp, coco_str ekey, const coco__st
     return COCO_OK;
 }
 
+COCO__IN bool coco__became_void(const coco__change *c)
+{ return c->target && !c->record.p && coco__target_void(c->target, NULL); }
+
 COCO__IN coco_status coco__declare_gone(coco__comp *comp, const coco__entry *e, coco__delete_mode mode)
 {
     uint64_t space = coco__ekey_space((const uint8_t *)e->ekey.p, e->ekey.n, NULL);
@@ -509,7 +518,7 @@ COCO__IN coco_status coco__declare_gone(coco__comp *comp, const coco__entry *e, 
         return COCO_OK;
     }
     COCO_TRY(coco__target_by_id(comp->run, space, &t));
-    if (!t) { /* void: dropped without an action */
+    if (!t || coco__target_void(t, comp)) { /* dropped without an action */
         COCO_TRY(coco__gone_change(comp, e, &c));
         c->is_void = true;
         return COCO_OK;

@@ -389,13 +389,56 @@ static void moved_row_keeps_its_possibilities(void **state)
 static void container_goes_although_its_next_owner_fails(void **state)
 {
     (void)state;
-    ONE_THREAD_ONLY();
     plan("tab", "a: tab.1=10 [own+s1] own.7=7 | b: tab.2=20");
     update(NULL);
     plan("tab", "a: tab.1=10 | b: tab.2=20 [own+s2] own.7=8 !");
     update_fails(COCO_EFAIL, NULL);
     expect_actions("- own:7", "- shelf:\"own\"");
     expect_shelf("shelf:\"tab\" = null", "tab:1 = 10", "tab:2 = 20");
+    expect_sound(__FILE__, __LINE__);
+}
+
+/* The same when that one failed first: until its precommit a container is made anew for nobody else. */
+static void container_goes_although_its_next_owner_failed_before(void **state)
+{
+    (void)state;
+    plan("tab", "a: tab.1=10 | b: tab.2=20 [own+s1] own.7=7");
+    update(NULL);
+    plan("tab", "a: tab.1=10 [own+s2] own.7=8 ! | b: tab.2=20");
+    update_fails(COCO_EFAIL, NULL);
+    expect_actions("- own:7", "- shelf:\"own\"");
+    expect_shelf("shelf:\"tab\" = null", "tab:1 = 10", "tab:2 = 20");
+    expect_sound(__FILE__, __LINE__);
+}
+
+/* S7.11: what was in the old container isn't deleted from the new one. The child runs when its parent has let go, which
+ * is submitted when the child is through. */
+static void container_made_anew_below_keeps_its_rows(void **state)
+{
+    (void)state;
+    w.config.threads = 1;
+    w.config.max_inflight = 3;
+    plan("tab", "a: tab.1=10 [own+s1] own.7=7 | a/b: tab.2=20");
+    update(NULL);
+    plan("tab", "a: tab.1=10 | a/b: tab.2=20 [own+s2] own.7=8");
+    update(NULL);
+    expect_actions("~ shelf:\"own\"", "+ own:7");
+    expect_shelf("own:7 = 8", "shelf:\"own\" = {\"schema\":2}", "shelf:\"tab\" = null", "tab:1 = 10", "tab:2 = 20");
+    expect_sound(__FILE__, __LINE__);
+}
+
+/* S7.4, S7.11 */
+static void delete_that_is_tried_again_spares_a_container_made_anew(void **state)
+{
+    (void)state;
+    w.config.max_inflight = 1;
+    plan("tab", "a: tab.1=10 [own+s1] own.7=7 | b: tab.2=20");
+    update(NULL);
+    plan("tab", "a: tab.1=10 | b: tab.2=20 [own+s2] own.7=8");
+    fault_on("own:7", 1, false);
+    update(NULL);
+    expect_actions("! own:7", "~ shelf:\"own\"", "+ own:7");
+    expect_shelf("own:7 = 8", "shelf:\"own\" = {\"schema\":2}", "shelf:\"tab\" = null", "tab:1 = 10", "tab:2 = 20");
     expect_sound(__FILE__, __LINE__);
 }
 
@@ -477,6 +520,9 @@ int main(void)
         TEST(container_moves_with_its_content),
         TEST(crash_before_the_old_owner_is_deleted_leaves_a_sound_state),
         TEST(container_goes_although_its_next_owner_fails),
+        TEST(container_goes_although_its_next_owner_failed_before),
+        TEST(container_made_anew_below_keeps_its_rows),
+        TEST(delete_that_is_tried_again_spares_a_container_made_anew),
         TEST(owner_whose_record_was_read_before_the_move_lets_go),
         TEST(moved_crate_does_not_hide_the_deletes_in_it),
         TEST(moved_row_keeps_its_possibilities),

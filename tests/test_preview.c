@@ -70,6 +70,8 @@ PREVIEW(preview_of_a_container_that_a_component_drops, "top", "t&: [tab] tab.7=7
         "top", "t&: | B: top.1=1")
 PREVIEW(preview_of_rows_that_move, "tab", "a: tab.1=10 tab.2=20 | b: tab.3=30", "tab",
         "a: tab.1=10 tab.3=31 | b: tab.2=20")
+PREVIEW(preview_of_a_container_that_moves_and_is_made_anew, "tab", "a: tab.1=10 | b: tab.2=20 [own+s1] own.7=7", "tab",
+        "a: tab.1=10 [own+s2] own.7=8 | b: tab.2=20")
 PREVIEW(preview_of_a_renamed_component, "tab", "a: tab.1=10 tab.2=20 | a/c: tab.3=30", "tab",
         "z: tab.1=10 tab.2=21 | z/c: tab.3=30")
 PREVIEW(preview_of_a_user_managed_container, "tab", "a: tab.1=10", "tab+m", "a: tab.1=11 tab.2=20")
@@ -178,6 +180,7 @@ int main(void)
         TEST(preview_of_a_crate_that_goes),
         TEST(preview_of_a_container_that_a_component_drops),
         TEST(preview_of_rows_that_move),
+        TEST(preview_of_a_container_that_moves_and_is_made_anew),
         TEST(preview_of_a_renamed_component),
         TEST(preview_of_a_user_managed_container),
         TEST(preview_says_that_the_guard_would_stop_it),
