@@ -19,11 +19,11 @@ COCO__IN coco_status coco__fix_add(coco__audit *a, enum coco__fix_op op, const c
     if (!a->repair) return COCO_OK;
     if (a->fixes && a->fixes->op == op && a->fixes->key.n == k->n && memcmp(a->fixes->key.b, k->b, k->n) == 0)
         return COCO_OK; /* the same component again */
-    if (!(f = coco__arena_zalloc(&a->arena, sizeof *f))) return COCO_ENOMEM;
+    if (!(f = coco__arena_zalloc(&a->arena, sizeof *f))) return a->rc = COCO_ENOMEM;
     f->op = op;
     f->key = *k;
     f->payload = coco__arena_str(&a->arena, payload);
-    if (!f->payload.p) return COCO_ENOMEM;
+    if (!f->payload.p) return a->rc = COCO_ENOMEM;
     f->next = a->fixes;
     a->fixes = f;
     return COCO_OK;
@@ -34,7 +34,7 @@ COCO__IN coco_status coco__fix_del(coco__audit *a, const coco__dbkey *k)
 
 COCO__IN coco_status coco__fix_put(coco__audit *a, const coco__dbkey *k, const coco__buf *b)
 {
-    return b->failed ? COCO_ENOMEM : coco__fix_add(a, COCO__FIX_PUT, k, coco__buf_view(b));
+    return b->failed ? (a->rc = COCO_ENOMEM) : coco__fix_add(a, COCO__FIX_PUT, k, coco__buf_view(b));
 }
 
 COCO__IN coco_status coco__fix_number(coco__audit *a, const coco__dbkey *k, uint64_t n)
@@ -69,7 +69,8 @@ COCO__IN coco_status coco__found(coco__audit *a, const coco__place *at, const ch
     }
     coco__buf_free(&path);
     a->nfound++;
-    return a->text.failed ? COCO_ENOMEM : a->tell(a->self, coco__buf_cstr(&a->text), text);
+    coco_status rc = a->text.failed ? COCO_ENOMEM : a->tell(a->self, coco__buf_cstr(&a->text), text);
+    return rc == COCO_OK ? rc : (a->rc = rc);
 }
 
 COCO__IN coco_status coco__unsound(coco__audit *a, const char *what)
@@ -90,6 +91,7 @@ COCO__IN coco_status coco__each_row(coco__audit *a, const coco__dbkey *prefix, c
     coco_status rc = COCO_OK;
     bool broken = false;
 
+    if (a->rc != COCO_OK) return a->rc;
     coco__scan_open(&s, &a->t, prefix, prefix->n);
     while (rc == COCO_OK && coco__scan_next(&s)) {
         broken = s.key.mv_size > COCO__KEY_MAX ||
@@ -99,10 +101,11 @@ COCO__IN coco_status coco__each_row(coco__audit *a, const coco__dbkey *prefix, c
         a->nrows++;
         if (coco__check_payload(&a->quiet, &s.key, &s.data, &payload) != COCO_OK) payload = (coco_str){ NULL, 0 };
         rc = fn(a, &before, payload);
+        if (rc == COCO_OK) rc = a->rc;
     }
     broken |= s.rc == MDB_CORRUPTED || s.rc == MDB_PAGE_NOTFOUND;
     rc = coco__scan_close(&s, rc);
-    return broken ? coco_err_set(a->t.err, COCO_ECORRUPT, COCO__PAGES_DAMAGED, a->t.env->dir) : rc;
+    return a->rc = broken ? coco_err_set(a->t.err, COCO_ECORRUPT, COCO__PAGES_DAMAGED, a->t.env->dir) : rc;
 }
 
 COCO__IN coco_status coco__each_of(coco__audit *a, enum coco__kind kind, coco__row_fn fn)
@@ -147,7 +150,7 @@ COCO__IN uint64_t coco__key_number(const coco__dbkey *k) { return k->n == 9 ? co
 
 COCO__IN coco_status coco__damaged(coco__audit *a, const coco__dbkey *k, const char *what)
 {
-    COCO_TRY(coco__found(a, NULL, "%s is damaged", what));
+    coco__found(a, NULL, "%s is damaged", what);
     return coco__fix_add(a, COCO__FIX_DAMAGED, k, (coco_str){ "", 0 });
 }
 
@@ -158,18 +161,18 @@ COCO__IN coco__tally *coco__tally_of(coco__audit *a, coco__table *table, const v
     coco__tally *t = coco__table_get(table, key, n);
 
     if (t) return t;
-    if (!(t = coco__arena_zalloc(&a->arena, sizeof *t))) return NULL;
-    memcpy(t->key, key, n);
-    return coco__table_put(table, t->key, n, t) ? t : NULL;
+    if ((t = coco__arena_zalloc(&a->arena, sizeof *t))) memcpy(t->key, key, n);
+    if (t && coco__table_put(table, t->key, n, t)) return t;
+    a->rc = COCO_ENOMEM;
+    return NULL;
 }
 
 static coco_status coco__use(coco__audit *a, const void *fp)
 {
     coco__tally *t = coco__tally_of(a, &a->uses, fp, COCO__FP);
 
-    if (!t) return COCO_ENOMEM;
-    t->n++;
-    return COCO_OK;
+    if (t) t->n++;
+    return a->rc;
 }
 
 COCO__IN bool coco__set_there(coco__audit *a, uint64_t id)
@@ -186,10 +189,9 @@ COCO__IN coco_status coco__use_set(coco__audit *a, uint64_t id)
     coco__tally *t;
 
     coco__put_be64(be, id);
-    if (!(t = coco__tally_of(a, &a->sets, be, sizeof be))) return COCO_ENOMEM;
-    t->n++;
+    if ((t = coco__tally_of(a, &a->sets, be, sizeof be))) t->n++;
     coco__raise(&a->top.next_depset, id);
-    return COCO_OK;
+    return a->rc;
 }
 
 /* ---- Providers ---- */
@@ -205,6 +207,10 @@ static bool coco__key_fits(const coco__dbkey *k, coco_str suffix)
     return coco__bytes_cmp(cut, n, k->b + 9, k->n - 9) == 0;
 }
 
+/* May a target in the one with a number have the key? That of a type is a list of its name and its own key. */
+COCO__IN bool coco__target_key_sound(uint64_t parent, coco_str key)
+{ return coco__one_key(key) && (parent || (key.n > 2 && key.p[0] == COCO__KEY_LIST && key.p[1] == COCO__KEY_SYMBOL)); }
+
 /* Decodes a provider's record, whose key below its parent must follow from it. */
 static bool coco__provider_sound(coco__audit *a, const coco__dbkey *k, coco_str payload, coco__seen_place *out)
 {
@@ -214,7 +220,7 @@ static bool coco__provider_sound(coco__audit *a, const coco__dbkey *k, coco_str 
     *out = (coco__seen_place){ .id = rec.id, .parent = coco__get_be64(k->b + 1), .title = rec.title,
                                .attachment = rec.attachment };
     if (out->parent >= out->id) return false; /* numbers rise on the way down */
-    if (!rec.attachment && !coco__one_key(rec.key)) return false;
+    if (rec.attachment ? !out->parent : !coco__target_key_sound(out->parent, rec.key)) return false;
     a->bytes.n = 0;
     coco__provider_suffix(&a->bytes, rec.key, rec.attachment);
     return coco__key_fits(k, coco__buf_view(&a->bytes));
@@ -230,7 +236,7 @@ COCO__IN coco_status coco__provider_row(coco__audit *a, const coco__dbkey *k, co
         return coco__damaged(a, k, "the record of a target");
     coco__raise(&a->top.next_provider, seen.id);
     if (coco__table_get(&a->places, &seen.id, sizeof seen.id)) {
-        COCO_TRY(coco__found(a, NULL, "target %.*s has the id of another", (int)seen.title.n, seen.title.p));
+        coco__found(a, NULL, "target %.*s has the id of another", (int)seen.title.n, seen.title.p);
         return coco__fix_del(a, k);
     }
     if (!(s = coco__arena_copy(&a->arena, &seen, sizeof seen))) return COCO_ENOMEM;
@@ -239,7 +245,7 @@ COCO__IN coco_status coco__provider_row(coco__audit *a, const coco__dbkey *k, co
     if (!coco__table_put(&a->places, &s->id, sizeof s->id, s)) return COCO_ENOMEM;
     coco__dbkey_id(&by_id, COCO__PROVIDER_ID, seen.id, NULL, 0);
     if (coco__peek(a, &by_id, &p) && coco__bytes_cmp(p.p, p.n, k->b + 1, k->n - 1) == 0) return COCO_OK;
-    COCO_TRY(coco__found(a, NULL, "target %.*s is not found by its id", (int)seen.title.n, seen.title.p));
+    coco__found(a, NULL, "target %.*s is not found by its id", (int)seen.title.n, seen.title.p);
     return coco__fix_add(a, COCO__FIX_PUT, &by_id, (coco_str){ (const char *)k->b + 1, k->n - 1 });
 }
 
@@ -262,7 +268,7 @@ COCO__IN coco_status coco__provider_id_row(coco__audit *a, const coco__dbkey *k,
 
     coco__raise(&a->top.next_provider, id);
     if (s && payload.p) return COCO_OK; /* compared from the other side */
-    COCO_TRY(coco__found(a, NULL, "target number %llu has no record", (unsigned long long)id));
+    coco__found(a, NULL, "target number %llu has no record", (unsigned long long)id);
     return coco__fix_add(a, payload.p ? COCO__FIX_PROVIDER : COCO__FIX_DAMAGED, k, payload);
 }
 
@@ -271,9 +277,9 @@ static coco_status coco__drop_provider(coco__audit *a, const coco__seen_place *s
 {
     coco__dbkey by_id;
 
-    COCO_TRY(coco__found(a, NULL, "target %.*s %s", (int)s->title.n, s->title.p, why));
+    coco__found(a, NULL, "target %.*s %s", (int)s->title.n, s->title.p, why);
     coco__dbkey_id(&by_id, COCO__PROVIDER_ID, s->id, NULL, 0);
-    COCO_TRY(coco__fix_del(a, &by_id));
+    coco__fix_del(a, &by_id);
     return coco__fix_del(a, s->key);
 }
 
@@ -289,8 +295,8 @@ COCO__IN coco_status coco__provider_end(coco__audit *a, const coco__seen_place *
     coco__dbkey_id(&k, COCO__COUNT_OF, s->id, NULL, 0);
     coco__get_number(&a->quiet, &k, &n);
     if (n == s->states) return COCO_OK;
-    COCO_TRY(coco__found(a, NULL, "target %.*s: %llu states are counted, %llu are there", (int)s->title.n, s->title.p,
-                         (unsigned long long)n, (unsigned long long)s->states));
+    coco__found(a, NULL, "target %.*s: %llu states are counted, %llu are there", (int)s->title.n, s->title.p,
+                (unsigned long long)n, (unsigned long long)s->states);
     return coco__fix_number(a, &k, s->states);
 }
 
@@ -301,7 +307,7 @@ COCO__IN coco_status coco__count_row(coco__audit *a, const coco__dbkey *k, coco_
 
     if (!payload.p) return coco__damaged(a, k, "a count of states");
     if (s) return COCO_OK; /* compared there */
-    COCO_TRY(coco__found(a, NULL, "states are counted of a target that is gone"));
+    coco__found(a, NULL, "states are counted of a target that is gone");
     return coco__fix_del(a, k);
 }
 
@@ -332,9 +338,9 @@ COCO__IN bool coco__value_sound(coco__audit *a, coco_str stored)
     return rc != COCO_ECORRUPT && coco__left(&r) == 0;
 }
 
-/* Climbs from a parent id to the root: *hangs, every link is there from both sides; *sealed, a memo above would hit
- * without looking below. */
-COCO__IN coco_status coco__climb(coco__audit *a, uint64_t id, bool *hangs, bool *sealed)
+/* Climbs from a parent id to the root: is every link there from both sides? *sealed: a memo above would hit without
+ * looking below. */
+COCO__IN bool coco__climb(coco__audit *a, uint64_t id, bool *sealed)
 {
     coco__place at = { 0, { "", 0 } };
     coco__dbkey k;
@@ -342,17 +348,16 @@ COCO__IN coco_status coco__climb(coco__audit *a, uint64_t id, bool *hangs, bool 
     coco_str p;
     bool gone = false; /* a tombstone between: what is above goes on without it */
 
-    *hangs = *sealed = false;
+    *sealed = false;
     for (int depth = 0; id; depth++) {
-        if (depth == COCO__DEEPEST || !coco__peek_place(a, id, &at) || (!at.parent && at.segment.n)) return COCO_OK;
-        if (!coco__peek_rec(a, &at, &rec) || !(rec.flags & COCO__R_ID) || rec.id != id) return COCO_OK;
+        if (depth == COCO__DEEPEST || !coco__peek_place(a, id, &at) || (!at.parent && at.segment.n)) return false;
+        if (!coco__peek_rec(a, &at, &rec) || !(rec.flags & COCO__R_ID) || rec.id != id) return false;
         if (!gone) *sealed |= (rec.flags & (COCO__R_MEMO | COCO__R_PENDING)) == COCO__R_MEMO;
         coco__place_key(&k, COCO__TOMBSTONE, &at);
         gone |= coco__peek(a, &k, &p);
         id = at.parent;
     }
-    *hangs = true;
-    return COCO_OK;
+    return true;
 }
 
 /* Does the place that the owner index gives for an entry really have it? */
@@ -411,8 +416,8 @@ static coco_status coco__check_owner(coco__audit *a, const coco__entry *e, const
         return coco__found(a, &a->at, "another component owns its target state %s", coco__buf_cstr(&a->bytes));
     }
     a->strange |= p.p != NULL;
-    COCO_TRY(coco__found(a, &a->at, "the owner index doesn't lead to it from its target state %s",
-                         coco__buf_cstr(&a->bytes)));
+    coco__found(a, &a->at, "the owner index doesn't lead to it from its target state %s",
+                coco__buf_cstr(&a->bytes));
     a->bytes.n = 0;
     coco__place_put(&a->bytes, &a->at);
     return coco__fix_put(a, &k, &a->bytes);
@@ -433,7 +438,7 @@ static coco_status coco__check_state(coco__audit *a, const coco__entry *e, uint6
         coco__seen_place *below = coco__place_below(a, space, state.key);
         if (below) below->container = true;
         else if (!coco__maybe_absent(&state))
-            COCO_TRY(coco__unsound(a, "a container of it has no place for its content"));
+            coco__unsound(a, "a container of it has no place for its content");
     }
     return coco__check_owner(a, e, s, state.key);
 }
@@ -486,8 +491,9 @@ static coco_status coco__check_entries(coco__audit *a, coco_str bytes)
     coco_status rc = coco__view_decode(&a->view, bytes);
 
     if (rc == COCO_ECORRUPT) return coco__unsound(a, "its entries are malformed");
-    for (size_t i = 0; i < a->view.n && rc == COCO_OK; i++) rc = coco__check_entry(a, &a->view.entries[i]);
-    return rc;
+    if (rc != COCO_OK) a->rc = rc;
+    for (size_t i = 0; i < a->view.n && a->rc == COCO_OK; i++) coco__check_entry(a, &a->view.entries[i]);
+    return a->rc;
 }
 
 /* A page's keys lie from its label up to the next one's: what came before it is smaller. */
@@ -498,11 +504,10 @@ static coco_status coco__own_page_row(coco__audit *a, const coco__dbkey *k, coco
     if (!payload.p) return coco__unsound(a, "a page of its target states is damaged");
     if (coco__bytes_cmp(a->last.b, a->last.n, k->b + 9, k->n - 9) >= 0 && (k->n > 9 || a->last.n))
         return coco__unsound(a, "a page of its target states begins before the one before it ends");
-    coco_status rc = coco__view_decode(&a->view, payload);
-    if (rc == COCO_OK && a->view.n &&
+    if (coco__view_decode(&a->view, payload) == COCO_OK && a->view.n &&
         coco__bytes_cmp(a->view.entries[0].ekey.p, a->view.entries[0].ekey.n, k->b + 9, k->n - 9) < 0)
         return coco__unsound(a, "a page of its target states is labelled wrong");
-    return rc == COCO_ENOMEM ? rc : coco__check_entries(a, payload);
+    return coco__check_entries(a, payload);
 }
 
 COCO__IN bool coco__any_child(const coco__txn *t, enum coco__kind kind, uint64_t id)
@@ -538,7 +543,7 @@ COCO__IN bool coco__memo_sound(coco__audit *a, const coco__rec *rec)
 
 static coco_status coco__check_memo(coco__audit *a, const coco__rec *rec)
 {
-    if (rec->flags & (COCO__R_MEMO | COCO__R_FAILED)) COCO_TRY(coco__use_set(a, rec->depset));
+    if (rec->flags & (COCO__R_MEMO | COCO__R_FAILED)) coco__use_set(a, rec->depset);
     return coco__memo_sound(a, rec) ? COCO_OK : coco__unsound(a, "its memo is malformed, or its dependency set gone");
 }
 
@@ -553,19 +558,19 @@ static coco_status coco__check_component(coco__audit *a, const coco__rec *rec)
     a->unsettled = a->strange = false;
     coco__raise(&a->top.next_run, rec->run);
     if (coco__get_id(&a->quiet, COCO__NAME, rec->fn, &p) != COCO_OK && !(rec->fn == 0 && pending)) /* 0: rebuilt */
-        COCO_TRY(coco__unsound(a, "the name of its function is gone"));
-    COCO_TRY(coco__check_memo(a, rec));
+        coco__unsound(a, "the name of its function is gone");
+    coco__check_memo(a, rec);
     if (rec->flags & COCO__R_PAGED) {
         coco__dbkey_id(&prefix, COCO__PAGE, rec->id, NULL, 0);
-        COCO_TRY(coco__each_row(a, &prefix, coco__own_page_row));
+        coco__each_row(a, &prefix, coco__own_page_row);
     } else {
-        COCO_TRY(coco__check_entries(a, rec->entries));
+        coco__check_entries(a, rec->entries);
     }
     coco__place_key(&tomb, COCO__TOMBSTONE, &a->at);
-    if (a->strange) COCO_TRY(coco__fix_add(a, COCO__FIX_PENDING, &tomb, (coco_str){ "", 0 }));
+    if (a->strange) coco__fix_add(a, COCO__FIX_PENDING, &tomb, (coco_str){ "", 0 });
     if (a->nstates != rec->nstates) {
-        COCO_TRY(coco__found(a, &a->at, "%llu target states are counted, %llu are there",
-                             (unsigned long long)rec->nstates, (unsigned long long)a->nstates));
+        coco__found(a, &a->at, "%llu target states are counted, %llu are there",
+                    (unsigned long long)rec->nstates, (unsigned long long)a->nstates);
         a->sound = false;
     }
     if (a->unsettled && (rec->flags & COCO__R_MEMO) && !pending)
@@ -602,24 +607,24 @@ COCO__IN coco_status coco__component_row(coco__audit *a, const coco__dbkey *k, c
     if (!a->begun || a->parent != coco__get_be64(k->b + 1)) {
         a->begun = true;
         a->parent = coco__get_be64(k->b + 1);
-        COCO_TRY(coco__climb(a, a->parent, &a->hangs, &a->sealed));
+        a->hangs = coco__climb(a, a->parent, &a->sealed);
         coco__raise(&a->top.next_id, a->parent);
         if (!a->hangs) {
-            COCO_TRY(coco__found(a, NULL, "components stand below number %llu, which hangs nowhere",
-                                 (unsigned long long)a->parent));
-            COCO_TRY(coco__fix_add(a, COCO__FIX_ATTACH, k, (coco_str){ "", 0 }));
+            coco__found(a, NULL, "components stand below number %llu, which hangs nowhere",
+                        (unsigned long long)a->parent);
+            coco__fix_add(a, COCO__FIX_ATTACH, k, (coco_str){ "", 0 });
         }
     }
     a->sound = payload.p && coco__rec_read(payload, &rec);
     bool placed = coco__segment_sound(k, &rec, &a->at);
     if (!a->sound) {
-        COCO_TRY(coco__unsound(a, "its record is damaged"));
+        coco__unsound(a, "its record is damaged");
     } else if (!placed) {
-        COCO_TRY(coco__found(a, NULL, "a component's record stands under a key that isn't its own"));
+        coco__found(a, NULL, "a component's record stands under a key that isn't its own");
         return coco__fix_add(a, COCO__FIX_MOVE, k, (coco_str){ "", 0 });
     } else {
-        if (rec.flags & COCO__R_ID) COCO_TRY(coco__check_id(a, &rec));
-        if (rec.flags & COCO__R_COMPONENT) COCO_TRY(coco__check_component(a, &rec));
+        if (rec.flags & COCO__R_ID) coco__check_id(a, &rec);
+        if (rec.flags & COCO__R_COMPONENT) coco__check_component(a, &rec);
     }
     return a->sound ? COCO_OK : coco__fix_add(a, COCO__FIX_REBUILD, k, a->at.segment); /* it may be cut */
 }

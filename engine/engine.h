@@ -187,6 +187,13 @@ COCO__IN void coco__value_json(coco__buf *b, coco_value v);
 
 /* Order-preserving, self-delimiting, total. COCO_ETYPE where the value isn't a stable key. Kinds order as null,
  * symbol, bool, int, text, bytes, uuid, list. */
+enum {
+    COCO__KEY_END = 0x01, COCO__KEY_NULL, COCO__KEY_SYMBOL, COCO__KEY_FALSE, COCO__KEY_TRUE,
+    COCO__KEY_INT_LOW, /* 8 bytes, negative */
+    COCO__KEY_ZERO = COCO__KEY_INT_LOW + 8,
+    COCO__KEY_INT_HIGH = COCO__KEY_ZERO + 8, /* 8 bytes, positive */
+    COCO__KEY_TEXT, COCO__KEY_BYTES, COCO__KEY_UUID, COCO__KEY_LIST
+};
 COCO__IN coco_status coco__key_put(coco__buf *b, coco_value key);
 /* copies; COCO_ECORRUPT, COCO_ENOMEM */
 COCO__IN coco_status coco__key_get(coco__reader *r, coco__arena *a, coco_value *out);
@@ -1576,6 +1583,7 @@ typedef struct coco__audit {
     bool repair;           /* fixes are wanted */
     coco__fix *fixes;      /* last first */
     uint64_t nfound;
+    coco_status rc;        /* what has gone wrong ends the walk: findings and fixes needn't be asked how they went */
     coco__txn t, quiet;    /* quiet: the same, for records whose damage is told elsewhere */
     coco__arena arena, scratch;
     coco__table places, sets, uses; /* coco__seen_place by id; coco__tally by number and by fingerprint */
@@ -1618,9 +1626,10 @@ COCO__IN coco_status coco__use_set(coco__audit *a, uint64_t id); /* counts a use
 COCO__IN bool coco__set_there(coco__audit *a, uint64_t id);
 /* the provider under which states are counted; NULL: id is void */
 COCO__IN coco__seen_place *coco__top_of(coco__audit *a, uint64_t id);
+COCO__IN bool coco__target_key_sound(uint64_t parent, coco_str key);
 COCO__IN coco__seen_place *coco__place_below(coco__audit *a, uint64_t space, coco_str key);
 COCO__IN bool coco__any_child(const coco__txn *t, enum coco__kind kind, uint64_t id); /* an error counts as one */
-COCO__IN coco_status coco__climb(coco__audit *a, uint64_t id, bool *hangs, bool *sealed);
+COCO__IN bool coco__climb(coco__audit *a, uint64_t id, bool *sealed);
 
 /* Can it be what it says? */
 COCO__IN bool coco__states_sound(coco_str states);

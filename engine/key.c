@@ -23,14 +23,6 @@
 
 #define COCO__KEY_DEPTH 200 /* of lists within each other: what recursion may use of the stack */
 
-enum {
-    COCO__KEY_END = 0x01, COCO__KEY_NULL, COCO__KEY_SYMBOL, COCO__KEY_FALSE, COCO__KEY_TRUE,
-    COCO__KEY_INT_LOW, /* 8 bytes, negative */
-    COCO__KEY_ZERO = COCO__KEY_INT_LOW + 8,
-    COCO__KEY_INT_HIGH = COCO__KEY_ZERO + 8, /* 8 bytes, positive */
-    COCO__KEY_TEXT, COCO__KEY_BYTES, COCO__KEY_UUID, COCO__KEY_LIST
-};
-
 /* ---- Encoding ---- */
 
 /* Writes from the last byte to the first, so that no length is needed before. */

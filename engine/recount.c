@@ -15,12 +15,11 @@ static coco_status coco__memo_row(coco__audit *a, const coco__dbkey *k, coco_str
     if (!payload.p || k->n != 1 + COCO__FP || coco__memo_get(payload, &m) != COCO_OK ||
         !coco__states_sound(m.states) || !coco__value_sound(a, m.result))
         return coco__damaged(a, k, "a function memo");
-    COCO_TRY(coco__use_set(a, m.set));
+    coco__use_set(a, m.set);
     if (!coco__set_there(a, m.set)) return coco__damaged(a, k, "the dependency set of a function memo");
     coco__raise(&a->top.next_run, m.run);
-    if (!(t = coco__tally_of(a, &a->uses, k->b + 1, COCO__FP))) return COCO_ENOMEM;
-    t->there = true;
-    return COCO_OK;
+    if ((t = coco__tally_of(a, &a->uses, k->b + 1, COCO__FP))) t->there = true;
+    return a->rc;
 }
 
 static coco_status coco__uses_row(coco__audit *a, const coco__dbkey *k, coco_str payload)
@@ -31,8 +30,8 @@ static coco_status coco__uses_row(coco__audit *a, const coco__dbkey *k, coco_str
 
     if (t) t->seen = true;
     if (payload.p && !r.bad && n == is && n) return COCO_OK;
-    COCO_TRY(coco__found(a, NULL, "a function memo is used by %llu components, %llu are counted",
-                         (unsigned long long)is, (unsigned long long)n));
+    coco__found(a, NULL, "a function memo is used by %llu components, %llu are counted",
+                (unsigned long long)is, (unsigned long long)n);
     return coco__fix_number(a, k, is);
 }
 
@@ -42,12 +41,12 @@ static coco_status coco__idle_row(coco__audit *a, const coco__dbkey *k, coco_str
 
     if (t && t->n == 0) t->idle = true;
     if (payload.p && k->n == 1 + COCO__FP && (!t || t->n == 0)) return COCO_OK;
-    COCO_TRY(coco__found(a, NULL, "a function memo that is used is listed as idle"));
+    coco__found(a, NULL, "a function memo that is used is listed as idle");
     return coco__fix_del(a, k);
 }
 
 /* Use counts without a record, and memos that nobody uses and no sweep would find. */
-static coco_status coco__uses_end(coco__audit *a)
+static void coco__uses_end(coco__audit *a)
 {
     coco__slot *slot;
     coco__dbkey k;
@@ -56,14 +55,13 @@ static coco_status coco__uses_end(coco__audit *a)
         const coco__tally *t = slot->value;
         coco__dbkey_raw(&k, t->n ? COCO__MEMO_USES : COCO__MEMO_IDLE, t->key, COCO__FP);
         if (t->n && !t->seen) {
-            COCO_TRY(coco__found(a, NULL, "the use count of a function memo is gone"));
-            COCO_TRY(coco__fix_number(a, &k, t->n));
+            coco__found(a, NULL, "the use count of a function memo is gone");
+            coco__fix_number(a, &k, t->n);
         } else if (t->n == 0 && t->there && !t->idle) {
-            COCO_TRY(coco__found(a, NULL, "a function memo that nobody uses isn't listed as idle"));
-            COCO_TRY(coco__fix_add(a, COCO__FIX_PUT, &k, (coco_str){ "", 0 }));
+            coco__found(a, NULL, "a function memo that nobody uses isn't listed as idle");
+            coco__fix_add(a, COCO__FIX_PUT, &k, (coco_str){ "", 0 });
         }
     }
-    return COCO_OK;
 }
 
 static bool coco__deps_sound(coco_str bytes)
@@ -89,20 +87,20 @@ static coco_status coco__depset_row(coco__audit *a, const coco__dbkey *k, coco_s
     if (coco__depset_get(payload, &n, &bytes) != COCO_OK || k->n != 9 || !coco__deps_sound(bytes))
         return coco__damaged(a, k, "a dependency set");
     if (n != is) {
-        COCO_TRY(coco__found(a, NULL, "dependency set %llu is used %llu times, %llu are counted",
-                             (unsigned long long)id, (unsigned long long)is, (unsigned long long)n));
+        coco__found(a, NULL, "dependency set %llu is used %llu times, %llu are counted",
+                    (unsigned long long)id, (unsigned long long)is, (unsigned long long)n);
         if (!is) return coco__fix_del(a, k);
         a->bytes.n = 0;
         coco__buf_varint(&a->bytes, is);
         coco__buf_put(&a->bytes, bytes.p, bytes.n);
-        COCO_TRY(coco__fix_put(a, k, &a->bytes));
+        coco__fix_put(a, k, &a->bytes);
     }
     coco_fingerprint_bytes(bytes.p, bytes.n, fp);
     coco__dbkey_raw(&by_fp, COCO__DEPSET_FP, fp, COCO__FP);
     coco__get_number(&a->quiet, &by_fp, &found);
     if (found == id) return COCO_OK;
     if (found && coco__set_there(a, found)) return coco__damaged(a, k, "a dependency set that is there twice");
-    COCO_TRY(coco__found(a, NULL, "dependency set %llu is not found by its fingerprint", (unsigned long long)id));
+    coco__found(a, NULL, "dependency set %llu is not found by its fingerprint", (unsigned long long)id);
     return coco__fix_number(a, &by_fp, id);
 }
 
@@ -118,7 +116,7 @@ static coco_status coco__depset_fp_row(coco__audit *a, const coco__dbkey *k, coc
         coco_fingerprint_bytes(p.p, p.n, fp);
         if (memcmp(fp, k->b + 1, COCO__FP) == 0) return COCO_OK;
     }
-    COCO_TRY(coco__found(a, NULL, "a dependency set's fingerprint leads to another set, or to none"));
+    coco__found(a, NULL, "a dependency set's fingerprint leads to another set, or to none");
     return coco__fix_del(a, k);
 }
 
@@ -155,8 +153,8 @@ static coco_status coco__tombstone_row(coco__audit *a, const coco__dbkey *k, coc
     }
     c.b[0] = COCO__COMPONENT;
     if (ok && coco__get(&a->quiet, &c, &p) != COCO_ENOTFOUND) return COCO_OK;
-    COCO_TRY(coco__found(a, k->n >= 9 ? &at : NULL, ok ? "a tombstone stands on nothing" : "its tombstone is damaged"));
-    COCO_TRY(coco__fix_add(a, COCO__FIX_PENDING, k, (coco_str){ "", 0 }));
+    coco__found(a, k->n >= 9 ? &at : NULL, ok ? "a tombstone stands on nothing" : "its tombstone is damaged");
+    coco__fix_add(a, COCO__FIX_PENDING, k, (coco_str){ "", 0 });
     return coco__fix_del(a, k);
 }
 
@@ -185,11 +183,11 @@ static coco_status coco__owner_count(coco__audit *a, const coco__dbkey *k, coco_
 /* Could a component stand there? */
 static bool coco__place_sound(coco__audit *a, const coco__place *at)
 {
-    bool hangs, sealed;
+    bool sealed;
 
     if (!at->parent) return at->segment.n == 0;
     return coco__key_length((const uint8_t *)at->segment.p, at->segment.n) == at->segment.n &&
-           coco__climb(a, at->parent, &hangs, &sealed) == COCO_OK && hangs;
+           coco__climb(a, at->parent, &sealed);
 }
 
 /* A record that can't be read, or is gone, may have had the state; one that is whole hasn't. */
@@ -211,8 +209,8 @@ static coco_status coco__owner_row(coco__audit *a, const coco__dbkey *k, coco_st
     bool lost = coco__top_of(a, space) && coco__place_sound(a, &at) && !coco__peek_rec(a, &at, &rec);
     coco__dbkey_id(&c, COCO__PROVIDER, space, k->b + 1 + skip, k->n - 1 - skip);
     if (k->n - 1 - skip > COCO__CUT) lost &= coco__peek(a, &c, &p); /* else nobody knows its key in full */
-    COCO_TRY(coco__found(a, &at, "the owner index leads to it from a target state that it %s",
-                         lost ? "may have had" : "hasn't"));
+    coco__found(a, &at, "the owner index leads to it from a target state that it %s",
+                lost ? "may have had" : "hasn't");
     return lost ? coco__fix_rebuild(a, &at) : coco__fix_del(a, k);
 }
 
@@ -235,7 +233,7 @@ static coco_status coco__parent_row(coco__audit *a, const coco__dbkey *k, coco_s
     if (coco__place_get(payload, &at) != COCO_OK) return COCO_OK;
     bool whole = coco__peek_rec(a, &at, &rec);
     if (whole && (rec.flags & COCO__R_ID) && rec.id == id) return COCO_OK;
-    COCO_TRY(coco__found(a, &at, "number %llu leads to it, which isn't its own", (unsigned long long)id));
+    coco__found(a, &at, "number %llu leads to it, which isn't its own", (unsigned long long)id);
     bool used = coco__any_child(&a->t, COCO__COMPONENT, id) || coco__any_child(&a->t, COCO__PAGE, id);
     if (whole && (rec.flags & COCO__R_ID)) return coco__fix_del(a, k); /* what is below hangs nowhere then */
     return used ? coco__fix_rebuild(a, &at) : coco__fix_del(a, k);
@@ -259,23 +257,23 @@ static coco_status coco__page_row(coco__audit *a, const coco__dbkey *k, coco_str
         if (!coco__peek_rec(a, &at, &rec)) return coco__fix_rebuild(a, &at); /* the record's own finding names it */
         if ((rec.flags & COCO__R_PAGED) && rec.id == id) return COCO_OK;
     }
-    COCO_TRY(coco__found(a, NULL, "a page of target states belongs to no component"));
+    coco__found(a, NULL, "a page of target states belongs to no component");
     return coco__fix_del(a, k);
 }
 
 /* Counts an index; where it has not just the entries that it should have, goes through them. */
-static coco_status coco__check_index(coco__audit *a, enum coco__kind kind, const uint64_t *right,
-                                     coco__row_fn count, coco__row_fn each)
+static void coco__check_index(coco__audit *a, enum coco__kind kind, const uint64_t *right, coco__row_fn count,
+                              coco__row_fn each)
 {
     uint64_t before = a->nrows;
 
-    COCO_TRY(coco__each_of(a, kind, count));
-    return a->nrows - before == *right ? COCO_OK : coco__each_of(a, kind, each);
+    coco__each_of(a, kind, count);
+    if (a->nrows - before != *right) coco__each_of(a, kind, each);
 }
 
 /* ---- Counters ---- */
 
-static coco_status coco__check_meta(coco__audit *a)
+static void coco__check_meta(coco__audit *a)
 {
     coco__meta is = { 0, 0, 0, 0, 0, 0 };
     const uint64_t *seen = &a->top.next_id;
@@ -287,19 +285,19 @@ static coco_status coco__check_meta(coco__audit *a)
     coco__dbkey_raw(&k, COCO__META, NULL, 0);
     coco_status rc = coco__get(&a->quiet, &k, &p);
     if (rc == COCO_OK) rc = coco__meta_get(&a->quiet, &is);
-    if (rc == COCO_ENOTFOUND && a->nrows == 0) return COCO_OK; /* nothing has been recorded */
+    if (rc == COCO_ENOTFOUND && a->nrows == 0) return; /* nothing has been recorded */
     a->nrows += rc != COCO_ENOTFOUND;
     for (size_t i = 0; i < sizeof is / sizeof *m; i++) {
         low |= rc == COCO_OK && m[i] < seen[i];
         if (rc != COCO_OK || m[i] < seen[i]) m[i] = seen[i];
     }
     if (rc != COCO_OK) is.next_provider += COCO__META_LEAP, is.next_int_id += COCO__META_LEAP;
-    if (rc == COCO_OK && !low) return COCO_OK;
-    COCO_TRY(coco__found(a, NULL,
-                         rc == COCO_OK ? "a counter stands below what it has given" : "the counters are damaged"));
+    if (rc == COCO_OK && !low) return;
+    coco__found(a, NULL,
+                rc == COCO_OK ? "a counter stands below what it has given" : "the counters are damaged");
     a->bytes.n = 0;
     for (size_t i = 0; i < sizeof is / sizeof *m; i++) coco__buf_varint(&a->bytes, m[i]);
-    return coco__fix_put(a, &k, &a->bytes);
+    coco__fix_put(a, &k, &a->bytes);
 }
 
 static coco_status coco__unknown_row(coco__audit *a, const coco__dbkey *k, coco_str payload)
@@ -315,8 +313,8 @@ static coco_status coco__check_unknown(coco__audit *a)
     MDB_stat st;
     int rc = mdb_stat(a->t.mdb, a->t.dbi, &st);
 
-    if (rc) return coco__mdb_error(a->t.err, rc, a->t.env, "read");
-    return st.ms_entries == a->nrows ? COCO_OK : coco__each_row(a, &all, coco__unknown_row);
+    if (a->rc == COCO_OK && rc) return coco__mdb_error(a->t.err, rc, a->t.env, "read");
+    return st.ms_entries == a->nrows ? a->rc : coco__each_row(a, &all, coco__unknown_row);
 }
 
 /* ---- The whole ---- */
@@ -325,25 +323,25 @@ static coco_status coco__audit_walk(coco__audit *a)
 {
     coco__slot *slot;
 
-    COCO_TRY(coco__each_of(a, COCO__PROVIDER, coco__provider_row));
-    COCO_TRY(coco__each_of(a, COCO__PROVIDER_ID, coco__provider_id_row));
-    COCO_TRY(coco__each_of(a, COCO__NAME, coco__name_row));
-    COCO_TRY(coco__each_of(a, COCO__RUN, coco__run_row));
-    COCO_TRY(coco__each_of(a, COCO__COMPONENT, coco__component_row));
-    COCO_TRY(coco__check_index(a, COCO__PARENT, &a->nparents, coco__parent_count, coco__parent_row));
-    COCO_TRY(coco__check_index(a, COCO__OWNER, &a->nowners, coco__owner_count, coco__owner_row));
-    COCO_TRY(coco__check_index(a, COCO__PAGE, &a->npages, coco__page_count, coco__page_row));
-    COCO_TRY(coco__each_of(a, COCO__MEMO, coco__memo_row));
-    COCO_TRY(coco__each_of(a, COCO__MEMO_USES, coco__uses_row));
-    COCO_TRY(coco__each_of(a, COCO__MEMO_IDLE, coco__idle_row));
-    COCO_TRY(coco__uses_end(a));
-    COCO_TRY(coco__each_of(a, COCO__DEPSET, coco__depset_row));
-    COCO_TRY(coco__each_of(a, COCO__DEPSET_FP, coco__depset_fp_row));
-    COCO_TRY(coco__each_of(a, COCO__COUNT_OF, coco__count_row));
-    for (size_t i = 0; coco__table_next(&a->places, &i, &slot);) COCO_TRY(coco__provider_end(a, slot->value));
-    COCO_TRY(coco__each_of(a, COCO__TOMBSTONE, coco__tombstone_row));
-    COCO_TRY(coco__each_of(a, COCO__LIVE, coco__live_row));
-    COCO_TRY(coco__check_meta(a));
+    coco__each_of(a, COCO__PROVIDER, coco__provider_row);
+    coco__each_of(a, COCO__PROVIDER_ID, coco__provider_id_row);
+    coco__each_of(a, COCO__NAME, coco__name_row);
+    coco__each_of(a, COCO__RUN, coco__run_row);
+    coco__each_of(a, COCO__COMPONENT, coco__component_row);
+    coco__check_index(a, COCO__PARENT, &a->nparents, coco__parent_count, coco__parent_row);
+    coco__check_index(a, COCO__OWNER, &a->nowners, coco__owner_count, coco__owner_row);
+    coco__check_index(a, COCO__PAGE, &a->npages, coco__page_count, coco__page_row);
+    coco__each_of(a, COCO__MEMO, coco__memo_row);
+    coco__each_of(a, COCO__MEMO_USES, coco__uses_row);
+    coco__each_of(a, COCO__MEMO_IDLE, coco__idle_row);
+    coco__uses_end(a);
+    coco__each_of(a, COCO__DEPSET, coco__depset_row);
+    coco__each_of(a, COCO__DEPSET_FP, coco__depset_fp_row);
+    coco__each_of(a, COCO__COUNT_OF, coco__count_row);
+    for (size_t i = 0; coco__table_next(&a->places, &i, &slot);) coco__provider_end(a, slot->value);
+    coco__each_of(a, COCO__TOMBSTONE, coco__tombstone_row);
+    coco__each_of(a, COCO__LIVE, coco__live_row);
+    coco__check_meta(a);
     return coco__check_unknown(a);
 }
 
@@ -366,7 +364,6 @@ COCO__IN coco_status coco__audit_run(coco__audit *a, const coco__txn *t)
 
 COCO__IN void coco__audit_free(coco__audit *a)
 {
-    if (!a->arena.mem) return;
     coco__view_free(&a->view);
     coco__buf_free(&a->bytes);
     coco__buf_free(&a->text);

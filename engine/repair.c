@@ -407,7 +407,7 @@ static coco_status coco__mend_provider(coco__mend *m, const coco__fix *f)
     if (attachment) s.key = (coco_str){ suffix.p + 1, suffix.n - 1 };
     bool may = coco__mend_read(m, &k).p == NULL && (!parent || coco__mend_read(m, &above).p);
     if (!may || (parent && !attachment && !found) || (!found && suffix.n > COCO__CUT) ||
-        (!attachment && coco__key_length((const uint8_t *)s.key.p, s.key.n) != s.key.n))
+        (attachment ? !parent : !coco__target_key_sound(parent, s.key)))
         return coco__del(m->t, &f->key);
     for (size_t i = 0; found && i < s.npossible; i++)
         if (s.possible[i].p) rec.record = s.possible[i];

@@ -268,7 +268,8 @@ static coco_status coco__declare_decide(coco_ctx *cx, coco__declaration *d, coco
     memset(decision, 0, sizeof *decision);
     if (d->opts && d->opts->user_managed) return coco__decide_users(cx, d, decision);
     if (d->old.user_managed) in.npossible = d->old.npossible = 0;
-    in.may_be_missing = cx->run->full || coco__any_absent(&d->old) || d->old.counter != d->target->counter;
+    in.may_be_missing = cx->run->full || coco__any_absent(&d->old) || d->old.counter != d->target->counter ||
+                        (in.npossible && d->container != d->old.container); /* a row is none, of whatever record */
     return coco__reconcile(cx, d->target, &in, decision);
 }
 

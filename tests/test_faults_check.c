@@ -32,7 +32,7 @@ static coco_status see_problem(void *user, const coco_problem *p)
 
 /* ---- A database, sound or harmed ---- */
 
-enum harm { NO_HARM, LOST, CUT };
+enum harm { NO_HARM, LOST, CUT, MISPLACED };
 
 /* Of the records of a kind, the one in the middle; false: there is none. */
 static bool middle_of(char kind, MDB_val *k, MDB_val *v)
@@ -48,10 +48,41 @@ static bool middle_of(char kind, MDB_val *k, MDB_val *v)
     return n > 0;
 }
 
+/* The record goes from its key to another. */
+static void misplace(const raw_record *r, size_t length, uint64_t below)
+{
+    MDB_val k = { r->nkey, (void *)(uintptr_t)r->key };
+    uint8_t key[sizeof r->key + 1];
+
+    memcpy(key, r->key, r->nkey);
+    key[r->nkey] = 1;
+    if (below) coco__put_be64(key + 1, below);
+    assert_int_equal(mdb_del(txn, dbi, &k, NULL), 0);
+    raw_put(key, length, r->payload, r->n);
+}
+
+/* Components under keys that aren't theirs, below a number that nobody has, and one with the record of another; no
+ * counters and no root. */
+static void misplace_components(void)
+{
+    static raw_record records[40];
+    size_t n = raw_read(COCO__COMPONENT, records, 40);
+    MDB_val meta = { 1, "0" }, root = { records[0].nkey, records[0].key };
+
+    assert_true(n > 8);
+    misplace(&records[n - 1], records[n - 1].nkey + 1, 0);
+    misplace(&records[n - 2], records[n - 2].nkey - 1, 0);
+    misplace(&records[n - 3], records[n - 3].nkey, 99);
+    raw_put(records[3].key, records[3].nkey, records[4].payload, records[4].n);
+    assert_int_equal(mdb_del(txn, dbi, &meta, NULL), 0);
+    assert_int_equal(mdb_del(txn, dbi, &root, NULL), 0);
+}
+
 static void harm_one_of_each_kind(enum harm harm)
 {
     raw_begin();
-    for (const char *kind = "0123456789ACFIOPU"; harm && *kind; kind++) {
+    if (harm == MISPLACED) misplace_components();
+    for (const char *kind = "0123456789ACFIOPU"; (harm == LOST || harm == CUT) && *kind; kind++) {
         MDB_val k, v;
 
         if (!middle_of(*kind, &k, &v)) continue;
@@ -215,6 +246,12 @@ static void repair_of_half_records_survives_any_fault(void **state)
     every_fault(&(const work){ repair, repaired_by_the_next, CUT });
 }
 
+static void repair_of_misplaced_components_survives_any_fault(void **state)
+{
+    (void)state;
+    every_fault(&(const work){ repair, repaired_by_the_next, MISPLACED });
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -223,6 +260,7 @@ int main(int argc, char **argv)
         SCENARIO_TEST(listing_survives_any_fault),
         SCENARIO_TEST(repair_of_lost_records_survives_any_fault),
         SCENARIO_TEST(repair_of_half_records_survives_any_fault),
+        SCENARIO_TEST(repair_of_misplaced_components_survives_any_fault),
     };
 
     if (argc > 1) cmocka_set_test_filter(argv[1]);

@@ -136,6 +136,120 @@ static void every_two(char kind, const char *name)
     }
 KINDS(WRONG)
 
+/* ---- Whatever bytes ---- */
+
+/* What is left when a delete fails: a tombstone, a memo that nobody lists; and what a feed has kept. */
+static void settle_with_leftovers(void)
+{
+    char text[1000];
+    uint8_t token[16];
+    coco__buf value;
+    static const coco__mem libc;
+
+    snprintf(text, sizeof text, "%s | z: tab.90=*90 | z/y: tab.91=1", store.text);
+    playing = &store;
+    sweep_world();
+    plan(store.tables, text);
+    update(NULL);
+    fault_on("tab:90", -1, false);
+    assert_int_not_equal(scenario_back(), COCO_OK);
+    faults_clear();
+    raw_begin();
+    coco__dbkey k;
+    coco__buf_init(&value, &libc);
+    assert_int_equal(coco__value_put(&value, coco_int(7), COCO__STORED), COCO_OK);
+    coco__dbkey_id(&k, COCO__LIVE, 1, NULL, 0);
+    assert_true(value.n <= sizeof token);
+    raw_put(k.b, k.n, value.p, value.n);
+    coco__buf_free(&value);
+    raw_end();
+    copy_file(own_db, before_db);
+    shelf_save(before_path);
+}
+
+static void holds_after_harm(void)
+{
+    w.unsound = true;
+    check_with(false);
+    lines_clear(&said);
+    for (size_t p = 0; p < problems.n; p++) lines_add(&said, "%s", problems.v[p]);
+    holds(check_with(true) == COCO_OK, "repair");
+    holds(check_with(false) == COCO_OK, "check after the repair");
+    holds(scenario_back() == COCO_OK, "update");
+    holds(check_with(false) == COCO_OK, "check after the update");
+    restart();
+}
+
+/* The n-th change of a payload; false: there are no more. */
+static bool changed_payload(raw_record *r, size_t n)
+{
+    const size_t bytes = r->key[0] == COCO__COMPONENT ? 48 : 16;
+
+    if (n == 0) r->n = 0;
+    else if (n == 1) r->n /= 2;
+    else if (n == 2) r->payload[r->n++] = 1;
+    else if (n - 3 < 3 * bytes && (n - 3) / 3 < r->n) {
+        uint8_t *byte = &r->payload[(n - 3) / 3];
+        *byte = (uint8_t)(n % 3 == 0 ? *byte ^ 1 : n % 3 == 1 ? 0 : 0xff);
+    } else return false;
+    return true;
+}
+
+static bool changed_key(raw_record *r, size_t n)
+{
+    switch (n) {
+    case 0: r->key[r->nkey++] = 1; return true;
+    case 1: r->nkey--; return r->nkey > 0;
+    case 2: if (r->nkey > 8) r->key[8] = 0x63; return true;
+    case 3: if (r->nkey > 8) r->key[8] = 0; return true;
+    case 4: r->key[r->nkey - 1] ^= 1; return true;
+    case 5: r->key[0] = 'Z'; return true;
+    case 6: r->nkey = r->nkey < 5 ? r->nkey : 5; return true;
+    default: return false;
+    }
+}
+
+static void put_changed(const raw_record *was, const raw_record *is, bool keep, const char *what)
+{
+    MDB_val k = { was->nkey, (void *)(uintptr_t)was->key };
+
+    scenario_before();
+    raw_begin();
+    if (!keep) assert_int_equal(mdb_del(txn, dbi, &k, NULL), 0);
+    raw_put(is->key, is->nkey, is->payload, is->n);
+    raw_end();
+    snprintf(harm, sizeof harm, "%s: %s, now %s", what, key_text(was), key_text(is));
+    holds_after_harm();
+}
+
+static void whatever_bytes_stand_in_a_record_one_repair_is_enough(void **state)
+{
+    static raw_record r;
+    size_t n, of_kind = 0;
+
+    (void)state;
+    settle_with_leftovers();
+    raw_begin();
+    n = raw_read(0, records, sizeof records / sizeof records[0]);
+    raw_end();
+    for (size_t i = 0; i < n; i++) {
+        of_kind = i && records[i].key[0] == records[i - 1].key[0] ? of_kind + 1 : 0;
+        if (of_kind > 8 && records[i].key[0] != COCO__COMPONENT) continue;
+        for (size_t c = 0; r = records[i], changed_payload(&r, c); c++) {
+            char what[40];
+            snprintf(what, sizeof what, "change %zu of the payload", c);
+            put_changed(&records[i], &r, true, what);
+        }
+        for (size_t c = 0; r = records[i], changed_key(&r, c); c++) {
+            put_changed(&records[i], &r, false, "key changed");
+            put_changed(&records[i], &r, true, "copied");
+        }
+    }
+    scenario_before();
+    w.unsound = false;
+    lines_clear(&problems), lines_clear(&said);
+}
+
 /* Its kind is no index of any table. What had the set runs again. */
 static void dependency_of_no_known_kind_is_found_and_repaired(void **state)
 {
@@ -168,6 +282,7 @@ int main(int argc, char **argv)
 #define TESTED(kind, name) SCENARIO_TEST(one_repair_is_enough_for_##name),
     const struct CMUnitTest tests[] = {
         KINDS(TESTED)
+        SCENARIO_TEST(whatever_bytes_stand_in_a_record_one_repair_is_enough),
         SCENARIO_TEST(dependency_of_no_known_kind_is_found_and_repaired),
     };
 

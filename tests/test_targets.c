@@ -853,6 +853,30 @@ static void container_becomes_a_row_and_back(void **state)
     expect_actions(NULL);
 }
 
+static bool a_row;
+COCO_FN(same_value_main, ())
+{
+    coco_target *box;
+
+    if (a_row) return coco_declare(cx, root(cx), coco_text("tab"), coco_null());
+    COCO_TRY(coco_declare_container(cx, root(cx), coco_text("tab"), coco_null(), NULL, &box));
+    return coco_declare(cx, box, coco_int(1), coco_int(10));
+}
+
+/* One isn't the other, though they have the same record: it is made, and recorded as what it is. */
+static void row_becomes_a_container_of_the_same_value_and_back(void **state)
+{
+    (void)state;
+    program(&same_value_main);
+    for (int i = 0; i < 4; i++) {
+        restart();
+        a_row = i % 2 == 0;
+        update(NULL);
+        expect_sound(__FILE__, __LINE__);
+        assert_int_equal(shelf_find("tab:1") != NULL, !a_row);
+    }
+}
+
 /* ---- Attachments (S7.8) and user-managed containers (S7.7) ---- */
 
 static void attachment_is_kept_apart_from_rows_and_cleaned_up_like_them(void **state)
@@ -1053,6 +1077,7 @@ int main(void)
         TEST(container_that_comes_back_is_filled_anew),
         TEST(lost_state_converges_onto_an_existing_target),
         TEST(container_becomes_a_row_and_back),
+        TEST(row_becomes_a_container_of_the_same_value_and_back),
         TEST(attachment_is_kept_apart_from_rows_and_cleaned_up_like_them),
         TEST(attachments_of_a_destroyed_container_are_made_again),
         TEST(unknown_attachment_is_an_error_that_names_it),
