@@ -49,21 +49,17 @@ static coco_str coco__memo_copy(coco_ctx *cx, coco_str payload)
     return (coco_str){ coco__arena_copy(cx->arena, payload.p, payload.n), payload.n };
 }
 
-/* Finds the stored memo: computed in this run, the component's own, the app's. *payload.p NULL: none. */
-static coco_status coco__memo_find(coco_ctx *cx, coco__memo_call *m, coco_str *payload, bool *fresh)
+/* Finds the memo: computed in this run, or the component's own. *payload.p NULL: none. */
+static coco_status coco__memo_find(coco_ctx *cx, coco__memo_call *m, coco_str *payload)
 {
     coco__run *run = cx->run;
     coco__fresh *f = coco__table_get(&run->memos, m->fp, COCO__FP);
     coco__entry *e = NULL;
     coco__change *c;
-    coco__memo memo;
     coco__ekey k;
-    coco__dbkey key;
-    coco__txn t;
-    coco_status rc;
 
     *payload = (coco_str){ 0 };
-    *fresh = f != NULL;
+    m->fresh = f != NULL;
     m->owned = !f;
     if (f) {
         *payload = (coco_str){ (char *)f->payload.p, f->payload.n };
@@ -74,9 +70,21 @@ static coco_status coco__memo_find(coco_ctx *cx, coco__memo_call *m, coco_str *p
     coco_str ekey = { (char *)k.b, k.n };
     if ((c = coco__owned_changed(&cx->comp->owned, ekey)) != NULL) *payload = c->after;
     else if (!run->full) COCO_TRY(coco__owned_find(&cx->comp->owned, ekey, &e));
-    if (e) *payload = coco__memo_copy(cx, e->value);
-    if (payload->p || !run->app->has_dbi) return COCO_OK;
-    m->owned = false;
+    if (e && !(*payload = coco__memo_copy(cx, e->value)).p) return coco__oom(cx);
+    return COCO_OK;
+}
+
+/* Finds the app's memo. *payload.p NULL: none. */
+static coco_status coco__memo_stored(coco_ctx *cx, const coco__memo_call *m, coco_str *payload)
+{
+    coco__run *run = cx->run;
+    coco__memo memo;
+    coco__dbkey key;
+    coco__txn t;
+    coco_status rc;
+
+    *payload = (coco_str){ 0 };
+    if (!run->app->has_dbi) return COCO_OK;
     COCO_TRY(coco__run_read(run, &t));
     coco__dbkey_raw(&key, COCO__MEMO, m->fp, COCO__FP);
     rc = coco__get(&t, &key, payload);
@@ -404,20 +412,15 @@ static coco_status coco__memo_compute(coco_ctx *cx, const coco_fn *fn, coco__mem
     return COCO_OK;
 }
 
-/* Looks for the memo and whether it holds. COCO_ENOTFOUND: why says what is missing. */
-static coco_status coco__memo_look(coco_ctx *cx, const coco_fn *fn, coco__memo_call *m, coco_str *payload,
-                                   coco__why *why)
+/* Does the memo hold? COCO_ENOTFOUND: why says what is missing. */
+static coco_status coco__memo_judge(coco_ctx *cx, const coco_fn *fn, coco__memo_call *m, coco_str payload,
+                                    coco__why *why)
 {
     coco_str now = { 0 };
     coco__memo memo;
     coco_status rc;
 
-    COCO_TRY(coco__memo_find(cx, m, payload, &m->fresh));
-    if (!payload->p) {
-        if (cx->run->full) why->reason = COCO__WHY_FORCED;
-        return COCO_ENOTFOUND;
-    }
-    if ((rc = coco__memo_get(*payload, &memo)) != COCO_OK)
+    if ((rc = coco__memo_get(payload, &memo)) != COCO_OK)
         return coco_fail(cx, rc, "%s: a function memo is damaged", fn->name);
     COCO_TRY(coco__memo_valid(cx, fn, m->args, &memo, why, &now));
     if (!m->fresh && coco__recheck_due(cx->run, m->fp)) {
@@ -426,6 +429,22 @@ static coco_status coco__memo_look(coco_ctx *cx, const coco_fn *fn, coco__memo_c
     }
     if (m->fresh || coco__bytes_cmp(now.p, now.n, memo.states.p, memo.states.n) == 0) return COCO_OK;
     return coco__memo_restamp(cx, m->fp, memo, now, m->owned);
+}
+
+/* Looks for a memo that holds. A call that declares nothing any more has the app's, computed for whoever came first:
+ * what the component has of its own is of before. */
+static coco_status coco__memo_look(coco_ctx *cx, const coco_fn *fn, coco__memo_call *m, coco_str *payload,
+                                   coco__why *why)
+{
+    coco_status rc = COCO_ENOTFOUND;
+
+    if (cx->run->full) why->reason = COCO__WHY_FORCED;
+    COCO_TRY(coco__memo_find(cx, m, payload));
+    if (payload->p) rc = coco__memo_judge(cx, fn, m, *payload, why);
+    if (rc != COCO_ENOTFOUND || m->fresh || why->reason == COCO__WHY_RECHECK) return rc;
+    m->owned = false;
+    COCO_TRY(coco__memo_stored(cx, m, payload));
+    return payload->p ? coco__memo_judge(cx, fn, m, *payload, why) : COCO_ENOTFOUND;
 }
 
 COCO__IN int coco__memo_begin(coco_ctx *cx, const coco_fn *fn, coco__memo_call *m, coco_value *value)

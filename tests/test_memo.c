@@ -748,6 +748,36 @@ static void call_that_declared_belongs_to_its_component(void **state)
     expect_shelf("shelf:\"tab\" = null", "tab:0 = 0");
 }
 
+COCO_FN(may_put_row, (int64_t, n, coco_target *, tab), .memo = true)
+{
+    called("may_put_row", n);
+    return k.hidden ? COCO_OK : coco_declare(cx, tab, coco_int(n), coco_int(n));
+}
+COCO_FN(uses_may_put_row, (int64_t, n, coco_target *, tab))
+{
+    (void)n;
+    return coco_call(cx, &may_put_row, COCO_ARGS(coco_int(7), coco_target_value(tab)), NULL);
+}
+
+/* S6.2, S6.5: then its memo is the app's, also for a component that has one of its own of before. */
+static void call_that_declares_no_more_runs_once_for_all(void **state)
+{
+    (void)state;
+    w.config.max_inflight = 1; /* what was computed for one is stored when the next asks */
+    items_run(&uses_may_put_row);
+    ITEMS({ "a", 1 });
+    run(NULL);
+    expect_calls("may_put_row 7");
+    may_put_row.version = 2;
+    k.hidden = 1;
+    ITEMS({ "0", 1 }, { "a", 1 });
+    run(NULL);
+    expect_calls("may_put_row 7");
+    expect_actions("- tab:7");
+    may_put_row.version = 0;
+    k.hidden = 0;
+}
+
 /* S6.11 */
 static void stored_call_whose_state_is_in_flight_runs_again(void **state)
 {
@@ -1658,6 +1688,7 @@ int main(void)
         MEMO_TEST(large_shared_result_is_stored_once),
         MEMO_TEST(what_a_stored_call_declared_stays_declared),
         MEMO_TEST(call_that_declared_belongs_to_its_component),
+        MEMO_TEST(call_that_declares_no_more_runs_once_for_all),
         MEMO_TEST(stored_call_whose_state_is_in_flight_runs_again),
         MEMO_TEST(nested_calls_that_declared_stay_alive_under_a_hit),
         MEMO_TEST(second_use_of_a_call_that_declared_is_a_second_declaration),
