@@ -304,9 +304,9 @@ static coco__reason coco__miss_early(coco__comp *c)
     if (!(c->rec.flags & COCO__R_COMPONENT)) return COCO__WHY_NEW;
     if (run->full) return COCO__WHY_FORCED;
     if (!coco_str_equal(fn, coco_str_of(c->fn->name))) return COCO__WHY_FUNCTION;
+    if (!c->fn->memo) return COCO__WHY_NOMEMO; /* whatever else, and whatever came first */
     if (coco__moved_away(run, &c->at)) return COCO__WHY_MOVED;
     if (c->rec.flags & COCO__R_PENDING) return COCO__WHY_PENDING;
-    if (!c->fn->memo) return COCO__WHY_NOMEMO;
     if (c->rec.flags & COCO__R_MEMO) return (coco__reason)0;
     return c->rec.flags & COCO__R_FAILED ? COCO__WHY_RETRY
          : c->rec.flags & COCO__R_BELOW  ? COCO__WHY_BELOW

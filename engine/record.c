@@ -369,7 +369,7 @@ static coco_status coco__take(coco__comp *c, coco__change *ch, const coco__txn *
 
     COCO_TRY(coco__stored(run, t, owner, &run->record, &rec));
     COCO_TRY(coco__entry_remove(t, &rec, ch->ekey, &run->pages));
-    bool let_go = ch->from->condemned && rec.run == run->number;
+    bool let_go = other || (ch->from->condemned && rec.run == run->number);
     rec.flags |= COCO__R_PENDING;
     if (rec.nstates) rec.nstates--;
     COCO_TRY(coco__store_rec(run, t, owner, &rec));
@@ -379,7 +379,6 @@ static coco_status coco__take(coco__comp *c, coco__change *ch, const coco__txn *
     lost = coco__owned_changed(&other->owned, ch->ekey); /* it lets go: the claim has seen to that */
     if (!lost && !(lost = coco__owned_change(&other->owned, ch->ekey))) return COCO_ENOMEM;
     lost->was = lost->cancelled = true;
-    run->moves->reported = true;
     return COCO_OK;
 }
 

@@ -30,7 +30,8 @@ typedef struct node {
 
 typedef struct trace {
     node v[NODES];
-    int n;
+    uint64_t mount[NODES]; /* places in the path at which something is mounted, also an empty list */
+    int n, nmounts;
     bool wrong; /* this is no program: something declared or mounted twice, too large … */
     struct { bool there; int schema; } container[PLACES];
     struct { bool there; int value; uint64_t owner; } row[PLACES][ROWS];
@@ -86,6 +87,15 @@ static int model_child(trace *t, const program *p, int i, const statement *s, in
     return result;
 }
 
+static void model_mount(trace *t, const node *n, const statement *s)
+{
+    uint64_t place = n->path * 31 + (uint64_t)s->slot;
+
+    for (int k = 0; k < t->nmounts; k++) t->wrong |= t->mount[k] == place;
+    if (t->nmounts == NODES) t->wrong = true;
+    else t->mount[t->nmounts++] = place;
+}
+
 static void model_each(trace *t, const program *p, int i, const statement *s)
 {
     t->v[i].lists = true;
@@ -104,6 +114,7 @@ static int model_run(trace *t, const program *p, node what)
     t->v[i] = what;
     for (const statement *s = f->s; s < f->s + f->n && !t->wrong; s++) {
         int arg = s->by_value ? acc : s->which;
+        if (s->kind >= MOUNT) model_mount(t, &t->v[i], s);
         switch (s->kind) {
         case DECLARE:
         case BOX: model_declare(t, p, &t->v[i], s, acc); break;
@@ -117,9 +128,6 @@ static int model_run(trace *t, const program *p, node what)
         }
     }
     t->wrong |= f->memo && t->v[i].lists;
-    for (int a = 0; a < f->n; a++)
-        for (int b = 0; b < a; b++)
-            t->wrong |= f->s[a].kind >= MOUNT && f->s[b].kind >= MOUNT && f->s[a].slot == f->s[b].slot;
     return acc;
 }
 

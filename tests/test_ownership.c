@@ -427,6 +427,20 @@ static void container_made_anew_below_keeps_its_rows(void **state)
     expect_sound(__FILE__, __LINE__);
 }
 
+/* S7.9: who ran in this update and let go need not run in the next. */
+static void parent_whose_container_went_to_its_child_is_a_hit_next_time(void **state)
+{
+    (void)state;
+    w.config.threads = 1;
+    plan("tab", "A: tab.1=10 [own] own.7=7 | A/b: tab.2=20");
+    update(NULL);
+    plan("tab", "A: tab.1=10 | A/b: tab.2=20 [own] own.7=7");
+    update(NULL);
+    expect_actions(NULL);
+    update(NULL);
+    expect_ran("/", "/@shelf/\"tab\"");
+}
+
 /* S7.4, S7.11 */
 static void delete_that_is_tried_again_spares_a_container_made_anew(void **state)
 {
@@ -522,6 +536,7 @@ int main(void)
         TEST(container_goes_although_its_next_owner_fails),
         TEST(container_goes_although_its_next_owner_failed_before),
         TEST(container_made_anew_below_keeps_its_rows),
+        TEST(parent_whose_container_went_to_its_child_is_a_hit_next_time),
         TEST(delete_that_is_tried_again_spares_a_container_made_anew),
         TEST(owner_whose_record_was_read_before_the_move_lets_go),
         TEST(moved_crate_does_not_hide_the_deletes_in_it),
