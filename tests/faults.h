@@ -23,6 +23,7 @@
 #include <fcntl.h>
 #include <lmdb.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -47,14 +48,15 @@ enum { GATE_TRANSIENT = 1, GATE_LASTING, GATE_AFTERWARDS, /* of sinks; the last:
        GATE_SHORT = 10000 /* half of what was to be written */ };
 
 static struct gate {
-    fault_kind kind;
-    long n, passed;   /* the n-th call of the kind fails; those that came */
+    _Atomic(fault_kind) kind;
+    long n;                   /* the n-th call of the kind fails, … */
+    atomic_long passed;       /* … of those that came */
     int variant;
-    int nvariants;    /* of the call that failed */
-    int code;         /* its error */
-    bool fired, forever;
-    const char *call; /* its name */
-    const MDB_txn *bad; /* in which LMDB has failed: it can only be aborted */
+    atomic_int nvariants;     /* of the call that failed */
+    atomic_int code;          /* its error */
+    atomic_bool fired, forever;
+    const char *_Atomic call; /* its name */
+    const MDB_txn *_Atomic bad; /* in which LMDB has failed: it can only be aborted */
     void (*dying)(void);
 } *gate;
 
@@ -70,6 +72,16 @@ static inline void gate_find(void *out, const char *name)
     if (!p) _exit(99);
     memcpy(out, &p, sizeof p);
 }
+
+/* Makes `real` what is called by that name without this file. */
+#define GATE_REAL(type, name, params) \
+    typedef type gate_fn params; \
+    static gate_fn *_Atomic real; \
+    if (!real) { \
+        gate_fn *found; \
+        gate_find(&found, #name); \
+        real = found; \
+    }
 
 static inline void gate_arm(fault_kind kind, long n, int variant)
 {
@@ -90,7 +102,7 @@ static inline int gate_error(fault_kind kind, const char *call, const int *error
     bool may = false;
 
     if (!gate || gate->kind != kind) return 0;
-    long passed = __atomic_add_fetch(&gate->passed, 1, __ATOMIC_RELAXED);
+    long passed = ++gate->passed;
     for (; errors[n]; n++) {
         may |= gate->forever && errors[n] == gate->code;
         lasting += errors[n] != EINTR && errors[n] != GATE_SHORT; /* they stand behind those that may last */
@@ -109,7 +121,7 @@ static inline int gate_error(fault_kind kind, const char *call, const int *error
 static inline void gate_die(const char *call)
 {
     if (!gate || gate->kind != FAULT_DEATH) return;
-    if (__atomic_add_fetch(&gate->passed, 1, __ATOMIC_RELAXED) != gate->n) return;
+    if (++gate->passed != gate->n) return;
     gate->fired = true;
     gate->call = call;
     gate->kind = FAULT_NONE;
@@ -123,10 +135,9 @@ static inline void gate_die(const char *call)
 #define GATE_CALL(type, bad, name, params, args, dies, ...) \
     type name params \
     { \
-        static type (*real) params; \
         static const int errors[] = { __VA_ARGS__, 0 }; \
         int e; \
-        if (!real) gate_find(&real, #name); \
+        GATE_REAL(type, name, params) \
         if (dies) gate_die(#name); \
         if ((e = gate_error(FAULT_SYSTEM, #name, errors)) == 0) return real args; \
         errno = e; \
@@ -169,11 +180,10 @@ static const int gate_open_errors[] = { EMFILE, ENOSPC, EACCES, EINTR, 0 };
 #define GATE_OPEN(name, params, args, flags) \
     int name params \
     { \
-        static int (*real) params; \
         va_list ap; \
         mode_t mode = 0; \
         int e; \
-        if (!real) gate_find(&real, #name); \
+        GATE_REAL(int, name, params) \
         va_start(ap, flags); \
         if (flags & (O_CREAT | __O_TMPFILE)) mode = (mode_t)va_arg(ap, int); \
         va_end(ap); \
@@ -201,18 +211,16 @@ static inline ssize_t gate_write(const char *call, size_t *n)
 
 ssize_t write(int fd, const void *b, size_t n)
 {
-    static ssize_t (*real)(int, const void *, size_t);
+    GATE_REAL(ssize_t, write, (int, const void *, size_t))
 
-    if (!real) gate_find(&real, "write");
     return gate_write("write", &n) < 0 ? -1 : real(fd, b, n);
 }
 
 #define GATE_PWRITE(name, offset) \
     ssize_t name(int fd, const void *b, size_t n, offset at) \
     { \
-        static ssize_t (*real)(int, const void *, size_t, offset); \
         const struct iovec v = { (void *)(uintptr_t)b, n }; \
-        if (!real) gate_find(&real, #name); \
+        GATE_REAL(ssize_t, name, (int, const void *, size_t, offset)) \
         if (gate_write(#name, &n) < 0) return -1; \
         if (gate_watch) gate_watch(#name, fd, &v, 1, at); \
         return real(fd, b, n, at); \
@@ -222,10 +230,9 @@ GATE_PWRITE(pwrite64, off64_t)
 
 ssize_t writev(int fd, const struct iovec *v, int count)
 {
-    static ssize_t (*real)(int, const struct iovec *, int);
     size_t n = (size_t)count;
 
-    if (!real) gate_find(&real, "writev");
+    GATE_REAL(ssize_t, writev, (int, const struct iovec *, int))
     if (gate_write("writev", &n) < 0) return -1;
     if (gate_watch) gate_watch("writev", fd, v, count, -1);
     return real(fd, v, (int)n);
@@ -233,11 +240,10 @@ ssize_t writev(int fd, const struct iovec *v, int count)
 
 int fdatasync(int fd)
 {
-    static int (*real)(int);
     static const int errors[] = { EIO, ENOSPC, 0 };
     int e;
 
-    if (!real) gate_find(&real, "fdatasync");
+    GATE_REAL(int, fdatasync, (int))
     gate_die("fdatasync");
     if ((e = gate_error(FAULT_SYSTEM, "fdatasync", errors)) != 0) return errno = e, -1;
     if (gate_watch) gate_watch("fdatasync", fd, NULL, 0, 0);
@@ -261,10 +267,9 @@ static inline int gate_store(const char *call, const MDB_txn *txn, const int *er
 #define GATE_STORE(name, params, args, txn, ...) \
     int name params \
     { \
-        static int (*real) params; \
         static const int errors[] = { __VA_ARGS__, 0 }; \
         int e; \
-        if (!real) gate_find(&real, #name); \
+        GATE_REAL(int, name, params) \
         return (e = gate_store(#name, txn, errors)) != 0 ? e : real args; \
     }
 
@@ -290,12 +295,11 @@ GATE_STORE(mdb_cursor_del, (MDB_cursor *c, unsigned f), (c, f), mdb_cursor_txn(c
 
 int mdb_txn_begin(MDB_env *env, MDB_txn *parent, unsigned flags, MDB_txn **out)
 {
-    static int (*real)(MDB_env *, MDB_txn *, unsigned, MDB_txn **);
     static const int reading[] = { MDB_READERS_FULL, MDB_MAP_RESIZED, ENOMEM, 0 };
     static const int writing[] = { MDB_MAP_RESIZED, ENOMEM, MDB_PANIC, 0 };
     int e;
 
-    if (!real) gate_find(&real, "mdb_txn_begin");
+    GATE_REAL(int, mdb_txn_begin, (MDB_env *, MDB_txn *, unsigned, MDB_txn **))
     e = gate_store("mdb_txn_begin", NULL, flags & MDB_RDONLY ? reading : writing);
     if (!e && gate) gate->bad = NULL;
     return e ? e : real(env, parent, flags, out);
@@ -304,12 +308,11 @@ int mdb_txn_begin(MDB_env *env, MDB_txn *parent, unsigned flags, MDB_txn **out)
 /* One that fails has ended the transaction all the same. The process may die before and after it. */
 int mdb_txn_commit(MDB_txn *txn)
 {
-    static int (*real)(MDB_txn *);
     static const int errors[] = { ENOSPC, EIO, ENOMEM, MDB_MAP_FULL, 0 };
     MDB_env *env = mdb_txn_env(txn);
     int rc;
 
-    if (!real) gate_find(&real, "mdb_txn_commit");
+    GATE_REAL(int, mdb_txn_commit, (MDB_txn *))
     gate_die("mdb_txn_commit");
     if ((rc = gate_store("mdb_txn_commit", txn, errors)) != 0) return mdb_txn_abort(txn), rc;
     rc = real(txn);

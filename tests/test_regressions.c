@@ -5,6 +5,7 @@
 #include "../connectors/localfs.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -54,7 +55,7 @@ static void memo_values_cost_what_they_weigh(void **state)
 
 /* ---- Identity ---- */
 
-static int runs;
+static atomic_int runs; /* by any thread */
 
 COCO_FN(counted, (int, i), .memo = true)
 {
