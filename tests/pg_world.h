@@ -31,7 +31,7 @@ static struct pg_plan {
     char conninfo[300];
     PGconn *conn;          /* the test's own */
     unsigned long serial;  /* of databases */
-    int calls;             /* of what a test counts */
+    _Atomic int calls;     /* of what a test counts */
 } plan;
 
 COCO_FN(pg_main, ())

@@ -25,7 +25,7 @@
 /* ---- The program ----------------------------------------------------------------------------------------------- */
 
 static const char *site_path = "site";
-static unsigned converted, titled; /* how often the functions ran */
+static _Atomic unsigned converted, titled; /* how often the functions ran */
 
 COCO_FN_DECLARE(convert);
 

@@ -206,7 +206,7 @@ static void not_null_comes_and_goes_in_place(void **state)
 /* A reader that polls while a table is rebuilt. */
 static struct poller {
     pthread_t thread;
-    volatile int stop;
+    _Atomic int stop;
     int64_t least, reads, errors; /* rows seen */
 } poller;
 

@@ -106,6 +106,7 @@ static void change_under_way(coco_value key)
 static void source_reads_one_snapshot_by_a_cursor(void **state)
 {
     (void)state;
+    ONE_THREAD_ONLY();
     sql("CREATE TABLE t (id int PRIMARY KEY, n int); INSERT INTO t SELECT i, i FROM generate_series(1, 2500) i");
     between = change_under_way;
     look();
