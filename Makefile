@@ -222,6 +222,7 @@ fuzz-run: $(FUZZ_PROGRAMS)
 # Those that include a part, to get at what is static in it, are linked without its object.
 INCLUDED_BY_fuzz_ignore := connectors/localfs
 INCLUDED_BY_fuzz_embed := ops/embed
+INCLUDED_BY_fuzz_http := ops/embed
 $(BUILD)/fuzz/%: $(BUILD)/test/obj/fuzz/%.o $(TEST_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -fsanitize=fuzzer $(LDFLAGS) $(filter-out $(INCLUDED_BY_$*:%=$(BUILD)/test/obj/%.o),$^) \

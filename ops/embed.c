@@ -5,11 +5,11 @@
  *
  * Who does what. A call (call.c) cuts its texts into pieces, one request each, builds their bodies and judges their
  * answers on its own thread. The transport (transport.c) only carries pieces: whichever calling thread finds nobody at
- * it drives libcurl's multi handle for all, and hands that role on when it has answers of its own to read or is done.
- * So there is no thread of the embedder's, and one call alone keeps max_requests under way.
+ * it drives libcurl's multi handle and the connections of http.c for all, and hands that role on when it has answers of
+ * its own to read or is done. So there is no thread of the embedder's, and one call alone keeps max_requests under way.
  *
  * Invariants.
- *   1. Only the thread in the driver's role touches the multi handle and the easy handles in it.
+ *   1. Only the thread in the driver's role touches the multi handle, the lines and the easy handles.
  *   2. A piece is at one place: being built or judged by its call, in the queue, in flight, or in its call's done list.
  *      Moves are made under the lock. A piece whose call has left (stopped) is dropped by the transport.
  *   3. The body of a queued piece is complete: the transport never reads the caller's texts.
@@ -23,6 +23,7 @@
 #include <assert.h>
 #include <ctype.h>
 #include <curl/curl.h>
+#include <errno.h>
 #include <jansson.h>
 #include <limits.h>
 #include <locale.h>
@@ -30,6 +31,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -37,6 +39,7 @@
 #define COCO__EMB_PAD 16 /* zeroed bytes behind what is scanned, so that eight can be looked at together */
 
 typedef struct coco__emb_call coco__emb_call;
+typedef struct coco__emb_line coco__emb_line;
 
 /* Growing bytes, from the embedder's allocator. */
 typedef struct coco__emb_buf {
@@ -60,9 +63,9 @@ typedef struct coco__emb_piece {
     struct coco__emb_piece *next; /* in the queue, in flight, done or spare */
     coco_embedder *e;             /* for libcurl's callback, which gets the piece */
     coco__emb_call *call;         /* NULL: its call has left */
-    CURL *easy;                   /* while it is in flight */
+    coco__emb_line *line;         /* while it is in flight */
     size_t from, n;               /* its texts, by their place among the call's different ones */
-    coco__emb_buf body, answer;   /* of the request and of the response */
+    coco__emb_buf body, answer;   /* of the request, behind e->gap bytes, and of the response */
     size_t limit;                 /* bytes of answer at most */
     unsigned tries;               /* begun */
     int64_t first_failed;         /* when its first try had failed; 0: none has */
@@ -81,7 +84,9 @@ struct coco_embedder {
     char *key;                  /* to be kept out of messages; NULL: none */
     coco__emb_buf head;         /* of each body, up to the first text … */
     coco__emb_buf tail;         /* … and behind the last */
-    struct curl_slist *headers; /* of each request */
+    struct curl_slist *headers; /* of each request by libcurl … */
+    coco__emb_buf lead;         /* … and its whole head for http.c, up to the length of the body */
+    size_t gap;                 /* kept free before a body, for the head */
     size_t dimensions;          /* 0 until they are known, which ends within open */
     locale_t c_locale;          /* for numbers that need strtod */
     pid_t pid;                  /* that opened it */
@@ -89,11 +94,16 @@ struct coco_embedder {
 
     pthread_mutex_t lock;       /* for all below; not held while requests are worked on */
     CURLM *multi;
-    CURL **idle;                /* easy handles not in flight */
+    coco__emb_line **idle;      /* lines not in flight, the last used at the end */
     size_t nidle;
-    bool driven;                /* somebody has the driver's role */
-    coco__emb_piece **begun;    /* the driver's: what begins in this round … */
-    coco__emb_piece **ended;    /* … and what came to an end; max_requests each */
+    bool driven;                /* somebody has the driver's role, with what is his up to ended: */
+    bool plain;                 /* http.c carries requests, not libcurl */
+    size_t carried;             /* lines that libcurl works on */
+    coco__emb_line *lines;      /* all; max_requests of these as of the next three */
+    struct curl_waitfd *fds;    /* to be waited for */
+    coco__emb_piece **begun;    /* what begins in this round … */
+    coco__emb_piece **ended;    /* … and what came to an end … */
+    size_t nended;              /* … so many */
     coco__emb_list queue;       /* to be sent, first come first served */
     coco__emb_piece *flight;    /* under way */
     size_t inflight;            /* of these */
@@ -111,6 +121,7 @@ static pthread_once_t coco__emb_once = PTHREAD_ONCE_INIT;
 #include "embed/number.c"    /* decimal numbers and base64 to float32 */
 #include "embed/request.c"   /* the body of a request */
 #include "embed/answer.c"    /* what an answer says */
+#include "embed/http.c"      /* the plain exchange */
 #include "embed/transport.c" /* carrying pieces */
 #include "embed/call.c"      /* cutting, judging, trying again */
 #include "embed/open.c"      /* options, open, close */

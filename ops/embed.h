@@ -69,12 +69,13 @@
  * query.
  *
  * Vectors are float32. Numbers of a list are rounded to double and then to float, as numpy does it; base64 is of
- * little-endian float32, half the bytes and six times as fast to read. The answer's form decides, whatever was asked
- * for.
+ * little-endian float32, half the bytes and some thirty times as fast to read. The answer's form decides, whatever was
+ * asked for.
  *
  * Limits. An answer may have 1 MiB and, for each text, 1 KiB and 32 bytes a dimension (2 MiB while the number of
  * dimensions is unknown). Bytes of a text that are not UTF-8 are sent as U+FFFD. Proxies are libcurl's matter
- * (http_proxy and so on). libcurl and jansson take their memory from malloc; all else comes from the allocator. */
+ * (http_proxy and so on, as the environment has them when the embedder is opened). libcurl and jansson take their
+ * memory from malloc; all else comes from the allocator. */
 #ifndef COCO_EMBED_H
 #define COCO_EMBED_H
 

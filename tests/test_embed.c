@@ -445,5 +445,22 @@ int main(void)
         SERVED(a_failure_keeps_the_vectors_that_came_before_it),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest carried[] = {
+        SERVED(every_text_is_embedded_exactly_once_and_gets_its_own_vector),
+        SERVED(as_many_requests_are_under_way_as_allowed_and_no_more),
+        SERVED(the_limits_hold_over_all_threads),
+        SERVED(threads_get_their_vectors_also_when_requests_fail),
+        SERVED(what_may_pass_is_tried_again),
+        SERVED(retry_after_in_seconds_holds_back_every_request),
+        SERVED(an_answer_that_breaks_off_is_asked_for_again),
+        SERVED(a_connection_closed_without_an_answer_is_a_transient_error),
+        SERVED(a_server_that_is_not_there_is_a_transient_error_that_names_it),
+        SERVED(a_slow_answer_is_given_up_after_timeout_ms),
+        SERVED(connections_are_kept),
+        SERVED(a_batch_that_is_too_large_is_halved),
+    };
+    int failed = cmocka_run_group_tests_name("over its own HTTP", tests, NULL, NULL);
+
+    curls = true;
+    return failed + cmocka_run_group_tests_name("over libcurl's", carried, NULL, NULL);
 }

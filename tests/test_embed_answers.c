@@ -2,6 +2,7 @@
  * are those of the manual in ops/embed.h. */
 #include "embed_client.h"
 
+#include <ctype.h>
 #include <locale.h>
 #include <sys/wait.h>
 
@@ -266,6 +267,39 @@ static void a_server_that_speaks_no_http_is_a_clear_error(void **state)
     }
 }
 
+/* One of 64 floats' letters is another byte: of each kind, at each place, since they are read several at a time. */
+static void a_byte_that_is_no_letter_of_base64_is_found_wherever_it_stands(void **state)
+{
+    static const char others[] = "*,-.=:@[_`{ \x80\xff";
+    coco_embedder_opts o = plain();
+    char body[500], *letters;
+    float v[64];
+
+    (void)state;
+    snprintf(body, sizeof body, "{\"data\":[{\"embedding\":\"%0342d==\"}]}", 0);
+    letters = strchr(body, '0');
+    o.dimensions = 64;
+    open_with(o);
+    server.body = body;
+    for (size_t i = 0; i < 342; i++) {
+        char c = letters[i];
+        letters[i] = others[i % (sizeof others - 1)];
+        assert_int_equal(embed_n(1, NULL), COCO_EPARSE);
+        if (letters[i] != '=') assert_non_null(strstr(err.msg, "is not base64"));
+        letters[i] = c;
+    }
+    for (size_t i = 0; i < 256 * 8; i++) { /* whatever byte, at one place of each kind */
+        size_t at = i % 8 * 43;
+        letters[at] = (char)(i / 8);
+        bool letter = i / 8 < 128 && (isalnum((int)i / 8) || i / 8 == '+' || i / 8 == '/');
+        if (letters[at] && letters[at] != '"') {
+            coco_embed_call call = { .texts = &COCO_STR("x"), .n = 1, .vectors = v };
+            assert_int_equal(coco_embed_texts(e, &call, &err), letter ? COCO_OK : COCO_EPARSE);
+        }
+        letters[at] = '0';
+    }
+}
+
 /* ---- Opening ---- */
 
 static void dimensions_are_found_by_one_request(void **state)
@@ -431,6 +465,7 @@ int main(void)
         SERVED(every_kind_of_wrong_answer_has_its_own_clear_error),
         SERVED(every_kind_of_nonsense_has_its_own_clear_error),
         SERVED(what_is_taken_is_json),
+        SERVED(a_byte_that_is_no_letter_of_base64_is_found_wherever_it_stands),
         SERVED(a_redirect_is_not_followed_but_named),
         SERVED(a_server_that_speaks_no_http_is_a_clear_error),
         SERVED(dimensions_are_found_by_one_request),
@@ -443,5 +478,8 @@ int main(void)
         SERVED(after_a_fork_the_child_may_not_use_it),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("over its own HTTP", tests, NULL, NULL);
+
+    curls = true;
+    return failed + cmocka_run_group_tests_name("over libcurl's", tests, NULL, NULL);
 }

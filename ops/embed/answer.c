@@ -7,14 +7,16 @@
 
 #define COCO__EMB_DEPTH 64 /* of lists and objects in one another */
 
-/* The vectors of one answer, in their order there. */
+/* The vectors of one answer. */
 typedef struct coco__emb_vectors {
-    float *v;          /* n of them, each of dimensions floats */
+    float *v;          /* for one that isn't read in its place */
+    size_t cap;        /* floats that v has room for */
+    float *out;        /* text i's goes to i * dimensions; NULL: none is kept */
+    const float *at;   /* the one that was read last */
+    bool *there;       /* which have come */
     size_t n, want;    /* read, and asked for */
     size_t dimensions; /* of each; 0: as the first has */
-    size_t cap;        /* floats that v has room for */
     uint64_t tokens;   /* as the server counted them */
-    size_t *place;     /* want of them: the number of the vector that is text i's; SIZE_MAX: none yet */
 } coco__emb_vectors;
 
 /* A place in an answer. */
@@ -160,22 +162,21 @@ static coco_status coco__emb_integer(coco__emb_reader *r, bool *is, int64_t *i)
 
 /* ---- Vectors ---- */
 
-/* A place for the next vector, of up to n floats; NULL: no memory. */
+/* Room for a vector of up to n floats; NULL: no memory. */
 static float *coco__emb_vector_room(const coco_embedder *e, coco__emb_vectors *a, size_t n)
 {
-    size_t begin = a->n * a->dimensions, need = begin + n + 2, cap;
     float *v;
 
-    if (need <= a->cap) return a->v + begin;
-    cap = a->dimensions * a->want > need ? a->dimensions * a->want + 4 : need;
-    if (!(v = coco__emb_realloc(e, a->v, cap * sizeof *v))) return NULL;
+    if (n + 2 <= a->cap) return a->v;
+    if (!(v = coco__emb_realloc(e, a->v, (n + 2) * sizeof *v))) return NULL;
     a->v = v;
-    a->cap = cap;
-    return v + begin;
+    a->cap = n + 2;
+    return v;
 }
 
-/* A vector has been read into its place. */
-static coco_status coco__emb_vector_done(const coco_embedder *e, coco__emb_vectors *a, size_t n, coco_err *err)
+/* A vector has been read. */
+static coco_status coco__emb_vector_done(const coco_embedder *e, coco__emb_vectors *a, const float *v, size_t n,
+                                         coco_err *err)
 {
     if (n == 0) return coco__emb_fail(e, err, COCO_EPARSE, "vector %zu of the answer is empty", a->n);
     if (a->dimensions && n != a->dimensions)
@@ -184,9 +185,10 @@ static coco_status coco__emb_vector_done(const coco_embedder *e, coco__emb_vecto
     if (n > COCO__EMB_MAX_DIMENSIONS)
         return coco__emb_fail(e, err, COCO_EPARSE, "vector %zu of the answer has %zu dimensions; at most %d can be",
                               a->n, n, COCO__EMB_MAX_DIMENSIONS);
-    if (!coco__emb_finite(a->v + a->n * n, n))
+    if (!coco__emb_finite(v, n))
         return coco__emb_fail(e, err, COCO_EPARSE,
                               "vector %zu of the answer holds NaN or a number beyond what a float32 can hold", a->n);
+    a->at = v;
     a->dimensions = n;
     a->n++;
     return COCO_OK;
@@ -220,11 +222,11 @@ static coco_status coco__emb_read_list(coco__emb_reader *r)
 
     if (!v) return coco__emb_oom(r->err);
     r->p = coco__emb_blank(r->p);
-    if (*r->p == ']') return coco__emb_vector_done(e, a, 0, r->err);
+    if (*r->p == ']') return coco__emb_vector_done(e, a, v, 0, r->err);
     end = coco__emb_numbers(e, r->p, v, room, &n);
     if (end[-1] == ']') {
         r->p = end;
-        return coco__emb_vector_done(e, a, n, r->err);
+        return coco__emb_vector_done(e, a, v, n, r->err);
     }
     if (n == room)
         return coco__emb_fail(e, r->err, COCO_EPARSE, "vector %zu of the answer has more than %zu dimensions", a->n,
@@ -249,12 +251,14 @@ static coco_status coco__emb_read_base64(coco__emb_reader *r)
         return coco__emb_fail(e, r->err, COCO_EPARSE,
                               "vector %zu of the answer is cut off: %zu letters of base64 are no whole float32s", a->n,
                               letters);
-    if (a->dimensions && bytes / 4 != a->dimensions) return coco__emb_vector_done(e, a, bytes / 4, r->err);
-    if (!(v = coco__emb_vector_room(e, a, bytes / 4))) return coco__emb_oom(r->err);
+    if (a->dimensions && bytes / 4 != a->dimensions) return coco__emb_vector_done(e, a, NULL, bytes / 4, r->err);
+    /* Most answers are in order: then this is its place already. */
+    if (a->out && a->dimensions && !a->there[a->n]) v = a->out + a->n * a->dimensions;
+    else if (!(v = coco__emb_vector_room(e, a, bytes / 4))) return coco__emb_oom(r->err);
     if (!coco__emb_base64_floats(r->p, letters, v))
         return coco__emb_fail(e, r->err, COCO_EPARSE, "vector %zu of the answer is not base64", a->n);
     r->p = quote + 1;
-    return coco__emb_vector_done(e, a, bytes / 4, r->err);
+    return coco__emb_vector_done(e, a, v, bytes / 4, r->err);
 }
 
 /* ---- The shape ---- */
@@ -286,6 +290,14 @@ static coco_status coco__emb_entry_member(coco__emb_reader *r, coco_str name)
     return coco__emb_fail(r->e, r->err, COCO_EPARSE, "the index of data[%zu] of the answer is no integer", r->entries);
 }
 
+/* Brings the vector that was read last to its place. */
+static void coco__emb_keep(const coco__emb_vectors *a, size_t i)
+{
+    float *place = a->out ? a->out + i * a->dimensions : NULL;
+
+    if (place && place != a->at) memcpy(place, a->at, a->dimensions * sizeof *place);
+}
+
 /* An entry of "data": whose vector it has. */
 static coco_status coco__emb_entry(coco__emb_reader *r)
 {
@@ -301,10 +313,11 @@ static coco_status coco__emb_entry(coco__emb_reader *r)
         return coco__emb_fail(r->e, r->err, COCO_EPARSE,
                               "data[%zu] of the answer has the index %lld, but %zu texts were sent", i,
                               (long long)r->index, want);
-    if (r->a->place[r->index] != SIZE_MAX)
+    if (r->a->there[r->index])
         return coco__emb_fail(r->e, r->err, COCO_EPARSE, "the index %lld comes twice in the answer",
                               (long long)r->index);
-    r->a->place[r->index] = r->a->n - 1;
+    r->a->there[r->index] = true;
+    coco__emb_keep(r->a, (size_t)r->index);
     r->entries++;
     return COCO_OK;
 }
@@ -340,7 +353,7 @@ static coco_status coco__emb_judge(coco__emb_reader *r)
                           r->a->want);
 }
 
-/* Reads the vectors of a successful answer; place must have room for a->want. Vectors of an earlier one are given up.
+/* Reads the vectors of a successful answer; there must have room for a->want. After an error what is in out is void.
  * Errors: COCO_EPARSE, COCO_ENOMEM. */
 static coco_status coco__emb_answer(const coco_embedder *e, coco__emb_vectors *a, coco__emb_buf *b, coco_err *err)
 {
@@ -354,7 +367,7 @@ static coco_status coco__emb_answer(const coco_embedder *e, coco__emb_vectors *a
     a->n = 0;
     a->tokens = 0;
     a->dimensions = e->dimensions;
-    for (size_t i = 0; i < a->want; i++) a->place[i] = SIZE_MAX;
+    memset(a->there, 0, a->want * sizeof *a->there);
     return coco__emb_judge(&r);
 }
 

@@ -46,7 +46,7 @@ static void coco__emb_call_end(coco_embedder *e, coco__emb_call *c)
     coco__emb_free(e, c->which);
     coco__emb_free(e, c->status);
     coco__emb_free(e, c->answer.v);
-    coco__emb_free(e, c->answer.place);
+    coco__emb_free(e, c->answer.there);
     pthread_cond_destroy(&c->changed);
 }
 
@@ -233,25 +233,22 @@ static bool coco__emb_halve(coco_embedder *e, coco__emb_call *c, coco__emb_piece
 static void coco__emb_accept(coco_embedder *e, coco__emb_call *c, coco__emb_piece *p)
 {
     coco__emb_vectors *a = &c->answer;
-    size_t *place = coco__emb_realloc(e, a->place, p->n * sizeof *place), d;
+    bool *there = coco__emb_realloc(e, a->there, p->n * sizeof *there);
     coco_err why;
 
-    if (!place) {
+    if (!there) {
         coco__emb_no_memory(e, c, p);
         return;
     }
-    a->place = place;
+    a->there = there;
     a->want = p->n;
+    a->out = c->vectors ? c->vectors + p->from * e->dimensions : NULL;
     if (coco__emb_answer(e, a, &p->answer, &why) != COCO_OK) {
         coco__emb_call_fails(e, c, p, &why);
         return;
     }
-    d = a->dimensions;
-    if (!e->dimensions) e->dimensions = d; /* while the embedder is opened, by one thread */
-    for (size_t i = 0; i < p->n; i++) {
-        if (c->vectors) memcpy(c->vectors + (p->from + i) * d, a->v + place[i] * d, d * sizeof(float));
-        c->status[p->from + i] = COCO_OK;
-    }
+    if (!e->dimensions) e->dimensions = a->dimensions; /* while the embedder is opened, by one thread */
+    for (size_t i = 0; i < p->n; i++) c->status[p->from + i] = COCO_OK;
     c->tokens += a->tokens;
 }
 

@@ -126,21 +126,75 @@ static bool coco__emb_strings(coco_embedder *e, const coco_embedder_opts *o)
     return e->model && (!o->extra || e->extra) && coco__emb_address(e, o->url);
 }
 
+/* Whether requests are for http.c. The other addresses, and what stands between, are libcurl's matter. */
+static bool coco__emb_is_plain(const coco_embedder *e, const coco_embedder_opts *o)
+{
+    static const char *const proxies[] = { "http_proxy", "all_proxy", "ALL_PROXY" };
+    const char *line = o->key_header;
+
+    for (size_t i = 0; i < sizeof proxies / sizeof proxies[0]; i++)
+        if (getenv(proxies[i]) && *getenv(proxies[i])) return false;
+    for (const char *p = e->url; *p; p++)
+        if (*p <= ' ' || *p >= 127 || strchr("@%\\", *p)) return false;
+    if (o->key_env && (!strchr(line, ':') || strpbrk(line, "\r\n;") || strncasecmp(line, "Host", 4) == 0)) return false;
+    return strncasecmp(e->url, "http://", 7) == 0;
+}
+
+/* Adds the part of the address to the head of http.c's requests, as libcurl writes it. */
+static bool coco__emb_lead_part(coco_embedder *e, CURLU *u, CURLUPart what, const char *before)
+{
+    char *part = NULL;
+    CURLUcode rc = curl_url_get(u, what, &part, 0);
+    bool usual = part && what == CURLUPART_PORT && strcmp(part, "80") == 0;
+    bool ok = rc == CURLUE_NO_QUERY || rc == CURLUE_NO_PORT || usual ||
+              (rc == CURLUE_OK && coco__emb_adds(e, &e->lead, before) && coco__emb_adds(e, &e->lead, part));
+
+    curl_free(part);
+    return ok;
+}
+
+/* The head of http.c's requests. */
+static bool coco__emb_lead(coco_embedder *e, const coco_embedder_opts *o)
+{
+    CURLU *u = coco__emb_is_plain(e, o) ? curl_url() : NULL;
+    bool ok;
+
+    if (!u || curl_url_set(u, CURLUPART_URL, e->url, 0) != CURLUE_OK) {
+        curl_url_cleanup(u);
+        return true;
+    }
+    ok = coco__emb_lead_part(e, u, CURLUPART_PATH, "POST ") && coco__emb_lead_part(e, u, CURLUPART_QUERY, "?") &&
+         coco__emb_lead_part(e, u, CURLUPART_HOST, " HTTP/1.1\r\nHost: ") &&
+         coco__emb_lead_part(e, u, CURLUPART_PORT, ":");
+    for (const struct curl_slist *h = e->headers; h && ok; h = h->next)
+        ok = strcmp(h->data, "Expect:") == 0 ||
+             (coco__emb_adds(e, &e->lead, "\r\n") && coco__emb_adds(e, &e->lead, h->data));
+    ok = ok && coco__emb_adds(e, &e->lead, "\r\nContent-Length: ");
+    curl_url_cleanup(u);
+    e->plain = ok;
+    e->gap = e->lead.n + 24;
+    return ok;
+}
+
 /* ---- Open and close ---- */
 
-/* All easy handles at once: later nothing can fail for want of one. */
+/* All lines at once: later nothing can fail for want of one. */
 static bool coco__emb_handles(coco_embedder *e)
 {
     size_t n = e->o.max_requests;
 
     e->idle = coco__emb_alloc(e, n * sizeof *e->idle);
+    e->lines = coco__emb_alloc(e, n * sizeof *e->lines);
+    e->fds = coco__emb_alloc(e, n * sizeof *e->fds);
     e->begun = coco__emb_alloc(e, n * sizeof *e->begun);
     e->ended = coco__emb_alloc(e, n * sizeof *e->ended);
     e->multi = curl_multi_init();
-    if (!e->idle || !e->begun || !e->ended || !e->multi) return false;
+    if (!e->idle || !e->lines || !e->fds || !e->begun || !e->ended || !e->multi) return false;
     if (curl_multi_setopt(e->multi, CURLMOPT_MAXCONNECTS, (long)n) != CURLM_OK) return false;
-    for (; e->nidle < n; e->nidle++)
-        if (!(e->idle[e->nidle] = coco__emb_easy(e))) return false;
+    for (; e->nidle < n; e->nidle++) {
+        e->idle[e->nidle] = &e->lines[e->nidle];
+        if (!coco__emb_easy(e, &e->lines[e->nidle])) return false;
+    }
     return true;
 }
 
@@ -173,7 +227,8 @@ static coco_status coco__emb_start(coco_embedder *e, const coco_embedder_opts *o
     e->c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
     if (!e->c_locale) return coco__emb_oom(err);
     if ((rc = coco__emb_headers(e, err)) != COCO_OK) return rc;
-    if (!coco__emb_strings(e, o) || !coco__emb_frame(e) || !coco__emb_handles(e)) return coco__emb_oom(err);
+    if (!coco__emb_strings(e, o) || !coco__emb_lead(e, o) || !coco__emb_frame(e) || !coco__emb_handles(e))
+        return coco__emb_oom(err);
     if ((rc = coco__emb_probe(e, err)) != COCO_OK) return rc;
     coco__emb_describe(e);
     return COCO_OK;
@@ -204,11 +259,12 @@ static void coco__emb_close_transport(coco_embedder *e)
     for (coco__emb_piece *p = e->flight, *next; p; p = next) {
         next = p->next;
         assert(!p->call);
-        curl_multi_remove_handle(e->multi, p->easy);
-        curl_easy_cleanup(p->easy);
         coco__emb_piece_free(e, p);
     }
-    while (e->nidle) curl_easy_cleanup(e->idle[--e->nidle]);
+    for (size_t i = 0; e->lines && i < e->o.max_requests; i++) {
+        coco__emb_shut(e, &e->lines[i]);
+        curl_easy_cleanup(e->lines[i].easy);
+    }
     curl_multi_cleanup(e->multi);
     curl_slist_free_all(e->headers);
     for (coco__emb_piece *p; (p = e->spare) != NULL;) {
@@ -226,7 +282,10 @@ void coco_embedder_close(coco_embedder *e)
     pthread_mutex_destroy(&e->lock);
     coco__emb_buf_free(e, &e->head);
     coco__emb_buf_free(e, &e->tail);
+    coco__emb_buf_free(e, &e->lead);
     coco__emb_free(e, e->idle);
+    coco__emb_free(e, e->lines);
+    coco__emb_free(e, e->fds);
     coco__emb_free(e, e->begun);
     coco__emb_free(e, e->ended);
     coco__emb_free(e, e->url);

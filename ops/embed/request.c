@@ -11,6 +11,30 @@ static bool coco__emb_plain8(uint64_t v)
     return (((v - ones * 0x20) | (quote - ones) | (back - ones) | v) & tops) == 0;
 }
 
+/* Copies the bytes at the beginning of n that stand for themselves, 32 at a time: printable ASCII other than " and \.
+ * Returns how many. */
+static size_t coco__emb_copy_plain(char *out, const unsigned char *p, size_t n)
+{
+    size_t done = 0;
+#if defined(__GNUC__)
+    typedef signed char bytes __attribute__((vector_size(16)));
+    typedef uint64_t words __attribute__((vector_size(16)));
+
+    for (; n - done >= 32; done += 32) {
+        bytes a, b; /* those from 0x80 on are negative */
+        memcpy(&a, p + done, 16);
+        memcpy(&b, p + done + 16, 16);
+        words look = (words)((a < ' ') | (a == '"') | (a == '\\') | (b < ' ') | (b == '"') | (b == '\\'));
+        if (look[0] | look[1]) break;
+        memcpy(out + done, &a, 16);
+        memcpy(out + done + 16, &b, 16);
+    }
+#else
+    (void)out, (void)p, (void)n;
+#endif
+    return done;
+}
+
 /* Writes what stands for the character at p, and tells how many bytes of p that were. Six bytes at most. */
 static size_t coco__emb_escape(char *out, size_t *wrote, const unsigned char *p, size_t n)
 {
@@ -56,6 +80,9 @@ static bool coco__emb_add_string(const coco_embedder *e, coco__emb_buf *b, coco_
             if (end - p >= 8 && coco__emb_plain8(coco__emb_load8((const char *)p))) {
                 memcpy(out, p, 8);
                 out += 8, p += 8;
+                size_t room = out < full ? (size_t)(full - out) : 0, left = (size_t)(end - p);
+                size_t plain = coco__emb_copy_plain(out, p, left < room ? left : room);
+                out += plain, p += plain;
                 continue;
             }
             p += coco__emb_escape(out, &wrote, p, (size_t)(end - p));
@@ -87,14 +114,16 @@ static bool coco__emb_frame(coco_embedder *e)
     return coco__emb_adds(e, &e->tail, "}");
 }
 
-/* The whole body, for texts at[0] … at[n-1]. */
+/* The whole body behind the gap, for texts at[0] … at[n-1]. */
 static bool coco__emb_body(const coco_embedder *e, coco__emb_buf *b, const coco_str *const *at, size_t n)
 {
-    size_t total = e->head.n + e->tail.n + 3 * n;
+    size_t total = e->gap + e->head.n + e->tail.n + 3 * n;
 
     for (size_t i = 0; i < n; i++) total += at[i]->n;
     b->n = 0;
-    if (!coco__emb_reserve(e, b, total + total / 16 + 64) || !coco__emb_add(e, b, e->head.p, e->head.n)) return false;
+    if (!coco__emb_reserve(e, b, total + total / 16 + 64)) return false;
+    b->n = e->gap;
+    if (!coco__emb_add(e, b, e->head.p, e->head.n)) return false;
     for (size_t i = 0; i < n; i++)
         if ((i && !coco__emb_add(e, b, ",", 1)) || !coco__emb_add_string(e, b, *at[i])) return false;
     return coco__emb_add(e, b, e->tail.p, e->tail.n);

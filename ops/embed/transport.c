@@ -1,11 +1,8 @@
 /* transport.c - part of embed.c: carries pieces to the server and their answers back, within the limits, for all
  * threads at once. It looks at nothing but statuses.
  *
- * libcurl takes about 10 us of CPU for a request and its answer, where bare sockets would take 3.5 and wrk takes 3
- * (bench/embed.c). That can't be set aside by options: driven by curl_multi_socket_action and epoll it takes as much,
- * since it goes into addresses, headers and the search for the connection. An HTTP of our own over its connections
- * (CURLOPT_CONNECT_ONLY) would gain with one short text a request alone. In a batch the texts and the vectors cost
- * more than HTTP, and the server more than both. So libcurl it is, with handles and connections that are kept. */
+ * A request goes over a line: a connection on which http.c speaks for itself, where the address is plain, else a handle
+ * of libcurl's, which then carries the whole of it. Both keep connections, and wait in one call of curl_multi_poll. */
 
 #define COCO__EMB_OPEN 1 /* a text that has neither vector nor failure */
 
@@ -68,66 +65,198 @@ static void coco__emb_put_aside(coco_embedder *e, coco__emb_piece *p)
     pthread_mutex_unlock(&e->lock);
 }
 
-/* libcurl's callback: more of the answer. */
-static size_t coco__emb_receive(char *data, size_t size, size_t n, void *piece)
-{
-    coco__emb_piece *p = piece;
+/* ---- Lines ---- */
 
-    n *= size;
-    if (n > p->limit - p->answer.n) p->out.overflow = true;
-    else if (!coco__emb_add(p->e, &p->answer, data, n)) p->out.no_memory = true;
-    else return n;
-    return n ? 0 : 1;
+/* What a line's easy handle is used for. */
+typedef enum coco__emb_use {
+    coco__emb_off,     /* nothing; it isn't in the multi handle */
+    coco__emb_carry,   /* libcurl carries the whole request */
+    coco__emb_connect, /* libcurl makes the connection … */
+    coco__emb_open     /* … and keeps it for us, as long as the handle stays in the multi handle */
+} coco__emb_use;
+
+/* A way to the server; there are as many as requests may be under way. */
+struct coco__emb_line {
+    CURL *easy;
+    coco__emb_use use;
+    char why[CURL_ERROR_SIZE]; /* libcurl's words */
+    coco__emb_piece *piece;    /* that is under way on it */
+    /* For http.c: */
+    curl_socket_t fd;          /* the connection, while it is open */
+    bool used;                 /* an answer has come over it */
+    int64_t at;                /* when the request began, or the last answer had come */
+    size_t sent;               /* of piece's body: up to here */
+    coco__emb_http http;       /* the answer */
+};
+
+/* Makes a handle with all that is the same in every request. libcurl allocates the buffer for each one: 256 KiB would
+ * cost 90 us in page faults. False: no memory, or an address that libcurl doesn't take. */
+static bool coco__emb_easy(const coco_embedder *e, coco__emb_line *l)
+{
+    CURL *h = l->easy = curl_easy_init();
+
+    return h && curl_easy_setopt(h, CURLOPT_URL, e->url) == CURLE_OK &&
+           curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
+           curl_easy_setopt(h, CURLOPT_HTTPHEADER, e->headers) == CURLE_OK &&
+           curl_easy_setopt(h, CURLOPT_POST, 1L) == CURLE_OK &&
+           curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
+           curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT_MS, (long)e->o.connect_ms) == CURLE_OK &&
+           curl_easy_setopt(h, CURLOPT_TIMEOUT_MS, (long)e->o.timeout_ms) == CURLE_OK &&
+           curl_easy_setopt(h, CURLOPT_BUFFERSIZE, 64L << 10) == CURLE_OK &&
+           curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, coco__emb_receive) == CURLE_OK &&
+           (!e->plain || curl_easy_setopt(h, CURLOPT_PROXY, "") == CURLE_OK) && /* there was none */
+           curl_easy_setopt(h, CURLOPT_ERRORBUFFER, l->why) == CURLE_OK &&
+           curl_easy_setopt(h, CURLOPT_PRIVATE, l) == CURLE_OK;
 }
 
-/* ---- Easy handles ---- */
-
-/* A handle with all that is the same in every request. libcurl allocates the buffer for each one: 256 KiB would cost
- * 90 us in page faults. NULL: no memory, or an address that libcurl doesn't take. */
-static CURL *coco__emb_easy(const coco_embedder *e)
+static void coco__emb_shut(coco_embedder *e, coco__emb_line *l)
 {
-    CURL *h = curl_easy_init();
+    if (l->use == coco__emb_off) return;
+    e->carried -= l->use != coco__emb_open;
+    curl_multi_remove_handle(e->multi, l->easy);
+    l->use = coco__emb_off;
+}
+
+/* The piece has come to an end. */
+static void coco__emb_end(coco_embedder *e, coco__emb_piece *p)
+{
+    p->line->piece = NULL;
+    e->ended[e->nended++] = p;
+}
+
+/* Gives the line to libcurl, to carry the request or, where http.c does that, to connect. */
+static void coco__emb_give_libcurl(coco_embedder *e, coco__emb_line *l)
+{
+    coco__emb_piece *p = l->piece;
     bool ok;
 
-    if (!h) return NULL;
-    ok = curl_easy_setopt(h, CURLOPT_URL, e->url) == CURLE_OK &&
-         curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
-         curl_easy_setopt(h, CURLOPT_HTTPHEADER, e->headers) == CURLE_OK &&
-         curl_easy_setopt(h, CURLOPT_POST, 1L) == CURLE_OK &&
-         curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
-         curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT_MS, (long)e->o.connect_ms) == CURLE_OK &&
-         curl_easy_setopt(h, CURLOPT_TIMEOUT_MS, (long)e->o.timeout_ms) == CURLE_OK &&
-         curl_easy_setopt(h, CURLOPT_BUFFERSIZE, 64L << 10) == CURLE_OK &&
-         curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, coco__emb_receive) == CURLE_OK;
-    if (ok) return h;
-    curl_easy_cleanup(h);
-    return NULL;
+    coco__emb_shut(e, l);
+    l->use = e->plain ? coco__emb_connect : coco__emb_carry;
+    l->why[0] = '\0';
+    ok = curl_easy_setopt(l->easy, CURLOPT_CONNECT_ONLY, e->plain ? 1L : 0L) == CURLE_OK &&
+         curl_easy_setopt(l->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)(p->body.n - e->gap)) == CURLE_OK &&
+         curl_easy_setopt(l->easy, CURLOPT_POSTFIELDS, p->body.p + e->gap) == CURLE_OK &&
+         curl_easy_setopt(l->easy, CURLOPT_WRITEDATA, p) == CURLE_OK &&
+         curl_multi_add_handle(e->multi, l->easy) == CURLM_OK;
+    if (ok) {
+        e->carried++;
+        return;
+    }
+    l->use = coco__emb_off;
+    p->out.no_memory = true;
+    coco__emb_end(e, p);
 }
 
-static bool coco__emb_load(CURL *h, coco__emb_piece *p)
+/* Notes how a request by libcurl ended. The address of a redirect loses what may be secret. */
+static void coco__emb_ended(const coco_embedder *e, coco__emb_line *l, CURLcode code)
 {
-    p->out = (coco__emb_outcome){ .code = CURLE_OK };
-    p->answer.n = 0;
-    return curl_easy_setopt(h, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)p->body.n) == CURLE_OK &&
-           curl_easy_setopt(h, CURLOPT_POSTFIELDS, p->body.p) == CURLE_OK &&
-           curl_easy_setopt(h, CURLOPT_WRITEDATA, p) == CURLE_OK &&
-           curl_easy_setopt(h, CURLOPT_ERRORBUFFER, p->out.why) == CURLE_OK &&
-           curl_easy_setopt(h, CURLOPT_PRIVATE, p) == CURLE_OK;
-}
-
-/* Notes how the request ended. The address of a redirect loses what may be secret. */
-static void coco__emb_ended(const coco_embedder *e, coco__emb_piece *p, CURLcode code)
-{
+    coco__emb_piece *p = l->piece;
     curl_off_t after = 0;
     const char *to = NULL;
 
     p->out.code = code;
-    curl_easy_getinfo(p->easy, CURLINFO_RESPONSE_CODE, &p->out.status);
+    memcpy(p->out.why, l->why, sizeof l->why);
+    curl_easy_getinfo(l->easy, CURLINFO_RESPONSE_CODE, &p->out.status);
     if (p->out.status < 300) return;
-    curl_easy_getinfo(p->easy, CURLINFO_RETRY_AFTER, &after);
+    curl_easy_getinfo(l->easy, CURLINFO_RETRY_AFTER, &after);
     p->out.retry_after = after > LONG_MAX / 1000 ? LONG_MAX / 1000 : (long)after;
-    curl_easy_getinfo(p->easy, CURLINFO_REDIRECT_URL, &to);
+    curl_easy_getinfo(l->easy, CURLINFO_REDIRECT_URL, &to);
     if (to) coco__emb_quote(e, to, strcspn(to, "?#"), p->out.location, sizeof p->out.location);
+}
+
+/* ---- Lines of http.c ---- */
+
+/* Sends what the connection takes. An error shows when the answer is read: there may be one. */
+static void coco__emb_send_more(coco__emb_line *l)
+{
+    const coco__emb_buf *b = &l->piece->body;
+    ssize_t n = send(l->fd, b->p + l->sent, b->n - l->sent, MSG_NOSIGNAL);
+
+    if (n >= 0) l->sent += (size_t)n;
+    else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) l->sent = b->n;
+}
+
+/* Begins an exchange over the open connection. */
+static void coco__emb_ask(const coco_embedder *e, coco__emb_line *l)
+{
+    char *body = l->piece->body.p + e->gap, number[32];
+    size_t n = (size_t)snprintf(number, sizeof number, "%zu\r\n\r\n", l->piece->body.n - e->gap);
+
+    memcpy(body - n, number, n);
+    memcpy(body - n - e->lead.n, e->lead.p, e->lead.n);
+    l->sent = e->gap - n - e->lead.n;
+    l->http.next = coco__emb_head;
+    l->http.n = 0;
+    coco__emb_send_more(l);
+}
+
+/* Whether the open connection can be used for another request: what came, or that it was closed, meanwhile ends it. So
+ * does time, since others on the way may have forgotten it. */
+static bool coco__emb_usable(const coco__emb_line *l, int64_t now)
+{
+    char c;
+
+    return now - l->at < 100 * COCO__EMB_SECOND && recv(l->fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
+           (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
+/* Takes what has come. A long body goes straight to its place. */
+static coco__emb_fate coco__emb_hear(coco__emb_line *l)
+{
+    coco__emb_piece *p = l->piece;
+    coco__emb_http *h = &l->http;
+    char in[16384];
+
+    for (;;) {
+        bool direct = h->next == coco__emb_length && h->left <= p->limit - p->answer.n &&
+                      coco__emb_reserve(p->e, &p->answer, (size_t)h->left);
+        size_t room = direct ? (size_t)h->left : h->next == coco__emb_head ? 4096 : sizeof in;
+        ssize_t n = recv(l->fd, direct ? p->answer.p + p->answer.n : in, room, 0);
+        coco__emb_fate fate = coco__emb_more;
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return coco__emb_more;
+        if (n <= 0) return coco__emb_feed_end(h, p, l->used, n < 0 ? errno : 0);
+        if (direct) {
+            p->answer.n += (size_t)n;
+            coco__emb_had(h, (size_t)n);
+            if (h->next == coco__emb_nothing) fate = coco__emb_whole;
+        } else {
+            fate = coco__emb_feed(h, p, in, (size_t)n);
+        }
+        if (fate != coco__emb_more || (size_t)n < room) return fate;
+    }
+}
+
+/* A line can be read, or written. */
+static void coco__emb_go_on(coco_embedder *e, coco__emb_line *l, int64_t now)
+{
+    coco__emb_piece *p = l->piece;
+    coco__emb_fate fate;
+
+    if (l->sent < p->body.n) coco__emb_send_more(l);
+    if ((fate = coco__emb_hear(l)) == coco__emb_more) return;
+    if (fate == coco__emb_odd) e->plain = false;
+    if (fate == coco__emb_odd || fate == coco__emb_stale) {
+        p->out = (coco__emb_outcome){ .code = CURLE_OK };
+        p->answer.n = 0;
+        coco__emb_give_libcurl(e, l);
+        return;
+    }
+    if (fate == coco__emb_broken || !l->http.keep || l->sent < p->body.n) coco__emb_shut(e, l);
+    l->used = true;
+    l->at = now;
+    coco__emb_end(e, p);
+}
+
+/* The request takes too long. */
+static void coco__emb_late(coco_embedder *e, coco__emb_line *l)
+{
+    coco__emb_piece *p = l->piece;
+
+    p->out.code = CURLE_OPERATION_TIMEDOUT;
+    snprintf(p->out.why, sizeof p->out.why, "Operation timed out after %u milliseconds with %zu bytes received",
+             e->o.timeout_ms, p->answer.n);
+    coco__emb_shut(e, l);
+    coco__emb_end(e, p);
 }
 
 /* ---- The driver ---- */
@@ -155,7 +284,8 @@ static int64_t coco__emb_begin(coco_embedder *e, int64_t now, size_t *nbegun)
         }
         coco__emb_piece *p = coco__emb_list_take(&e->queue, at);
         p->tries++;
-        p->easy = e->idle[--e->nidle];
+        p->line = e->idle[--e->nidle];
+        p->line->piece = p;
         p->next = e->flight;
         e->flight = p;
         e->inflight++;
@@ -175,8 +305,8 @@ static void coco__emb_land(coco_embedder *e, coco__emb_piece *p)
     while (*at != p) at = &(*at)->next;
     *at = p->next;
     e->inflight--;
-    e->idle[e->nidle++] = p->easy;
-    p->easy = NULL;
+    e->idle[e->nidle++] = p->line;
+    p->line = NULL;
     if (!p->call) {
         coco__emb_piece_spare(e, p);
         return;
@@ -191,62 +321,125 @@ static void coco__emb_abandon(coco_embedder *e)
     for (coco__emb_piece *p = e->flight, *next; p; p = next) {
         next = p->next;
         if (p->call) continue;
-        curl_multi_remove_handle(e->multi, p->easy);
+        coco__emb_shut(e, p->line);
+        p->line->piece = NULL;
         coco__emb_land(e, p);
     }
 }
 
-/* Takes what has come to an end from libcurl, into e->ended. Returns how many. */
-static size_t coco__emb_collect(coco_embedder *e)
+/* Takes from libcurl what has come to an end: whole requests, and connections, over which requests then begin. */
+static void coco__emb_collect(coco_embedder *e)
 {
-    size_t n = 0;
     int left;
 
     for (const CURLMsg *m; (m = curl_multi_info_read(e->multi, &left)) != NULL;) {
-        CURL *easy = m->easy_handle;
         CURLcode code = m->data.result; /* m is gone with the handle */
-        char *piece = NULL;
+        char *private = NULL;
+        coco__emb_line *l;
         if (m->msg != CURLMSG_DONE) continue;
-        curl_easy_getinfo(easy, CURLINFO_PRIVATE, &piece);
-        coco__emb_ended(e, (coco__emb_piece *)(void *)piece, code);
-        curl_multi_remove_handle(e->multi, easy);
-        e->ended[n++] = (coco__emb_piece *)(void *)piece;
+        curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &private);
+        l = (coco__emb_line *)(void *)private;
+        if (l->use == coco__emb_connect && code == CURLE_OK &&
+            curl_easy_getinfo(l->easy, CURLINFO_ACTIVESOCKET, &l->fd) == CURLE_OK && l->fd != CURL_SOCKET_BAD) {
+            e->carried--;
+            l->use = coco__emb_open;
+            l->used = false;
+            coco__emb_ask(e, l);
+            continue;
+        }
+        coco__emb_ended(e, l, code);
+        coco__emb_shut(e, l);
+        coco__emb_end(e, l->piece);
     }
-    return n;
 }
 
-/* Begins what was taken from the queue and lets libcurl work; sleeps up to wait ms if nothing came to an end. */
-static size_t coco__emb_work(coco_embedder *e, size_t nbegun, int wait)
+/* Begins the request of a piece that has its line: over its connection, or by way of libcurl. */
+static void coco__emb_set_out(coco_embedder *e, coco__emb_piece *p, int64_t now)
 {
-    size_t nended = 0;
+    coco__emb_line *l = p->line;
+    bool open = e->plain && l->use == coco__emb_open && coco__emb_usable(l, now);
+
+    p->out = (coco__emb_outcome){ .code = CURLE_OK };
+    p->answer.n = 0;
+    l->at = now;
+    if (open) coco__emb_ask(e, l);
+    else coco__emb_give_libcurl(e, l);
+}
+
+/* Sleeps until something can go on, wait ms at most, and lets it. */
+static void coco__emb_wait(coco_embedder *e, int wait)
+{
+    int64_t now = coco__emb_now(), most = (int64_t)e->o.timeout_ms * COCO__EMB_MS;
+    unsigned n = 0, i = 0;
+
+    for (coco__emb_piece *p = e->flight; p; p = p->next) {
+        if (p->line->use != coco__emb_open) continue;
+        int64_t left = (p->line->at + most - now + COCO__EMB_MS - 1) / COCO__EMB_MS;
+        wait = left < wait ? left < 0 ? 0 : (int)left : wait;
+        e->fds[n] = (struct curl_waitfd){ .fd = p->line->fd, .events = CURL_WAIT_POLLIN };
+        if (p->line->sent < p->body.n) e->fds[n].events |= CURL_WAIT_POLLOUT;
+        n++;
+    }
+    curl_multi_poll(e->multi, e->fds, n, wait, NULL);
+    now = coco__emb_now();
+    for (coco__emb_piece *p = e->flight; p && i < n; p = p->next) {
+        if (p->line->use != coco__emb_open) continue;
+        if (e->fds[i++].revents) coco__emb_go_on(e, p->line, now);
+        else if (now - p->line->at >= most) coco__emb_late(e, p->line);
+    }
+}
+
+/* Takes from the queue what may begin now, and begins it. Returns when the next may. Under the lock, which is given up
+ * meanwhile. */
+static int64_t coco__emb_set_out_all(coco_embedder *e, int64_t now)
+{
+    size_t nbegun = 0;
+    int64_t next = coco__emb_begin(e, now, &nbegun);
     int running;
 
-    for (size_t i = 0; i < nbegun; i++) {
-        coco__emb_piece *p = e->begun[i];
-        if (coco__emb_load(p->easy, p) && curl_multi_add_handle(e->multi, p->easy) == CURLM_OK) continue;
-        p->out.no_memory = true;
-        e->ended[nended++] = p;
+    if (!nbegun && !e->carried) return next;
+    pthread_mutex_unlock(&e->lock);
+    for (size_t i = 0; i < nbegun; i++) coco__emb_set_out(e, e->begun[i], now);
+    if (e->carried) {
+        curl_multi_perform(e->multi, &running);
+        coco__emb_collect(e);
     }
-    curl_multi_perform(e->multi, &running);
-    if (nended) return nended;
-    if ((nended = coco__emb_collect(e)) == 0) curl_multi_poll(e->multi, NULL, 0, wait, NULL);
-    return nended;
+    pthread_mutex_lock(&e->lock);
+    return next;
 }
 
-/* A round in the driver's role, at most 100 ms long. Under the lock, which is given up meanwhile. */
+/* Hands over what came to an end. Returns whether all of it was answered with success. Under the lock. */
+static bool coco__emb_land_all(coco_embedder *e)
+{
+    bool well = true;
+
+    for (size_t i = 0; i < e->nended; i++) {
+        const coco__emb_outcome *out = &e->ended[i]->out;
+        well = well && out->code == CURLE_OK && out->status / 100 == 2;
+        coco__emb_land(e, e->ended[i]);
+    }
+    e->nended = 0;
+    return well;
+}
+
+/* A round in the driver's role, at most 100 ms long. Under the lock, which is given up meanwhile. What waits goes out
+ * at its end too, over the lines that have become free: the server shall not wait until the answers are read. But not
+ * after a failure, from which a call may learn that nothing more is to be sent, or not yet. */
 static void coco__emb_drive(coco_embedder *e)
 {
     int64_t now = coco__emb_now(), next;
-    size_t nbegun = 0, nended;
 
     e->driven = true;
     coco__emb_abandon(e);
-    next = coco__emb_begin(e, now, &nbegun);
+    next = coco__emb_set_out_all(e, now);
     if (next > now + 100 * COCO__EMB_MS) next = now + 100 * COCO__EMB_MS;
-    pthread_mutex_unlock(&e->lock);
-    nended = coco__emb_work(e, nbegun, (int)((next - now + COCO__EMB_MS - 1) / COCO__EMB_MS));
-    pthread_mutex_lock(&e->lock);
-    for (size_t i = 0; i < nended; i++) coco__emb_land(e, e->ended[i]);
+    if (!e->nended) {
+        pthread_mutex_unlock(&e->lock);
+        coco__emb_wait(e, (int)((next - now + COCO__EMB_MS - 1) / COCO__EMB_MS));
+        pthread_mutex_lock(&e->lock);
+    }
+    if (coco__emb_land_all(e)) coco__emb_set_out_all(e, coco__emb_now());
+    coco__emb_land_all(e);
     e->driven = false;
 }
 
