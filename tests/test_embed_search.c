@@ -44,6 +44,18 @@ static void write_file(const char *name, const char *text)
     fclose(f);
 }
 
+/* The first line that docs_search said. */
+static void said(const char *where, char *line, int size)
+{
+    char path[200];
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/%s", dir, where);
+    assert_non_null(f = fopen(path, "r"));
+    if (!fgets(line, size, f)) *line = 0;
+    fclose(f);
+}
+
 /* The number that sqlite3 prints. */
 static long sql(const char *query)
 {
@@ -90,17 +102,34 @@ static void another_model_embeds_anew(void **state)
 static void search_joins_words_and_vectors(void **state)
 {
     char words[300], line[200];
-    FILE *f;
 
     (void)state;
     snprintf(words, sizeof words, "search second --index i.sqlite --db db --embed %s --model m2 --key-env SECRET",
              server.url);
     assert_int_equal(run(words), 0);
-    snprintf(line, sizeof line, "%s/out", dir);
-    assert_non_null(f = fopen(line, "r"));
-    assert_non_null(fgets(line, sizeof line, f));
-    fclose(f);
+    said("err", line, sizeof line);
+    assert_string_equal(line, "");
+    said("out", line, sizeof line);
     assert_non_null(strstr(line, "a.md:9  Two  (words 1, vector "));
+}
+
+/* Vectors of two models can't be compared, even if they are as long. */
+static void search_by_another_model_is_by_words_and_says_so(void **state)
+{
+    char words[300], line[400], says[400];
+
+    (void)state;
+    for (int i = 0; i < 2; i++) { /* the built-in features; a model of the same size */
+        snprintf(words, sizeof words, "search second --index i.sqlite --db db --model m1 --embed %s",
+                 i ? server.url : "''");
+        assert_int_equal(run(words), 0);
+        said("out", line, sizeof line);
+        assert_non_null(strstr(line, "a.md:9  Two  (words 1)"));
+        said("err", line, sizeof line);
+        snprintf(says, sizeof says, "docs_search: the index has vectors by m2 (16 dimensions), not by %s dimensions): "
+                 "searching by words alone\n", i ? "m1 (16" : "features-1 (256");
+        assert_string_equal(line, says);
+    }
 }
 
 /* C0.5 */
@@ -146,6 +175,7 @@ int main(void)
         cmocka_unit_test(only_new_passages_are_embedded),
         cmocka_unit_test(another_model_embeds_anew),
         cmocka_unit_test(search_joins_words_and_vectors),
+        cmocka_unit_test(search_by_another_model_is_by_words_and_says_so),
         cmocka_unit_test(key_stands_nowhere),
     };
     char path[400];

@@ -51,6 +51,16 @@ static const coco_schema PASSAGES = COCO_SCHEMA(struct row,
     COCO_FIELD(struct row, text, COCO_TEXT_T),
     COCO_FIELD(struct row, embedding, COCO_VECTOR_T, .dim_from = &EMBEDDER));
 
+/* Who made the vectors: one row, or none where there are no vectors. */
+struct maker {
+    coco_str model;
+    int64_t dimensions;
+};
+
+static const coco_schema MAKER = COCO_SCHEMA(struct maker,
+    COCO_FIELD(struct maker, model, COCO_TEXT_T, .key = true),
+    COCO_FIELD(struct maker, dimensions, COCO_INT_T));
+
 #ifdef HAVE_POSTGRES
 static coco_schema without_vectors(void)
 {
@@ -118,8 +128,31 @@ COCO_FN(index_file, (coco_file *, file, coco_table *, table), .memo = true, .dep
 
 /* ---- The index ---- */
 
+/* {"model", "dimensions"} of what makes vectors; null: nothing does. */
+static coco_value maker_of(coco_value embedder)
+{
+#ifdef HAVE_EMBED
+    coco_embedder *e = coco_object_of(embedder, &coco_embedder_class);
+    if (e) return coco_embedder_identity(e);
+#endif
+    return embedder;
+}
+
+/* The search command compares it with what makes the words' vector. */
+static coco_status declare_maker(coco_ctx *cx, coco_table *table)
+{
+    coco_value m = maker_of(coco_context(cx, &EMBEDDER));
+    struct maker row = { coco_text_of(coco_get(m, "model")), coco_int_of(coco_get(m, "dimensions")) };
+
+    return m.kind == COCO_MAP ? coco_declare_row(cx, table, &row) : coco_error(cx);
+}
+
 static coco_status mount_sqlite(coco_ctx *cx, coco_table **table)
 {
+    coco_table *maker;
+
+    COCO_TRY(coco_sqlite_mount_table(cx, coco_context_ref(&DB), "vectors_by", &MAKER, NULL, &maker));
+    COCO_TRY(declare_maker(cx, maker));
     COCO_TRY(coco_sqlite_mount_table(cx, coco_context_ref(&DB), "passages", &PASSAGES, NULL, table));
     return coco_sqlite_declare_fts(cx, *table, "passages_fts",
                                    &(coco_sqlite_fts){ .columns = "heading,text", .tokenize = "porter unicode61" });
@@ -130,8 +163,11 @@ static coco_status mount_postgres(coco_ctx *cx, coco_table **table)
 {
     static coco_schema plain;
     bool vectors = coco_context(cx, &EMBEDDER).kind != COCO_NULL;
+    coco_table *maker;
 
     plain = without_vectors();
+    COCO_TRY(coco_postgres_mount_table(cx, coco_context_ref(&DB), "vectors_by", &MAKER, NULL, &maker));
+    COCO_TRY(declare_maker(cx, maker));
     COCO_TRY(coco_postgres_mount_table(cx, coco_context_ref(&DB), "passages", vectors ? &PASSAGES : &plain, NULL,
                                        table));
     if (vectors)
@@ -254,6 +290,25 @@ static char *joined(int nargs, char **args)
     return all;
 }
 
+/* Whether vectors of the words would be by what made those of the index; if not, says so. */
+static bool vectors_fit(coco_value embedder, coco_value db)
+{
+    coco_value m = maker_of(embedder);
+    char theirs[300], ours[300] = "no model";
+
+    if (m.kind == COCO_MAP)
+        snprintf(ours, sizeof ours, "%s (%lld dimensions)", coco_text_of(coco_get(m, "model")).p,
+                 (long long)coco_int_of(coco_get(m, "dimensions")));
+    if (coco_sqlite_of(db)) made_by_sqlite(coco_sqlite_of(db), theirs, sizeof theirs);
+#ifdef HAVE_POSTGRES
+    else made_by_postgres(coco_postgres_of(db), theirs, sizeof theirs);
+#endif
+    if (!*theirs || strcmp(theirs, ours) == 0) return true;
+    fprintf(stderr, "docs_search: the index has vectors by %s, not by %s: searching by words alone\n",
+            theirs, ours);
+    return false;
+}
+
 /* Whether there is a letter, a digit, or a character that isn't ASCII. */
 static bool has_word(const char *p)
 {
@@ -271,10 +326,10 @@ static int search(coco_app *app, int nargs, char **args)
     coco_status rc = words ? COCO_OK : coco_err_set(&err, COCO_ENOMEM, "out of memory");
 
     if (rc == COCO_OK && !has_word(words)) rc = coco_err_set(&err, COCO_EINVAL, "search for what? Give some words");
-    if (rc == COCO_OK) rc = embed_words(coco_app_context(app, &EMBEDDER), words, &vector, &s, &err);
+    coco_value embedder = coco_app_context(app, &EMBEDDER), db = coco_app_context(app, &DB);
+    if (rc == COCO_OK && vectors_fit(embedder, db)) rc = embed_words(embedder, words, &vector, &s, &err);
     s.words = words;
     s.vector = vector;
-    coco_value db = coco_app_context(app, &DB);
     if (rc == COCO_OK && coco_sqlite_of(db)) rc = search_sqlite(coco_sqlite_of(db), &s, vec && *vec, &err);
 #ifdef HAVE_POSTGRES
     else if (rc == COCO_OK) rc = search_postgres(coco_postgres_of(db), &s, &err);

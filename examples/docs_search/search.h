@@ -37,4 +37,8 @@ struct coco_postgres;
 coco_status search_sqlite(struct coco_sqlite *db, struct search *s, bool extension, coco_err *err);
 coco_status search_postgres(struct coco_postgres *db, struct search *s, coco_err *err);
 
+/* Who made the vectors of the index: "MODEL (N dimensions)"; empty: there are none, or it doesn't say. */
+void made_by_sqlite(struct coco_sqlite *db, char *out, size_t size);
+void made_by_postgres(struct coco_postgres *db, char *out, size_t size);
+
 #endif

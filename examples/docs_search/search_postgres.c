@@ -116,10 +116,26 @@ coco_status search_postgres(coco_postgres *pool, struct search *s, coco_err *err
     free(any);
     return rc;
 }
+
+void made_by_postgres(coco_postgres *pool, char *out, size_t size)
+{
+    PGconn *db = coco_postgres_handle(pool, NULL);
+    PGresult *r = db ? PQexec(db, "SELECT model || ' (' || dimensions || ' dimensions)' FROM vectors_by") : NULL;
+
+    *out = 0;
+    if (PQresultStatus(r) == PGRES_TUPLES_OK && PQntuples(r) == 1) snprintf(out, size, "%s", PQgetvalue(r, 0, 0));
+    PQclear(r);
+}
 #else
 coco_status search_postgres(struct coco_postgres *pool, struct search *s, coco_err *err)
 {
     (void)pool, (void)s;
     return coco_err_set(err, COCO_EINVAL, "built without PostgreSQL (libpq)");
+}
+
+void made_by_postgres(struct coco_postgres *pool, char *out, size_t size)
+{
+    (void)pool, (void)size;
+    *out = 0;
 }
 #endif

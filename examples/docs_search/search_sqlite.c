@@ -6,6 +6,7 @@
 #include "connectors/sqlite.h"
 
 #include <sqlite3.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 static coco_status failed(sqlite3 *db, coco_err *err)
@@ -133,4 +134,16 @@ coco_status search_sqlite(coco_sqlite *db, struct search *s, bool extension, coc
     free(all);
     free(any);
     return rc;
+}
+
+void made_by_sqlite(coco_sqlite *db, char *out, size_t size)
+{
+    static const char sql[] = "SELECT model || ' (' || dimensions || ' dimensions)' FROM vectors_by";
+    sqlite3 *handle = coco_sqlite_handle(db, NULL);
+    sqlite3_stmt *q;
+
+    *out = 0;
+    if (!handle || sqlite3_prepare_v2(handle, sql, -1, &q, NULL) != SQLITE_OK) return;
+    if (sqlite3_step(q) == SQLITE_ROW) snprintf(out, size, "%s", (const char *)sqlite3_column_text(q, 0));
+    sqlite3_finalize(q);
 }
