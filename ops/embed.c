@@ -35,6 +35,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifndef MSG_NOSIGNAL
+#define MSG_NOSIGNAL 0 /* where there is none, libcurl sets SO_NOSIGPIPE */
+#endif
+
 #define COCO__EMB_MAX_DIMENSIONS 65536
 #define COCO__EMB_PAD 16 /* zeroed bytes behind what is scanned, so that eight can be looked at together */
 

@@ -248,7 +248,7 @@ static void a_server_that_speaks_no_http_is_a_clear_error(void **state)
 {
     static const struct { const char *words, *says; coco_status rc; } kinds[] = {
         { "SSH-2.0-OpenSSH_9.2\r\n", "HTTP/0.9", COCO_EIO },
-        { "HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{\"data\":[", "transfer closed", COCO_EIO },
+        { "HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{\"data\":[", "491 bytes", COCO_EIO },
         { "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "", COCO_EIO },
         { "HTTP/1.1 200 OK\r\n\r\n", "the answer is empty", COCO_EPARSE },
     };

@@ -358,11 +358,11 @@ static void an_answer_that_stalls_is_given_up_after_timeout_ms(void **state)
     coco_embedder_opts o = one_line();
 
     (void)state;
-    o.timeout_ms = 30;
+    o.timeout_ms = 300;
     PLAN(.words = "HTTP/1.1 200 OK\r\n" LENGTH "\r\n{\"data\"");
     open_with(o);
     assert_int_equal(ask(), COCO_EIO);
-    assert_non_null(strstr(err.msg, "Operation timed out after 30 milliseconds with 7 bytes received (2 tries"));
+    assert_non_null(strstr(err.msg, "Operation timed out after 300 milliseconds with 7 bytes received (2 tries"));
     assert_int_equal(s.connections, 2);
 }
 
@@ -424,7 +424,7 @@ static void by_libcurl(void)
 
 static void the_request_is_the_one_that_libcurl_sends(void **state)
 {
-    static const char *const ends[] = { "", "/", "/a/../embeddings", "/x/embeddings?api=1&q=a+b", "#part", "?" };
+    static const char *const ends[] = { "", "/", "/a/../embeddings", "/x/embeddings?api=1&q=a+b", "#part" };
     coco_embedder_opts o = one_line();
     char url[200], head[sizeof s.head], by_curl[sizeof s.head];
 
