@@ -40,6 +40,15 @@ COCO__IN void coco__free(const coco__mem *m, void *p)
         free(p);
 }
 
+COCO__IN void *coco__room(const coco__mem *m, void *v, size_t n, size_t *cap, size_t size)
+{
+    size_t more = n < *cap ? 0 : *cap ? *cap * 2 : 8;
+    void *p = more ? coco__realloc(m, v, more * size) : v;
+
+    if (p && more) *cap = more;
+    return p;
+}
+
 COCO__IN char *coco__strdup(const coco__mem *m, const char *s)
 {
     char *copy = coco__alloc(m, strlen(s) + 1);

@@ -33,6 +33,8 @@ COCO__IN void *coco__zalloc(const coco__mem *m, size_t n);            /* zeroed 
 COCO__IN void *coco__realloc(const coco__mem *m, void *p, size_t n);  /* n > 0 */
 COCO__IN void coco__free(const coco__mem *m, void *p);                /* NULL is fine */
 COCO__IN char *coco__strdup(const coco__mem *m, const char *s);
+/* the array v with room for one more of n, where it may have moved; NULL: no memory, and v is as it was */
+COCO__IN void *coco__room(const coco__mem *m, void *v, size_t n, size_t *cap, size_t size);
 
 /* An arena: memory that dies together. Small chunks double up to 64 KiB; larger requests get a chunk of their own. */
 typedef struct coco__chunk {
@@ -414,7 +416,7 @@ COCO__IN unsigned coco__fork_generation(void);
 #define COCO__ROUND 2
 #else
 #define COCO__CUT 470
-#define COCO__PAGE_BYTES 1850 /* two fit into a page of LMDB */
+#define COCO__PAGE_BYTES 1310 /* three fit into a page of LMDB */
 #define COCO__INLINE_BYTES 1800
 #define COCO__READ_AHEAD 256
 #define COCO__SLICE 8192 /* changes of one component in a transaction */

@@ -207,14 +207,10 @@ static coco_status coco__deps_push(coco__run *run, coco__deps *d, coco__dep *dep
 {
     for (size_t i = 0; i < d->n; i++)
         if (d->v[i] == dep) return COCO_OK;
-    if (d->n == d->cap) {
-        size_t cap = d->cap ? d->cap * 2 : 8;
-        coco__dep **v = coco__realloc(run->mem, d->v, cap * sizeof(coco__dep *));
-        if (!v) return COCO_ENOMEM;
-        d->v = v;
-        d->cap = cap;
-    }
-    d->v[d->n++] = dep;
+    coco__dep **v = coco__room(run->mem, d->v, d->n, &d->cap, sizeof *v);
+    if (!v) return COCO_ENOMEM;
+    d->v = v;
+    v[d->n++] = dep;
     return COCO_OK;
 }
 

@@ -276,23 +276,14 @@ static coco_status coco__claim_fails(coco__comp *c, const coco__change *ch, coco
 static coco_status coco__edup(coco__comp *c, const coco__change *ch, const char *other)
 { return coco__claim_fails(c, ch, COCO_EDUP, " is declared by ", other, " too"); }
 
-static const char *coco__print_comp(coco__run *run, const coco__comp *c)
+/* The path of c, or of the record at `at`. */
+static const char *coco__print_path(coco__run *run, const coco__comp *c, const coco__txn *t, const coco__place *at)
 {
     coco__buf path;
 
     coco__buf_init(&path, run->mem);
-    coco__comp_path(c, &path);
-    coco__path_shown(&path);
-    const char *out = coco__buf_take(&path, run->passing).p;
-    return out ? out : "";
-}
-
-static const char *coco__print_place(coco__run *run, const coco__txn *t, const coco__place *at)
-{
-    coco__buf path;
-
-    coco__buf_init(&path, run->mem);
-    if (coco__place_path(t, at, &path) != COCO_OK) path.failed = true;
+    if (c) coco__comp_path(c, &path);
+    else if (coco__place_path(t, at, &path) != COCO_OK) path.failed = true;
     coco__path_shown(&path);
     const char *out = coco__buf_take(&path, run->passing).p;
     return out ? out : "?";
@@ -334,8 +325,8 @@ static coco_status coco__note_move(coco__comp *c, coco__change *ch, const coco__
         m->from_key = (coco_str){ coco__arena_copy(run->passing, k.b, k.n), k.n };
         m->from = (coco__place){ from->parent, coco__arena_str(run->passing, from->segment) };
         m->state = coco__arena_copy(run->passing, coco__buf_cstr(&b), strlen(coco__buf_cstr(&b)));
-        m->from_path = coco__print_place(run, t, from);
-        m->to_path = coco__print_comp(run, c);
+        m->from_path = coco__print_path(run, NULL, t, from);
+        m->to_path = coco__print_path(run, c, NULL, NULL);
     }
     coco__buf_free(&b);
     if (!m || !m->ekey.p || !m->from_key.p || !m->from.segment.p || !m->state ||
@@ -398,18 +389,18 @@ static coco_status coco__claim_from(coco__comp *c, coco__change *ch, const coco_
     COCO_TRY(coco__entry_get(t, &rec, ch->ekey, c->shared, &value));
     if (!value.p) return COCO_OK;
     COCO_TRY(coco__state_get(ch->ekey, value, now));
-    if (m && strcmp(m->to_path, coco__print_comp(run, c)) != 0) return coco__edup(c, ch, m->to_path);
+    if (m && strcmp(m->to_path, coco__print_path(run, c, NULL, NULL)) != 0) return coco__edup(c, ch, m->to_path);
     /* it came to be since the declaration */
-    if (!ch->from) return coco__edup(c, ch, coco__print_place(run, t, from));
+    if (!ch->from) return coco__edup(c, ch, coco__print_path(run, NULL, t, from));
     if (other) COCO_TRY(coco__declares(other, ch->ekey, &declares));
-    if (declares) return coco__edup(c, ch, coco__print_comp(run, other));
+    if (declares) return coco__edup(c, ch, coco__print_path(run, other, NULL, NULL));
     if (run->only.p) {
         coco__buf path;
         coco__buf_init(&path, run->mem);
         bool below = coco__place_path(t, from, &path) == COCO_OK && path.n >= run->only.n &&
                      memcmp(path.p, run->only.p, run->only.n) == 0;
         coco__buf_free(&path);
-        if (!below) return coco__edup(c, ch, coco__print_place(run, t, from));
+        if (!below) return coco__edup(c, ch, coco__print_path(run, NULL, t, from));
     }
     ch->from->owner = *from;
     ch->from->condemned = now->condemned;
@@ -443,7 +434,7 @@ static coco_status coco__claim(coco__comp *c, coco__change *ch, const coco__txn 
     coco__state now = { 0 };
 
     ch->moved = false;
-    if (first && first != c) return coco__edup(c, ch, coco__print_comp(run, first));
+    if (first && first != c) return coco__edup(c, ch, coco__print_path(run, first, NULL, NULL));
     if (!alone && !coco__table_put(&run->claims, ch->ekey.p, ch->ekey.n, c)) return COCO_ENOMEM;
     COCO_TRY(coco__claim_owner(c, ch, t, &now));
     if (ch->child) coco__found_possible(ch->replaced ? ch->replaced : ch->child, &now);

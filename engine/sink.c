@@ -236,26 +236,13 @@ static size_t coco__sink_at(const coco__round_sinks *s, const coco_sink *sink)
     return i;
 }
 
-/* Room for one more of n; false: no memory. */
-static bool coco__room(const coco__mem *m, void **v, size_t n, size_t *cap, size_t size)
-{
-    size_t more = *cap ? *cap * 2 : 8;
-
-    if (n < *cap) return true;
-    void *p = coco__realloc(m, *v, more * size);
-    if (!p) return false;
-    *v = p;
-    *cap = more;
-    return true;
-}
-
 static coco__outbox *coco__outbox_of(coco__round_sinks *s, coco_sink *sink)
 {
     size_t i = coco__sink_at(s, sink);
-    void *v = s->v;
 
     if (i < s->n) return &s->v[i];
-    if (!coco__room(s->run->mem, &v, s->n, &s->cap, sizeof *s->v)) return NULL;
+    void *v = coco__room(s->run->mem, s->v, s->n, &s->cap, sizeof *s->v);
+    if (!v) return NULL;
     s->v = v;
     s->v[s->n] = (coco__outbox){ .sink = sink, .group = s->n, .first = UINT32_MAX };
     return &s->v[s->n++];
@@ -263,14 +250,14 @@ static coco__outbox *coco__outbox_of(coco__round_sinks *s, coco_sink *sink)
 
 static bool coco__outbox_put(const coco__mem *m, coco__outbox *box, coco__comp *c, coco_action *a)
 {
-    void *v = box->v, *shares = box->shares;
+    void *v = coco__room(m, box->v, box->n, &box->cap, sizeof *box->v);
     unsigned order = coco__order_of(a);
 
-    if (!coco__room(m, &v, box->n, &box->cap, sizeof *box->v)) return false;
+    if (!v) return false;
     box->v = v;
     if (!box->nshares || box->shares[box->nshares - 1].comp != c) {
-        if (!coco__room(m, &shares, box->nshares, &box->shares_cap, sizeof *box->shares)) return false;
-        box->shares = shares;
+        if (!(v = coco__room(m, box->shares, box->nshares, &box->shares_cap, sizeof *box->shares))) return false;
+        box->shares = v;
         box->shares[box->nshares++] = (coco__share){ .comp = c };
     }
     box->v[box->n++] = a;

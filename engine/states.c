@@ -124,14 +124,11 @@ COCO__IN void coco__view_free(coco__view *v)
 
 static coco__entry *coco__view_add(coco__view *v)
 {
-    if (v->n == v->cap) {
-        size_t cap = v->cap ? v->cap * 2 : 32;
-        coco__entry *e = coco__realloc(v->keys.mem, v->entries, cap * sizeof *e);
-        if (!e) return NULL;
-        v->entries = e;
-        v->cap = cap;
-    }
-    return &v->entries[v->n++];
+    coco__entry *e = coco__room(v->keys.mem, v->entries, v->n, &v->cap, sizeof *e);
+
+    if (!e) return NULL;
+    v->entries = e;
+    return &e[v->n++];
 }
 
 /* Keys are gathered in a buffer that moves while it grows: offsets first, pointers at the end. */
@@ -142,23 +139,20 @@ COCO__IN coco_status coco__view_decode(coco__view *v, coco_str bytes)
 
     v->n = 0;
     v->keys.n = 0;
-    while (coco__left(&r) && !r.bad) {
+    while (coco__left(&r)) {
         uint64_t shared = coco__read_varint(&r);
         coco_str rest = coco__read_blob(&r), value = coco__read_blob(&r);
-        size_t at = v->keys.n;
-        uint8_t *out;
-        coco__entry *e;
         if (r.bad || shared > nbefore || shared + rest.n > COCO__EKEY_MAX) return COCO_ECORRUPT;
-        e = coco__view_add(v);
-        out = coco__buf_grow(&v->keys, (size_t)shared + rest.n);
+        coco__entry *e = v->n < v->cap ? &v->entries[v->n++] : coco__view_add(v);
+        size_t at = v->keys.n, n = (size_t)shared + rest.n;
+        uint8_t *out = coco__buf_grow(&v->keys, n);
         if (!e || !out) return COCO_ENOMEM;
         memcpy(out, v->keys.p + before, (size_t)shared);
-        if (rest.n) memcpy(out + shared, rest.p, rest.n);
-        *e = (coco__entry){ { NULL, (size_t)shared + rest.n }, value };
+        memcpy(out + shared, rest.p, rest.n);
+        *e = (coco__entry){ { NULL, n }, value };
         before = at;
-        nbefore = e->ekey.n;
+        nbefore = n;
     }
-    if (r.bad) return COCO_ECORRUPT;
     size_t at = 0;
     for (size_t i = 0; i < v->n; at += v->entries[i++].ekey.n) v->entries[i].ekey.p = (const char *)v->keys.p + at;
     return COCO_OK;
@@ -592,29 +586,30 @@ static void coco__view_encode(const coco__view *v, size_t from, size_t to, coco_
     }
 }
 
-/* Writes the entries as pages of about equal size, the first under label. An emptied page goes, unless it is the
- * first. */
+/* Writes the entries as pages of about equal size, the first under label; an emptied page goes, unless it is the first,
+ * which has one entry as soon as there are others: with few bytes behind the last owner LMDB fills its pages of owners.
+ * Every third waits for the others: where pages come in order, LMDB leaves room for one more in each of its own. */
 static coco_status coco__pages_put(const coco__txn *t, uint64_t id, coco_str label, const coco__view *v, coco__buf *out)
 {
-    size_t total = 0, pieces, share;
+    /* what the first and the last key share, those between share with the one before, at least */
+    size_t same = v->n ? coco__shared(v->entries[0].ekey, v->entries[v->n - 1].ekey) : 0, total = 0, bytes;
     coco__dbkey k;
 
-    for (size_t i = 0; i < v->n; i++) total += v->entries[i].ekey.n + v->entries[i].value.n + 4;
-    pieces = total / COCO__PAGE_BYTES + 1;
-    share = total / pieces + 1;
+    for (size_t i = 0; i < v->n; i++) total += v->entries[i].ekey.n - same + v->entries[i].value.n + 3;
+    size_t share = total / (total / COCO__PAGE_BYTES + 1) + 1, first = label.n || total < COCO__PAGE_BYTES ? share : 1;
     coco__dbkey_id(&k, COCO__PAGE, id, label.p, label.n);
-    if (v->n == 0 && label.n) return coco__del(t, &k);
-    for (size_t i = 0, from = 0; i < v->n || v->n == 0;) {
-        size_t bytes = 0;
-        for (from = i; i < v->n && (bytes < share || i == from); i++)
-            bytes += v->entries[i].ekey.n + v->entries[i].value.n + 4;
-        out->n = 0;
-        coco__view_encode(v, from, i, out);
-        if (out->failed) return COCO_ENOMEM;
-        if (from) coco__dbkey_id(&k, COCO__PAGE, id, v->entries[from].ekey.p, v->entries[from].ekey.n);
-        COCO_TRY(coco__put(t, &k, out->p, out->n));
-        if (v->n == 0) break;
-    }
+    if (v->n == 0) return label.n ? coco__del(t, &k) : coco__put(t, &k, NULL, 0);
+    for (int third = 0; third < 2; third++)
+        for (size_t i = 0, from = 0, piece = 0; i < v->n; piece++) {
+            for (from = i, bytes = 0; i < v->n && bytes < (from ? share : first); i++)
+                bytes += v->entries[i].ekey.n - same + v->entries[i].value.n + 3;
+            if ((piece % 3 == 2) != third) continue;
+            out->n = 0;
+            coco__view_encode(v, from, i, out);
+            if (out->failed) return COCO_ENOMEM;
+            if (from) coco__dbkey_id(&k, COCO__PAGE, id, v->entries[from].ekey.p, v->entries[from].ekey.n);
+            COCO_TRY(coco__put(t, &k, out->p, out->n));
+        }
     return COCO_OK;
 }
 
