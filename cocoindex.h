@@ -735,13 +735,13 @@ typedef enum coco_children { COCO_CHILDREN_KEPT, COCO_CHILDREN_LOSSY, COCO_CHILD
 /* One thing for a sink to do. The handler fills in the first part, the engine the second. */
 typedef struct coco_action {
     coco_action_kind kind;
+    coco_status answer;  /* COCO_UNANSWERED; a sink may answer 0 (applied), or fail it with coco_action_fail */
     coco_str text; /* one line for preview, such as the size or the columns; may be empty */
     void *value;   /* opaque, in cx's memory; lives until the component is submitted */
     size_t bytes;  /* weight of the action against the sink's max_bytes */
 
     coco_target *target; /* where */
     coco_value key;      /* which */
-    coco_status answer;  /* COCO_UNANSWERED; a sink may answer 0 (applied), or fail it with coco_action_fail */
     char *error, *note;  /* by coco_action_fail and coco_action_note */
     bool container, transient;
     uint32_t depth; /* of the provider: 0 for root targets */

@@ -644,14 +644,15 @@ typedef struct coco__change {
     coco_action *action;       /* NULL: none */
     coco__state *old;          /* possibilities used; NULL: none */
     coco__from *from;          /* NULL: claimed from nobody */
-    bool claimed;              /* new here: taken from nobody or from `from` */
-    bool cancelled;            /* another component of the round claimed what was to be deleted */
-    bool container, user_managed;
-    bool was;                  /* it is in the component's own record */
-    bool early;                /* of the engine's own: it is there from the precommit on */
+    bool claimed : 1;          /* new here: taken from nobody or from `from` */
+    bool cancelled : 1;        /* another component of the round claimed what was to be deleted */
+    bool container : 1, user_managed : 1;
+    bool was : 1;              /* it is in the component's own record */
+    bool early : 1;            /* of the engine's own: it is there from the precommit on */
+    bool is_void : 1;          /* recorded under a provider that is no more */
+    bool moved : 1;            /* taken from another component in the transaction being written */
     uint8_t child_fate;        /* of a container's content: COCO__CHILD_… */
-    bool is_void;              /* recorded under a provider that is no more */
-    bool moved;                /* taken from another component in the transaction being written */
+    char room[14];             /* of ekey, where it is short: what is compared lies beside what it is compared for */
 } coco__change;
 enum { COCO__CHILD_KEPT, COCO__CHILD_NEW, COCO__CHILD_LOSSY, COCO__CHILD_GONE };
 
@@ -711,8 +712,8 @@ COCO__IN coco_status coco__owned_write(coco__owned *o, const coco__txn *t, coco_
 /* An entry of the engine's own is there with this value from now on; value.p NULL: it is only looked for. *was, if
  * asked for: the value until now, p NULL where there is none. */
 COCO__IN coco_status coco__own(coco__owned *o, uint64_t space, coco_str key, coco_str value, coco_str *was);
-/* Cuts the changes behind the first n, in entry order; returns what was cut off. */
-COCO__IN coco__change *coco__owned_cut(coco__owned *o, size_t n);
+/* Cuts the changes, of which there are more, behind the first n, in entry order; returns what was cut off. */
+COCO__IN coco__change *coco__owned_cut(coco__owned *o, size_t n, coco__change **last);
 /* One entry of any recorded component, through t; copied into a. value.p NULL: there is none. */
 COCO__IN coco_status coco__entry_get(const coco__txn *t, const coco__rec *rec, coco_str ekey, coco__arena *a,
                                      coco_str *value);

@@ -413,11 +413,12 @@ COCO__IN coco_action *coco__owned_action(coco__owned *o)
 
 COCO__IN coco__change *coco__owned_change(coco__owned *o, coco_str ekey)
 {
-    char *copy = coco__arena_copy(o->arena, ekey.p, ekey.n);
-    coco__change *c = copy ? coco__block_take(o, &o->change_room, sizeof *c) : NULL;
+    coco__change *c = coco__block_take(o, &o->change_room, sizeof *c);
 
-    if (!c) return NULL;
-    c->ekey = (coco_str){ copy, ekey.n };
+    char *key = c && ekey.n <= sizeof c->room ? c->room : coco__arena_alloc(o->arena, ekey.n);
+
+    if (!c || !key) return NULL;
+    c->ekey = (coco_str){ memcpy(key, ekey.p, ekey.n), ekey.n };
     o->sorted = coco__owned_behind(o, ekey);
     if (!o->untabled) o->untabled = c;
     *o->last = c;
@@ -482,14 +483,12 @@ static void coco__sort_changes(coco__owned *o)
     o->untabled = o->changes;
 }
 
-COCO__IN coco__change *coco__owned_cut(coco__owned *o, size_t n)
+COCO__IN coco__change *coco__owned_cut(coco__owned *o, size_t n, coco__change **last)
 {
-    coco__change *c, *rest;
-
     coco__sort_changes(o);
-    for (c = o->changes; c && n > 1; n--) c = c->next;
-    rest = c ? c->next : NULL;
-    if (c) c->next = NULL;
+    for (*last = o->changes; n > 1; n--) *last = (*last)->next;
+    coco__change *rest = (*last)->next;
+    (*last)->next = NULL;
     return rest;
 }
 

@@ -435,7 +435,7 @@ static coco_status coco__write_slices(coco__run *run, coco__comp *c, bool commit
 
     c->owned.all = NULL;
     for (size_t left = c->owned.nchanges; left > COCO__SLICE && !c->claim_failed && !c->deleting; left -= COCO__SLICE) {
-        coco__change *rest = coco__owned_cut(&c->owned, COCO__SLICE), *last = c->owned.changes;
+        coco__change *last, *rest = coco__owned_cut(&c->owned, COCO__SLICE, &last);
         if (!c->owned.all) c->owned.all = c->owned.changes; /* sorted by the first cut */
         coco_status rc = coco__write(run->app, &w, &run->fatal);
         if (rc == COCO_OK && !commit) coco__targets_stored(c);
@@ -445,7 +445,6 @@ static coco_status coco__write_slices(coco__run *run, coco__comp *c, bool commit
             run->names_stored = run->meta.next_name;
             coco__round_clear(run);
         }
-        while (last->next) last = last->next;
         last->next = rest;
         c->owned.changes = rest;
         if (rc != COCO_OK) {

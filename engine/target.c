@@ -314,6 +314,8 @@ static coco_status coco__declare_depend(coco_ctx *cx, const coco__declaration *d
     if (!coco__records(cx)) return COCO_OK;
     coco__put_be64(fp, t->id);
     coco__put_be64(fp + 8, t->counter);
+    const coco__dep *last = cx->deps.n ? cx->deps.v[cx->deps.n - 1] : NULL; /* rows of one table, as a rule */
+    if (last && last->kind == COCO__D_PROVIDER && memcmp(last->fp, fp, sizeof fp) == 0) return COCO_OK;
     return coco__deps_add(cx->run, &cx->deps, COCO__D_PROVIDER, coco_str_of(t->title), fp);
 }
 

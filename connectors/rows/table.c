@@ -220,16 +220,14 @@ static size_t coco__rows_keep(const coco_rows *rows, coco_str row, uint8_t recor
 /* What leads to the row's bytes, the bytes, and the record, in one piece. */
 static coco_status coco__rows_carry(coco_ctx *cx, coco_str row, coco_str record, coco_decision *out)
 {
-    coco_str *carried = coco_alloc(cx, sizeof *carried + row.n + record.n);
+    char *bytes = coco_alloc(cx, row.n + record.n);
     coco_action *a = &out->action;
 
-    if (!carried) return COCO_ENOMEM;
-    char *bytes = (char *)(carried + 1);
-    *carried = (coco_str){ bytes, row.n };
+    if (!bytes) return COCO_ENOMEM;
     if (row.n) memcpy(bytes, row.p, row.n);
     out->record = (coco_str){ memcpy(bytes + row.n, record.p, record.n), record.n };
-    a->value = carried;
-    a->bytes = row.n + sizeof *carried;
+    a->value = bytes;
+    a->bytes = row.n;
     if (!coco_is_preview(cx)) return COCO_OK;
     a->text = coco_format(cx, "%zu bytes", row.n);
     return COCO_OK;
@@ -260,5 +258,5 @@ coco_status coco_rows_reconcile(coco_ctx *cx, void *self, const coco_change *in,
 
 coco_str coco_row_of(const coco_action *a)
 {
-    return a->value ? *(const coco_str *)a->value : (coco_str){ NULL, 0 };
+    return (coco_str){ a->value, a->value ? a->bytes : 0 };
 }
