@@ -903,6 +903,7 @@ struct coco_target {
     bool condemned;           /* to be deleted in this update */
     bool tripped;             /* by the guard */
     bool blocked;             /* a delete in it, or below it, failed: its container stays */
+    bool refused;             /* its container's own delete was: who was refused tries again, nobody else */
     bool of_record;           /* the handler was made from the record, without a desired value */
     uint8_t found;            /* of a container: COCO__FOUND_… */
     coco_status trouble;      /* that exists failed with … */

@@ -344,7 +344,7 @@ static coco_status coco__group_reset(coco__live *l)
     for (size_t i = 0; deleted && coco__table_next(&run->targets, &i, &slot);) {
         coco_target *t = slot->value;
         t->doomed = 0;
-        t->tripped = false;
+        t->tripped = t->refused = false;
         t->condemned &= t->gone;
     }
     run->blocked = false;

@@ -217,7 +217,13 @@ static coco_status coco__drop_empty(coco__run *run, const coco__txn *t, uint64_t
 COCO__IN coco_status coco__commit_removal(coco__comp *c, const coco__txn *t, coco__rec *rec)
 {
     if (!rec->flags) return COCO_OK; /* a last try, and meanwhile it went with its container */
-    for (coco__change *ch = c->owned.changes; ch; ch = ch->next) COCO_TRY(coco__commit_change(c, ch, t, rec));
+    for (coco__change *ch = c->owned.changes; ch; ch = ch->next) {
+        coco_str there = ch->ekey;
+        /* so may have a part of it */
+        if (c->apply_code) COCO_TRY(coco__entry_get(t, rec, ch->ekey, c->shared, &there));
+        ch->cancelled |= !there.p;
+        COCO_TRY(coco__commit_change(c, ch, t, rec));
+    }
     if (!c->last_delete || rec->nstates || (rec->flags & COCO__R_ID)) {
         COCO_TRY(coco__owned_write(&c->owned, t, rec, true, &c->run->pages));
         return coco__store_rec(c->run, t, &c->at, rec);
@@ -419,10 +425,10 @@ typedef struct coco__depth {
     uint32_t depth, deepest;
 } coco__depth;
 
-/* Is a container in place to stay: by the guard, or because a delete in it failed? */
+/* Is a container in place to stay: by the guard, or because a delete in it failed, or its own, which waits? */
 static bool coco__stays(const coco_target *place, const coco_target *child)
 {
-    bool blocked = child->blocked && !place->handler.drop_removes_content;
+    bool blocked = child->refused || (child->blocked && !place->handler.drop_removes_content);
 
     place->run->blocked |= blocked;
     return blocked || child->top->tripped || place->top->tripped;

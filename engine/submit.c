@@ -565,6 +565,8 @@ static coco_status coco__defer(coco__comp *c)
         coco__changed(run);
     }
     c->handle = NULL;
+    for (const coco__change *ch = c->owned.changes; ch && c->deleting; ch = ch->next)
+        if (ch->child) coco__target_now(ch->child)->refused = true;
     c->apply_error = NULL;
     c->node.up = NULL;
     c->parent = NULL;

@@ -178,6 +178,22 @@ static void condemned_container_stays_while_a_running_component_fails_to_empty_i
     expect_actions(NULL);
 }
 
+/* S7.4: a passing refusal is tried again by who was refused, and by nobody else. */
+static void container_whose_delete_is_refused_twice_is_deleted_once(void **state)
+{
+    (void)state;
+    plan("top tab tab/sub", "a: tab/sub.7=7 top.1=10");
+    update(NULL);
+    plan("top", "a: top.1=10");
+    fault_on("tab:\"sub\"", 2, false);
+    update(NULL);
+    expect_actions("- tab/sub:7", "! tab:\"sub\"", "! tab:\"sub\"", "- tab:\"sub\"");
+    expect_sound(__FILE__, __LINE__);
+    update(NULL);
+    expect_actions("- shelf:\"tab\"");
+    expect_shelf("shelf:\"top\" = null", "top:1 = 10");
+}
+
 static void nested_containers_go_bottom_up(void **state)
 {
     (void)state;
@@ -591,6 +607,7 @@ int main(void)
         TEST(container_stays_while_the_delete_of_its_content_fails),
         TEST(container_goes_after_the_last_try_of_its_content),
         TEST(condemned_container_stays_while_a_running_component_fails_to_empty_it),
+        TEST(container_whose_delete_is_refused_twice_is_deleted_once),
         TEST(nested_containers_go_bottom_up),
         TEST(crate_takes_along_only_its_own_content),
         TEST(crate_that_fails_to_go_keeps_its_content),
