@@ -19,7 +19,8 @@ struct lmdb_trace_record {
 };
 
 static FILE *out;
-static int lazy; /* MDB_NOMETASYNC is set */
+static int lazy;   /* MDB_NOMETASYNC is set */
+static int inside; /* a call of LMDB, which may come to one of these functions itself */
 
 /* LMDB's own function; opens the trace at the first call. */
 static void *real(const char *name)
@@ -44,7 +45,19 @@ int mdb_put(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *data, unsigned fla
 
     if (!put) *(void **)&put = real("mdb_put");
     note('p', key, data);
-    return put(txn, dbi, key, data, flags);
+    inside++;
+    int rc = put(txn, dbi, key, data, flags);
+    inside--;
+    return rc;
+}
+
+int mdb_cursor_put(MDB_cursor *cursor, MDB_val *key, MDB_val *data, unsigned flags)
+{
+    static int (*put)(MDB_cursor *, MDB_val *, MDB_val *, unsigned);
+
+    if (!put) *(void **)&put = real("mdb_cursor_put");
+    if (!inside) note('p', key, data);
+    return put(cursor, key, data, flags);
 }
 
 int mdb_del(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *data)
@@ -62,7 +75,10 @@ int mdb_txn_commit(MDB_txn *txn)
 
     if (!commit) *(void **)&commit = real("mdb_txn_commit");
     note(lazy ? 'C' : 'c', NULL, NULL);
-    return commit(txn);
+    inside++;
+    int rc = commit(txn);
+    inside--;
+    return rc;
 }
 
 int mdb_env_set_flags(MDB_env *env, unsigned flags, int on)
