@@ -314,8 +314,8 @@ COCO__IN int coco__cli_compact(coco__cli *c)
 
     if (c->nwords > 1) return coco__cli_usage(c, "compact takes one app, not also %s", c->words[1]);
     COCO_TRY(coco__cli_which_env(c, c->nwords > 0 ? c->words[0] : NULL, &env_name));
-    rc = coco__cli_dir(c, env_name, dir, &err);
-    if (rc == COCO_OK) rc = coco_compact(&config, &err);
+    if (coco__cli_dir(c, env_name, dir, &err) != COCO_OK) return coco__cli_error(c, COCO__EXIT_OPEN, &err);
+    rc = coco_compact(&config, &err);
     return rc == 0 ? 0 : coco__cli_store_error(c, rc, &err);
 }
 

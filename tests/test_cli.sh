@@ -72,14 +72,17 @@ int main(int argc, char **argv)
           .commands = (coco_command[]){ { "greet", "[WORD]", "greets", greet }, { 0 } },
           .params = (coco_param_def[]){ { "source", "docs", "where the texts are" }, { "out", "site", "where they go" },
                                         { param, NULL, NULL }, { 0 } } },
-        { .name = "other", .main = &other_main, .env = "staging" },
+        { .name = "other", .main = &other_main, .env = "staging",
+          .commands = (coco_command[]){ { "greet", NULL, NULL, greet }, { "wave", NULL, "waves", greet }, { 0 } } },
+        { .name = "other", .main = &other_main },
     };
 
-    return coco_main(argc, argv, apps, getenv("BOTH") ? 2 : 1);
+    return coco_main(argc, argv, apps, getenv("BOTH") ? atoi(getenv("BOTH")) : 1);
 }
 END
 "$CC" -std=c11 -I. ${CFLAGS:-} ${LDFLAGS:-} "$tmp/prog.c" "$BUILD/libcocoindex.a" -llmdb -pthread -o "$tmp/prog" || exit 1
-# Writes into an LMDB environment what no program of this library would: lmdb DIR KEY 32-BIT-NUMBER.
+# Writes into an LMDB environment what no program of this library would: lmdb DIR KEY 32-BIT-NUMBER [DATABASE]. In the
+# key _ is a NUL byte.
 cat >"$tmp/lmdb.c" <<'END'
 #include <lmdb.h>
 #include <stdlib.h>
@@ -87,15 +90,16 @@ cat >"$tmp/lmdb.c" <<'END'
 
 int main(int argc, char **argv)
 {
-    unsigned n = argc == 4 ? (unsigned)atoi(argv[3]) : 0;
+    unsigned n = argc >= 4 ? (unsigned)atoi(argv[3]) : 0;
     unsigned char be[4] = { n >> 24 & 255, n >> 16 & 255, n >> 8 & 255, n & 255 };
     MDB_val key = { strlen(argv[2]), argv[2] }, data = { sizeof be, be };
     MDB_env *env;
     MDB_txn *txn;
     MDB_dbi dbi;
 
+    for (char *p = argv[2]; (p = strchr(p, '_')) != NULL;) *p = 0, p++;
     if (mdb_env_create(&env) || mdb_env_set_maxdbs(env, 4) || mdb_env_open(env, argv[1], 0, 0666)) return 1;
-    if (mdb_txn_begin(env, NULL, 0, &txn) || mdb_dbi_open(txn, NULL, 0, &dbi)) return 1;
+    if (mdb_txn_begin(env, NULL, 0, &txn) || mdb_dbi_open(txn, argc > 4 ? argv[4] : NULL, 0, &dbi)) return 1;
     if (mdb_put(txn, dbi, &key, &data, 0) || mdb_txn_commit(txn)) return 1;
     mdb_env_close(env);
     return 0;
@@ -139,7 +143,7 @@ update() {
 
 # with_both STATUS ARGUMENT ...: the same for the program with two apps.
 with_both() {
-    (BOTH=1 && export BOTH && run "$@")
+    (BOTH=${APPS:-2} && export BOTH && run "$@")
 }
 
 all_well_is_0() {
@@ -579,6 +583,185 @@ tool_reads_the_database_alone() {
     [ ! -e missing ]
 }
 
+several_apps_are_told_apart() {
+    fresh
+    with_both 0 --help
+    says "$out" 'other@staging'
+    says "$out" waves
+    with_both 0 update --help
+    says "$out" 'parameters of site:'
+    for command in update drop show 'greet word'; do with_both 2 $command; done
+    (APPS=3 && with_both 2 update other)
+    says "$err" 'several apps are called other'
+    with_both 0 update site
+    (APPS=3 && with_both 0 update other@staging)
+    with_both 2 update site@nowhere
+    with_both 2 update site other
+    with_both 7 greet site word
+    says "$out" 'args=1 word'
+    with_both 7 wave
+    (APPS=3 && with_both 7 greet other@staging)
+    with_both 2 greet nosuch
+    with_both 0 show site -l
+    with_both 0 show other
+    with_both 2 show nosuch
+    with_both 2 show site /@nosuch
+    with_both 0 ls --json
+    says "$out" '"app":"other","env":"staging","has_run":true'
+    run 0 ls --db .cocoindex/staging
+    says "$out" 'not in this program'
+    run 0 ls --json --db .cocoindex/staging
+    says "$out" '"app":"other","env":null,"has_run":true,"in_program":false'
+}
+
+every_database_is_looked_after() {
+    fresh
+    with_both 3 check
+    with_both 0 update site
+    with_both 3 check
+    with_both 3 compact other
+    with_both 3 backup other copy
+    with_both 0 update other
+    with_both 0 check
+    says "$out" 'staging: in order'
+    [ "$(grep -c 'in order' "$out")" -eq 2 ]
+    with_both 0 check other
+    with_both 0 check site
+    says "$out" 'site: in order'
+    with_both 0 check --json
+    [ ! -s "$out" ]
+    with_both 2 check nosuch
+    with_both 2 check site other
+    with_both 2 compact
+    says "$err" "which app's database?"
+    with_both 2 compact nosuch
+    with_both 2 compact site other
+    with_both 0 compact other
+    with_both 2 backup copy
+    with_both 2 backup nosuch copy
+    with_both 2 backup
+    with_both 0 backup site copy
+    with_both 2 backup site copy
+    with_both 3 backup site missing/copy
+    run 0 compact
+    run 0 backup copy2
+    [ -s copy ] && [ -s copy2 ]
+    run 3 check --db "$(printf 'x%.0s' $(seq 5000))"
+    says "$err" 'too long'
+    run 3 compact --db "$(printf 'x%.0s' $(seq 5000))"
+}
+
+problems_are_listed_and_repaired() {
+    fresh
+    update 0
+    "$tmp/lmdb" .cocoindex 9________ 1 app:site
+    "$tmp/lmdb" .cocoindex Zz 1 app:site
+    run 1 check
+    says "$out" 'site: a record of no known kind is damaged'
+    says "$out" 'tombstone is damaged'
+    run 1 check --json
+    says "$out" '{"type":"problem","app":"site","path":"","problem":"a record of no known kind is damaged","repaired":false}'
+    cp -r .cocoindex second
+    run 0 check --repair --json --db second
+    says "$out" '"repaired":true}'
+    run 0 check --repair
+    says "$out" '(repaired)'
+    run 0 check
+    fails grep -q repaired "$out"
+    update 0
+}
+
+show_knows_every_name() {
+    fresh
+    mkdir docs/sub
+    echo one >'docs/we"ird\.md'
+    echo two >docs/sub/c.md
+    update 0
+    run 0 show --tree
+    says "$out" '    "sub/c.md"'
+    says "$out" '    "we\"ird\\.md"'
+    run 0 show --tree --target-states -l
+    says "$out" 'out:"sub/c.txt"'
+    run 0 show -lr --json
+    says "$out" '"path":"/@copy","function":null'
+    run 0 show -r --target-states --json
+    says "$out" '{"type":"target_state","path":"/@copy/\"a.md\"","state":"out:\"a.txt\"","container":false'
+    says "$out" '"container":true'
+    says "$out" 'docs'
+    run 0 show -r --target-states
+    says "$out" '  container'
+    run 2 show site other
+    run 2 show /a /b
+    run 0 show site /
+    fails "$tool" update
+    for words in 'show nosuch' 'show site /@nosuch' 'compact site' 'backup site copy' 'check --recheck 1'; do
+        status=0
+        "$tool" $words 2>"$err" || status=$?
+        [ "$status" -eq 2 ]
+    done
+}
+
+options_have_two_forms() {
+    fresh
+    printf 'COCOINDEX_DB=state\n' >vars
+    update 0 -qevars --threads 2 --max-inflight=7
+    [ -d state ]
+    [ ! -s "$out" ]
+    update 0 --db= -q --only / --
+    update 0 --db state --quiet site
+    run 0 -h
+    run 0 drop --help
+    says "$out" 'usage:'
+    run 0 drop -fq --db state
+    [ ! -s "$out" ]
+    run 0 drop -fq --db state
+    [ ! -s "$out" ]
+    for wrong in -e '--recheck 5%x' '--recheck 50%%' '--threads 99999999999' --threads= -q=1 -qz '--max-inflight x'; do
+        update 2 $wrong
+    done
+    run 2 drop site other
+    run 2 compact site other
+    run 2 update -- --quiet
+    run 2 update -
+    run 2 update $(for i in $(seq 70); do echo "--source=$i"; done)
+    says "$err" 'too many parameters'
+    (COCOINDEX_LOG_LEVEL=error && export COCOINDEX_LOG_LEVEL && update 0)
+    (COCOINDEX_DB= && export COCOINDEX_DB && update 0 && [ -d .cocoindex ])
+}
+
+# env_line STATUS LINE [TEXT]: a .env of that line (a format of printf); GREETING is TEXT then.
+env_line() {
+    printf "$2" >.env
+    run "$1" greet
+    [ $# -lt 3 ] || says "$out" "GREETING=$3"
+}
+
+env_lines_are_as_a_shell_has_them() {
+    fresh
+    env_line 7 'export\tGREETING=a\n' a
+    env_line 7 'exported=1\nGREETING=a#b # c\n' 'a#b'
+    env_line 7 'GREETING=#all\n' ''
+    env_line 7 '\n  \n#\nGREETING = no\n' no
+    env_line 7 'GREETING=two words  \r\n' 'two words'
+    env_line 7 'GREETING="q" # c' q
+    env_line 7 "GREETING='a\\\\nb'" 'a\nb'
+    env_line 7 'GREETING="tab\\tr\\rx\\q"' "tab$(printf '\t')r$(printf '\r')xq"
+    env_line 7 'GREETING="one\\ntwo"\n' one
+    says "$out" two
+    env_line 2 'GREETING="q" x\n'
+    says "$err" 'closing quote'
+    env_line 2 '1A=x\n'
+    says "$err" 'KEY=VALUE expected'
+    env_line 2 '=x\n'
+    env_line 2 'A.B=x\n'
+    env_line 2 'A=\000b\n'
+    says "$err" 'NUL'
+    rm .env
+    mkdir .env
+    run 7 greet
+    run 2 greet -e .env
+}
+
 promise an_update_without_failures_ends_with_0 all_well_is_0
 promise failures_are_told_once_and_end_with_1 failures_are_1
 promise failed_paths_are_listed_up_to_20 failed_paths_are_20_and_a_count
@@ -610,4 +793,10 @@ promise reset_drops_first reset_begins_anew
 promise ls_lists_what_never_ran_and_environments ls_lists_apps
 promise show_lists_components_and_states show_lists_components
 promise tool_reads_a_database_without_the_program tool_reads_the_database_alone
+promise several_apps_are_told_apart several_apps_are_told_apart
+promise check_compact_and_backup_know_every_database every_database_is_looked_after
+promise problems_are_listed_and_repaired problems_are_listed_and_repaired
+promise show_tells_names_apart_and_states show_knows_every_name
+promise options_have_two_forms_and_limits options_have_two_forms
+promise env_lines_are_as_a_shell_has_them env_lines_are_as_a_shell_has_them
 finish
