@@ -261,7 +261,8 @@ cov: ## line and branch coverage of the engine by the tests; needs gcovr 8 (pip 
 	gcc -fPIC -c tests/cov/exit.c -o $(BUILD)/cov/exit.o
 	@$(COV_MAKE) cov-run
 	gcovr --root . --object-directory $(BUILD)/cov --filter engine/ --exclude-branches-by-pattern '.*assert\(.*' \
-	 --gcov-ignore-parse-errors=suspicious_hits.warn_once_per_file --html-details $(BUILD)/cov/index.html --txt $(BUILD)/cov/lines.txt --print-summary
+	 --gcov-ignore-parse-errors=suspicious_hits.warn_once_per_file --html-details $(BUILD)/cov/index.html \
+	 --json-summary $(BUILD)/cov/files.json --txt $(BUILD)/cov/lines.txt --print-summary
 .PHONY: cov-run
 cov-run: $(PROGRAMS) $(COV_TESTS:%=$(BUILD)/test/test_%)
 	@find $(BUILD) -name '*.gcda' -delete

@@ -93,7 +93,7 @@ void coco_env_close(coco_env *env)
 {
     if (!env) return;
     assert(!env->apps);
-    coco__context_close(&env->mem, &env->context);
+    coco__context_close(&env->context);
     if (env->setup_state && env->config.teardown) env->config.teardown(env->config.user);
     coco__store_close(env);
     coco__env_free(env);
@@ -118,7 +118,7 @@ static coco_status coco__setup(coco_ctx *cx, const coco__setup_call *s, coco_err
     *s->state = rc == COCO_OK ? 1 : s->teardown ? 0 : -1;
     if (rc == COCO_OK) return rc;
     coco_err_set(err, rc, "setup: %s", coco_error_message(cx));
-    coco__context_close(&cx->env->mem, cx->providing);
+    coco__context_close(cx->providing);
     if (s->teardown) s->teardown(s->user);
     return rc;
 }
@@ -228,7 +228,7 @@ void coco_app_close(coco_app *app)
             break;
         }
     pthread_mutex_unlock(&app->env->mutex);
-    coco__context_close(&app->env->mem, &app->context);
+    coco__context_close(&app->context);
     if (app->setup_state && app->config.teardown) app->config.teardown(app->config.user);
     coco__app_free(app);
 }

@@ -123,10 +123,10 @@ static coco_status coco__keep_finding(void *self, const char *path, const char *
 static coco_status coco__repair_body(void *self, coco__txn *t)
 {
     coco__findings *f = self;
-    coco_status rc = COCO_OK;
+    coco_status rc;
 
     f->first = f->n == 0; /* not again when the map has grown */
-    for (int round = 0; rc == COCO_OK && round < COCO__REPAIR_ROUNDS; round++) {
+    for (int round = 0; round < COCO__REPAIR_ROUNDS; round++) {
         coco__audit a = { .tell = coco__keep_finding, .self = f, .repair = true };
         rc = coco__audit_run(&a, t);
         uint64_t found = a.nfound;
@@ -136,7 +136,6 @@ static coco_status coco__repair_body(void *self, coco__txn *t)
         if (rc != COCO_OK || found == 0) return rc;
         f->fixed = true;
     }
-    if (rc != COCO_OK) return rc;
     return coco_err_set(t->err, COCO_ECORRUPT, "state database %s: can't be repaired", t->env->dir);
 }
 

@@ -254,11 +254,11 @@ COCO__IN coco__seen_place *coco__top_of(coco__audit *a, uint64_t id)
 {
     coco__seen_place *s = coco__table_get(&a->places, &id, sizeof id), *below = s;
 
-    for (int depth = 0; s && s->parent && depth < 10000; depth++) {
+    while (s && s->parent) { /* numbers rise on the way down */
         below = s;
         s = coco__table_get(&a->places, &s->parent, sizeof s->parent);
     }
-    return !s || s->parent ? NULL : below;
+    return s ? below : NULL;
 }
 
 COCO__IN coco_status coco__provider_id_row(coco__audit *a, const coco__dbkey *k, coco_str payload)

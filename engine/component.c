@@ -868,8 +868,7 @@ COCO__IN coco_status coco__mount_child(coco_ctx *cx, coco__comp *c, const coco__
 
 static coco_status coco__mount_check(coco_ctx *cx, const coco_fn *fn, coco_args args)
 {
-    if (cx->kept) return cx->kept;
-    if (!cx->comp) return coco_fail(cx, COCO_EINVAL, "%s can be mounted only inside a component", fn->name);
+    COCO_TRY(coco__inside(cx, fn->name));
     if (cx->memo_depth) {
         cx->uncacheable = true;
         return coco_fail(cx, COCO_EMEMO, "%s can't be mounted inside a memoized call", fn->name);

@@ -193,9 +193,7 @@ static const char *coco__kind_name(coco_value v)
     static const char *const names[] = { "null",  "symbol", "bool",   "int",  "float", "text",
                                          "bytes", "uuid",   "vector", "list", "map" };
 
-    return v.kind == COCO_OBJECT                             ? v.as.s.p.cls->type
-           : (size_t)v.kind < sizeof names / sizeof names[0] ? names[v.kind]
-                                                             : "?";
+    return v.kind == COCO_OBJECT ? v.as.s.p.cls->type : names[v.kind];
 }
 
 coco_status coco__unpack(coco_ctx *cx, const coco_fn *fn, const coco_value *args, int i, int kind, void *out)
@@ -232,7 +230,7 @@ coco_status coco__unpack(coco_ctx *cx, const coco_fn *fn, const coco_value *args
 }
 
 /* Copies a value, objects by their class, into cx's memory. */
-static coco_status coco__result_copy(coco_ctx *cx, coco_value v, coco_value *out)
+COCO__IN coco_status coco__result_to(coco_ctx *cx, coco_value v, coco_value *out)
 {
     coco_status rc;
 
@@ -250,7 +248,7 @@ static coco_status coco__result_copy(coco_ctx *cx, coco_value v, coco_value *out
     if (v.kind == COCO_LIST) {
         coco_value *items = coco_alloc(cx, v.as.s.u.n * sizeof *items);
         if (!items) return cx->kept;
-        for (size_t i = 0; i < v.as.s.u.n; i++) COCO_TRY(coco__result_copy(cx, v.as.s.p.items[i], &items[i]));
+        for (size_t i = 0; i < v.as.s.u.n; i++) COCO_TRY(coco__result_to(cx, v.as.s.p.items[i], &items[i]));
         *out = coco_list(items, v.as.s.u.n);
         return COCO_OK;
     }
@@ -266,13 +264,10 @@ coco_status coco_return(coco_ctx *cx, coco_value v)
     if (cx->kept) return cx->kept;
     /* of a call: the caller's, maybe a scratch */
     cx->arena = cx->up && cx->up->comp == cx->comp ? cx->up->arena : cx->home;
-    rc = coco__result_copy(cx, v, &cx->result);
+    rc = coco__result_to(cx, v, &cx->result);
     cx->arena = scratch;
     return rc;
 }
-
-COCO__IN coco_status coco__result_to(coco_ctx *cx, coco_value v, coco_value *out)
-{ return coco__result_copy(cx, v, out); }
 
 /* ---- Frames ---- */
 
@@ -283,6 +278,9 @@ COCO__IN bool coco__records(const coco_ctx *cx)
     return cx->memo_depth ||
            (comp && (comp->memo_above || (comp->fn && (comp->fn->memo || comp->fn->remember_failure_ms))));
 }
+
+COCO__IN coco_status coco__inside(coco_ctx *cx, const char *what)
+{ return cx->kept || cx->comp ? cx->kept : coco_fail(cx, COCO_EINVAL, "%s: only inside a component", what); }
 
 COCO__IN coco_status coco__frame_init(coco_ctx *frame, coco_ctx *caller, const coco_fn *fn)
 {
@@ -427,11 +425,12 @@ bool coco_is_preview(const coco_ctx *cx) { return cx->run && cx->run->preview; }
 
 coco_status coco_scope_begin(coco_ctx *cx, coco_value key)
 {
-    coco__scope *s = coco__home_alloc(cx, sizeof *s);
+    coco__scope *s;
     coco__buf b;
     coco_status rc;
 
-    if (!s) return cx->kept;
+    COCO_TRY(coco__inside(cx, "a scope"));
+    if (!(s = coco__home_alloc(cx, sizeof *s))) return cx->kept;
     coco__buf_init(&b, cx->run->mem);
     rc = coco__key_put(&b, key);
     coco__buf_free(&b);
@@ -449,9 +448,10 @@ void coco_scope_end(coco_ctx *cx)
 
 coco_status coco_catch_begin(coco_ctx *cx, coco_failure_fn fn, void *user)
 {
-    coco__catch *c = cx->comp ? coco__arena_alloc(cx->home, sizeof *c) : NULL;
+    coco__catch *c;
 
-    if (!c) return coco__oom(cx);
+    COCO_TRY(coco__inside(cx, "a failure handler"));
+    if (!(c = coco__arena_alloc(cx->home, sizeof *c))) return coco__oom(cx);
     *c = (coco__catch){ cx->catches, fn, user };
     cx->catches = c;
     return COCO_OK;
@@ -530,9 +530,8 @@ coco_status coco_provide(coco_ctx *cx, const coco_key *key, coco_value v)
 { return coco_provide_close(cx, key, v, NULL); }
 
 /* The list has the newest first: closing it in order is the reverse of providing. */
-COCO__IN void coco__context_close(const coco__mem *mem, coco__provided **list)
+COCO__IN void coco__context_close(coco__provided **list)
 {
-    (void)mem;
     for (coco__provided *p = *list; p; p = p->next)
         if (p->close) p->close(p->value.kind == COCO_OBJECT ? p->value.as.s.u.object : NULL);
     *list = NULL;
@@ -678,9 +677,8 @@ coco_source *coco_source_of(coco_ctx *cx, const coco_value *keys, const coco_val
 /* Refuses iteration where the memo would never see a new item. */
 COCO__IN coco_status coco__iterate_check(coco_ctx *cx, const coco_source *src)
 {
-    if (cx->kept) return cx->kept;
+    COCO_TRY(coco__inside(cx, "the items of a source"));
     if (!src) return cx->said ? cx->said : coco_fail(cx, COCO_EINVAL, "no source"); /* its maker has said why */
-    if (!cx->comp) return coco_fail(cx, COCO_EINVAL, "a source can be iterated only inside a component");
     bool memo = cx->memo_depth != 0;
     for (const coco__comp *c = cx->comp; c && !memo; c = c->parent) memo = c->fn->memo;
     if (!memo) return coco_checkpoint(cx);

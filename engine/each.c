@@ -398,8 +398,7 @@ static coco_status coco__state_check(coco_ctx *cx, coco_value key, coco__buf *b)
 {
     coco_status rc;
 
-    if (cx->kept) return cx->kept;
-    if (!cx->comp) return coco_fail(cx, COCO_EINVAL, "a state belongs to a component");
+    COCO_TRY(coco__inside(cx, "a state"));
     if (cx->memo_depth) {
         cx->uncacheable = true;
         return coco_fail(cx, COCO_EMEMO, "a state can't be used inside a memoized call");
@@ -476,8 +475,7 @@ static coco_status coco__id_key(coco_ctx *cx, uint8_t kind, coco_value dep, bool
     uint64_t n = 0;
     coco_status rc;
 
-    if (cx->kept) return cx->kept;
-    if (!cx->comp) return coco_fail(cx, COCO_EINVAL, "an id belongs to a component");
+    COCO_TRY(coco__inside(cx, "an id"));
     /* A memoized call counts for itself: whether it runs or hits, the others get the same ordinals. */
     coco__buf_byte(b, next && cx->memo ? (uint8_t)(kind - 'a' + 'A') : kind);
     if (next && cx->memo) coco__buf_put(b, cx->memo, COCO__FP);

@@ -1319,8 +1319,10 @@ COCO__IN coco_status coco__call(coco_ctx *cx, const coco_fn *fn, coco_args args,
 /* A cx with memory of its own, for another thread that works for cx; it ends as a frame does. */
 COCO__IN void coco__fork_init(coco_ctx *fork, coco_ctx *cx, coco__arena *home);
 COCO__IN coco_status coco__keep(coco_ctx *cx, coco_status rc, const char *message); /* message may be NULL */
-COCO__IN void coco__context_close(const coco__mem *mem, coco__provided **list);
+COCO__IN void coco__context_close(coco__provided **list);
 COCO__IN coco_status coco__result_to(coco_ctx *cx, coco_value v, coco_value *out); /* copies, objects by their class */
+/* What was kept, or EINVAL where there is no component: in a setup function. */
+COCO__IN coco_status coco__inside(coco_ctx *cx, const char *what);
 COCO__IN coco_status coco__iterate_check(coco_ctx *cx, const coco_source *src);
 COCO__IN void coco__source_close(coco__run *run, coco_source *src);
 /* Reports an item that can't be read; true: a handler of the user's swallowed it. */

@@ -138,9 +138,8 @@ static coco_status coco__map_declare(coco_ctx *cx, coco_live_map *map, coco_valu
 {
     coco__map_entry *e;
 
-    if (cx->kept) return cx->kept;
+    COCO_TRY(coco__inside(cx, "an entry of a live map"));
     if (!map) return coco_fail(cx, COCO_EINVAL, "declared into no live map");
-    if (!cx->comp) return coco_fail(cx, COCO_EINVAL, "an entry of a live map belongs to a component");
     cx->uncacheable = true; /* a hit would declare nothing */
     COCO_TRY(coco__entry_new(cx, map, key, value, &e));
     coco_status rc = coco__map_stage(cx, e);

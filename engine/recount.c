@@ -174,9 +174,14 @@ static coco_status coco__live_row(coco__audit *a, const coco__dbkey *k, coco_str
 
 static coco_status coco__owner_count(coco__audit *a, const coco__dbkey *k, coco_str payload)
 {
+    size_t skip = 0;
+    uint64_t space = coco__ekey_space(k->b + 1, k->n - 1, &skip);
+    coco_str key = { (const char *)k->b + 1 + skip, k->n - 1 - skip };
     coco__place at;
 
-    if (coco__place_get(payload, &at) == COCO_OK) return COCO_OK;
+    if (space >= COCO__S_FIRST_PROVIDER && (key.n > COCO__CUT || coco__target_key_sound(space, key)) &&
+        coco__place_get(payload, &at) == COCO_OK)
+        return COCO_OK;
     return coco__damaged(a, k, "an entry of the owner index");
 }
 
@@ -219,7 +224,7 @@ static coco_status coco__parent_count(coco__audit *a, const coco__dbkey *k, coco
     coco__place at;
 
     coco__raise(&a->top.next_id, coco__key_number(k));
-    if (k->n == 9 && coco__place_get(payload, &at) == COCO_OK) return COCO_OK;
+    if (coco__key_number(k) && coco__place_get(payload, &at) == COCO_OK) return COCO_OK;
     return coco__damaged(a, k, "the place of a component");
 }
 

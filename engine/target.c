@@ -354,8 +354,7 @@ static coco_status coco__declare_above(coco_ctx *cx, coco__declaration *d, coco_
 /* May the component declare into the target now? */
 static coco_status coco__declare_check(coco_ctx *cx, const coco__declaration *d)
 {
-    if (cx->kept) return cx->kept;
-    if (!cx->comp) return coco_fail(cx, COCO_EINVAL, "a target state can be declared only inside a component");
+    COCO_TRY(coco__inside(cx, "a target state"));
     if (!d->target) return coco_fail(cx, COCO_EINVAL, "declared into no target");
     for (const coco_target *t = d->target; t; t = t->parent) {
         if (t->gone)
