@@ -402,9 +402,7 @@ COCO__IN coco_status coco__call(coco_ctx *cx, const coco_fn *fn, coco_args args,
     coco_status rc, ended;
 
     if (value) *value = coco_null();
-    if (cx->kept) return cx->kept;
-    if (!cx->comp && !cx->batch)
-        return coco_fail(cx, COCO_EINVAL, "%s can be called only inside a component", fn->name);
+    if (cx->kept || (!cx->comp && !cx->batch)) return coco__inside(cx, fn->name);
     COCO_TRY(coco_checkpoint(cx));
     if (fn->memo && cx->comp && (size_t)fn->nparams == args.n) return coco__call_memoized(cx, fn, args, value);
     coco__frame_init(&frame, cx, fn);

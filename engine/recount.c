@@ -116,7 +116,7 @@ static coco_status coco__depset_fp_row(coco__audit *a, const coco__dbkey *k, coc
         coco_fingerprint_bytes(p.p, p.n, fp);
         if (memcmp(fp, k->b + 1, COCO__FP) == 0) return COCO_OK;
     }
-    coco__found(a, NULL, "a dependency set's fingerprint leads to another set, or to none");
+    coco__found(a, NULL, "a dependency set's fingerprint leads to no set with it");
     return coco__fix_del(a, k);
 }
 
@@ -167,7 +167,7 @@ static coco_status coco__live_row(coco__audit *a, const coco__dbkey *k, coco_str
     if (payload.p && payload.n && k->n == 9 && coco__value_sound(a, payload) &&
         coco__get(&a->quiet, &node, &p) != COCO_ENOTFOUND)
         return COCO_OK;
-    return coco__damaged(a, k, "the token of a feed, or the state of a live component");
+    return coco__damaged(a, k, "what a feed or live component keeps");
 }
 
 /* ---- Index entries that lead nowhere ---- */
