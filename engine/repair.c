@@ -85,8 +85,9 @@ static coco_status coco__mend_number(coco__mend *m, uint64_t *id)
 }
 
 /* The memo of the component with a key, if it is there, and those above don't hit. */
-static coco_status coco__mend_pending(coco__mend *m, coco__dbkey k)
+static coco_status coco__mend_pending(coco__mend *m, const coco__dbkey *below)
 {
+    coco__dbkey k = *below;
     coco__place at;
     coco__rec rec;
 
@@ -358,7 +359,7 @@ static coco_status coco__rebuild(coco__mend *m, const coco__fix *f)
                             b.owned.nchanges || (b.rec.flags & COCO__R_ID) ? coco__rebuilt_write(&b)
                                                                          : coco__del(m->t, &b.key);
     coco__owned_free(&b.owned);
-    return rc == COCO_OK ? coco__mend_pending(m, f->key) : rc;
+    return rc == COCO_OK ? coco__mend_pending(m, &f->key) : rc;
 }
 
 /* ---- Targets ---- */
@@ -505,7 +506,7 @@ static coco_status coco__mend_one(coco__mend *m, const coco__fix *f)
     case COCO__FIX_PROVIDER: return coco__mend_provider(m, f);
     case COCO__FIX_MOVE: return coco__mend_move(m, f);
     case COCO__FIX_ATTACH: return coco__mend_attach(m, f);
-    case COCO__FIX_PENDING: return f->key.n >= 9 ? coco__mend_pending(m, f->key) : COCO_OK;
+    case COCO__FIX_PENDING: return f->key.n >= 9 ? coco__mend_pending(m, &f->key) : COCO_OK;
     case COCO__FIX_PUT: return coco__put(m->t, &f->key, f->payload.p, f->payload.n);
     default: return coco__del(m->t, &f->key);
     }

@@ -48,14 +48,14 @@ init_builds_in_the_repository() {
 
 # The prefix is where the library is: nothing but what pkg-config and PATH say leads there.
 init_builds_against_a_prefix() {
-    "$MAKE" -s BUILD="$tmp/build" CC="$CC" CFLAGS=-O0 PREFIX="$tmp/prefix" install
+    "$MAKE" -s BUILD="$tmp/build" CC="$CC" CFLAGS=-O0 LDFLAGS= PREFIX="$tmp/prefix" install
     fresh
     PATH=$tmp/prefix/bin:$PATH
     PKG_CONFIG_PATH=$tmp/prefix/lib/pkgconfig LD_LIBRARY_PATH=$tmp/prefix/lib
     export PATH PKG_CONFIG_PATH LD_LIBRARY_PATH
     cocoindex init fresh-app
     cd fresh-app
-    "$MAKE" CC="$CC" CFLAGS='-Wall -Wextra -Werror'
+    "$MAKE" CC="$CC" CFLAGS='-Wall -Wextra -Werror' LDFLAGS=
     [ -s fresh-app.logic.h ]
     copies
     "$MAKE" clean
