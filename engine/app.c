@@ -375,24 +375,7 @@ static bool coco__sweeps(const coco__run *run)
     return !failed && !run->only.p && (run->ready || coco__stopped(run) == COCO_OK);
 }
 
-static coco_status coco__end_body(void *self, coco__txn *t)
-{
-    coco__run *run = self;
-
-    run->dirty_sets = NULL;
-    if (coco__sweeps(run)) COCO_TRY(coco__memos_sweep(run, t));
-    COCO_TRY(coco__depsets_write(run, t));
-    COCO_TRY(coco__run_record(run, t));
-    return coco__meta_put(t, &run->meta);
-}
-
-static void coco__end_undo(void *self)
-{
-    coco__run *run = self;
-
-    for (coco__depset *s = run->dirty_sets; s; s = s->next_dirty) s->dirty = false, s->delta = 0;
-    run->dirty_sets = NULL;
-}
+static coco_status coco__end_body(void *self, coco__txn *t) { return coco__tidy_write(self, t, coco__sweeps(self)); }
 
 /* Memos left behind by a run that failed go with the next that succeeds, also if that one has nothing else to write. */
 static bool coco__idle_memos(coco__run *run)
@@ -409,7 +392,7 @@ static bool coco__idle_memos(coco__run *run)
 
 static coco_status coco__run_end(coco__run *run)
 {
-    coco__writer w = { coco__end_body, coco__end_undo, run, true };
+    coco__writer w = { coco__end_body, coco__depsets_clean, run, true };
     bool ids = run->meta.next_int_id != run->meta_stored.next_int_id;
     bool idle = coco__sweeps(run) && coco__idle_memos(run);
 

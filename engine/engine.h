@@ -776,6 +776,7 @@ COCO__IN coco_status coco__depset_load(struct coco__run *run, uint64_t id, coco_
 COCO__IN coco_status coco__depset_judge(coco_ctx *cx, coco__depset *set);
 COCO__IN void coco__depset_use(struct coco__run *run, coco__depset *set, int delta); /* inside a transaction's body */
 COCO__IN coco_status coco__depsets_write(struct coco__run *run, const coco__txn *t);
+COCO__IN void coco__depsets_clean(void *run); /* none is to be written: the transaction is in, or is undone */
 COCO__IN const coco__provided *coco__provided_find(const coco_app *app, const coco_env *env, coco_str name);
 
 COCO__IN coco_status coco__names_load(struct coco__run *run, const coco__txn *t);
@@ -1526,6 +1527,8 @@ COCO__IN bool coco__live_holds(const coco__run *run, uint64_t id); /* is it the 
 COCO__IN bool coco__live_tokens(const coco__run *run);
 COCO__IN coco_status coco__live_store(coco__run *run, const coco__txn *t);
 COCO__IN void coco__live_stored(coco__run *run);
+/* the transaction that drops what nobody lists any more (sweep), and counts and totals with it */
+COCO__IN coco_status coco__tidy_write(coco__run *run, const coco__txn *t, bool sweep);
 /* Until everything followed is ready, or (live mode) until a stop. */
 COCO__IN coco_status coco__live_follow(coco__run *run, bool until_ready);
 COCO__IN void coco__live_end(coco__run *run);

@@ -471,35 +471,27 @@ static bool coco__ready_step(coco__live *l)
 
 /* ---- The loop ---- */
 
-static coco_status coco__tidy_body(void *self, coco__txn *t)
+COCO__IN coco_status coco__tidy_write(coco__run *run, const coco__txn *t, bool sweep)
 {
-    coco__run *run = self;
-
     run->dirty_sets = NULL;
-    COCO_TRY(coco__memos_sweep(run, t));
+    if (sweep) COCO_TRY(coco__memos_sweep(run, t));
     COCO_TRY(coco__depsets_write(run, t));
     COCO_TRY(coco__run_record(run, t));
     return coco__meta_put(t, &run->meta);
 }
 
-static void coco__tidy_undo(void *self)
-{
-    coco__run *run = self;
-
-    for (coco__depset *s = run->dirty_sets; s; s = s->next_dirty) s->dirty = false, s->delta = 0;
-    run->dirty_sets = NULL;
-}
+static coco_status coco__tidy_body(void *self, coco__txn *t) { return coco__tidy_write(self, t, true); }
 
 /* What the end of an update drops (S6.5) goes now and then while this one lasts. */
 static coco_status coco__tidy(coco__live *l)
 {
     coco__run *run = l->run;
-    coco__writer w = { coco__tidy_body, coco__tidy_undo, run, false };
+    coco__writer w = { coco__tidy_body, coco__depsets_clean, run, false };
 
     if (l->nuntidy < COCO__UNTIDY || run->nfailed || run->guard) return COCO_OK;
     l->nuntidy = 0;
     COCO_TRY(coco__write(run->app, &w, &run->fatal));
-    coco__tidy_undo(run);
+    coco__depsets_clean(run);
     run->meta_stored = run->meta;
     run->unsynced = true;
     return COCO_OK;

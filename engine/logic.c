@@ -442,6 +442,14 @@ static coco_status coco__depset_write(coco__run *run, const coco__txn *t, coco__
     return coco__put_number(t, &k, count ? s->id : 0);
 }
 
+COCO__IN void coco__depsets_clean(void *self)
+{
+    coco__run *run = self;
+
+    for (coco__depset *s = run->dirty_sets; s; s = s->next_dirty) s->dirty = false, s->delta = 0;
+    run->dirty_sets = NULL;
+}
+
 COCO__IN coco_status coco__depsets_write(coco__run *run, const coco__txn *t)
 {
     for (coco__depset *s = run->dirty_sets; s; s = s->next_dirty)

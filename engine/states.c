@@ -143,7 +143,7 @@ COCO__IN coco_status coco__view_decode(coco__view *v, coco_str bytes)
         uint64_t shared = coco__read_varint(&r);
         coco_str rest = coco__read_blob(&r), value = coco__read_blob(&r);
         if (r.bad || shared > nbefore || shared + rest.n > COCO__EKEY_MAX) return COCO_ECORRUPT;
-        coco__entry *e = v->n < v->cap ? &v->entries[v->n++] : coco__view_add(v);
+        coco__entry *e = coco__view_add(v);
         size_t at = v->keys.n, n = (size_t)shared + rest.n;
         uint8_t *out = coco__buf_grow(&v->keys, n);
         if (!e || !out) return COCO_ENOMEM;
@@ -575,6 +575,9 @@ static coco_status coco__merge_page(coco__merge *m, const coco__view *base, coco
     return COCO_OK;
 }
 
+/* What an entry takes in a page, at most: same is what its key shares with the one before, at least. */
+static size_t coco__entry_bytes(const coco__entry *e, size_t same) { return e->ekey.n - same + e->value.n + 3; }
+
 static void coco__view_encode(const coco__view *v, size_t from, size_t to, coco__buf *out)
 {
     coco_str before = { 0 };
@@ -590,19 +593,19 @@ static void coco__view_encode(const coco__view *v, size_t from, size_t to, coco_
  * Every third waits for the others: where pages come in order, LMDB leaves room for one more in each of its own. */
 static coco_status coco__pages_put(const coco__txn *t, uint64_t id, coco_str label, const coco__view *v, coco__buf *out)
 {
-    /* what the first and the last key share, those between share with the one before, at least */
+    /* what the first and the last key share, all of them do */
     size_t same = v->n ? coco__shared(v->entries[0].ekey, v->entries[v->n - 1].ekey) : 0, total = 0, bytes;
     coco__dbkey k;
 
-    for (size_t i = 0; i < v->n; i++) total += v->entries[i].ekey.n - same + v->entries[i].value.n + 3;
+    for (size_t i = 0; i < v->n; i++) total += coco__entry_bytes(&v->entries[i], same);
     size_t share = total / (total / COCO__PAGE_BYTES + 1) + 1, first = label.n || total < COCO__PAGE_BYTES ? share : 1;
     coco__dbkey_id(&k, COCO__PAGE, id, label.p, label.n);
     if (v->n == 0) return label.n ? coco__del(t, &k) : coco__put(t, &k, NULL, 0);
-    for (int third = 0; third < 2; third++)
+    for (size_t third = 0; third < 2; third++)
         for (size_t i = 0, from = 0, piece = 0; i < v->n; piece++) {
             for (from = i, bytes = 0; i < v->n && bytes < (from ? share : first); i++)
-                bytes += v->entries[i].ekey.n - same + v->entries[i].value.n + 3;
-            if ((piece % 3 == 2) != third) continue;
+                bytes += coco__entry_bytes(&v->entries[i], same);
+            if (piece % 3 / 2 != third) continue;
             out->n = 0;
             coco__view_encode(v, from, i, out);
             if (out->failed) return COCO_ENOMEM;

@@ -363,9 +363,8 @@ COCO__IN coco_status coco__run_record(coco__run *run, const coco__txn *t)
 
 static void coco__round_clear(coco__run *run)
 {
-    for (coco__depset *s = run->dirty_sets; s; s = s->next_dirty) s->dirty = false, s->delta = 0;
+    coco__depsets_clean(run);
     for (coco_target *t = run->dirty_targets; t; t = t->next_dirty) t->dirty = false, t->delta = 0;
-    run->dirty_sets = NULL;
     run->dirty_targets = NULL;
     run->persisted = NULL;
     coco__table_clear(&run->claims);
