@@ -489,6 +489,7 @@ COCO__IN int coco__seek_back(MDB_cursor *cur, MDB_val *key, MDB_val *data);
 COCO__IN coco_status coco__del(const coco__txn *t, const coco__dbkey *k); /* missing is fine */
 /* *n, if asked for, grows by what went */
 COCO__IN coco_status coco__del_range(const coco__txn *t, const coco__dbkey *prefix, uint64_t *n);
+COCO__IN coco_status coco__del_id(const coco__txn *t, enum coco__kind kind, uint64_t id); /* all of a number */
 COCO__IN coco_status coco__check_payload(const coco__txn *t, const MDB_val *key, const MDB_val *data,
                                          coco_str *payload);
 /* The first key that begins with prefix, into *found if asked for; COCO_ENOTFOUND without a message: none does. */

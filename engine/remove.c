@@ -181,12 +181,9 @@ COCO__IN coco_status coco__drop_record(coco__run *run, const coco__txn *t, const
 
     COCO_TRY(coco__commit_set(&none, rec, false));
     if (rec->flags & COCO__R_ID) {
-        coco__dbkey_id(&k, COCO__PAGE, rec->id, NULL, 0);
-        COCO_TRY(coco__del_range(t, &k, NULL));
-        coco__dbkey_id(&k, COCO__PARENT, rec->id, NULL, 0);
-        COCO_TRY(coco__del(t, &k));
-        coco__dbkey_id(&k, COCO__LIVE, rec->id, NULL, 0);
-        COCO_TRY(coco__del(t, &k));
+        COCO_TRY(coco__del_id(t, COCO__PAGE, rec->id));
+        COCO_TRY(coco__del_id(t, COCO__PARENT, rec->id));
+        COCO_TRY(coco__del_id(t, COCO__LIVE, rec->id));
     }
     coco__place_key(&k, COCO__COMPONENT, at);
     COCO_TRY(coco__del(t, &k));
@@ -544,8 +541,7 @@ static coco_status coco__sweep_body(void *self, coco__txn *t)
         if (!s->self_only) return COCO_OK;
         COCO_TRY(coco__commit_set(&(coco__comp){ .run = run }, &rec, false));
         coco__rec inner = { .flags = COCO__R_ID, .id = rec.id };
-        coco__dbkey_id(&k, COCO__PAGE, rec.id, NULL, 0);
-        COCO_TRY(coco__del_range(t, &k, NULL));
+        COCO_TRY(coco__del_id(t, COCO__PAGE, rec.id));
         COCO_TRY(coco__store_rec(run, t, &s->at, &inner));
     } else {
         COCO_TRY(coco__drop_record(run, t, &s->at, &rec));

@@ -293,19 +293,13 @@ static coco_status coco__rebuilt_keep_number(coco__rebuilt *b)
         COCO_TRY(coco__mend_each(b, &k, coco__rebuilt_number));
         if (!(b->rec.flags & COCO__R_ID)) return COCO_OK;
     }
-    coco__dbkey_id(&k, COCO__PAGE, b->rec.id, NULL, 0);
-    COCO_TRY(coco__del_range(b->m->t, &k, NULL));
+    COCO_TRY(coco__del_id(b->m->t, COCO__PAGE, b->rec.id));
     return coco__mend_place(b->m, b->rec.id, &b->at);
 }
 
 static coco_status coco__rebuilt_drop(coco__rebuilt *b)
 {
-    coco__dbkey k;
-
-    if (b->rec.flags & COCO__R_ID) {
-        coco__dbkey_id(&k, COCO__PARENT, b->rec.id, NULL, 0);
-        COCO_TRY(coco__del(b->m->t, &k));
-    }
+    if (b->rec.flags & COCO__R_ID) COCO_TRY(coco__del_id(b->m->t, COCO__PARENT, b->rec.id));
     return coco__del(b->m->t, &b->key);
 }
 

@@ -548,6 +548,14 @@ COCO__IN coco_status coco__del_range(const coco__txn *t, const coco__dbkey *pref
     return rc == 0 || rc == MDB_NOTFOUND ? COCO_OK : coco__write_failed(t, rc, "delete");
 }
 
+COCO__IN coco_status coco__del_id(const coco__txn *t, enum coco__kind kind, uint64_t id)
+{
+    coco__dbkey k;
+
+    coco__dbkey_id(&k, kind, id, NULL, 0);
+    return coco__del_range(t, &k, NULL);
+}
+
 /* ---- Transactions ---- */
 
 static coco_status coco__write_once(coco_app *app, const coco__writer *w, coco__txn *t)
