@@ -119,7 +119,7 @@ moves_on() {
 }
 
 redraws_in_place() {
-    start redraw
+    start redraw SLOW=1
     wait_for redraw 'work: '
     for again in 1 2 3; do
         moves_on redraw
@@ -135,7 +135,7 @@ redraws_in_place() {
 
 # A line that wrapped would leave its second half behind at each redraw.
 narrow() {
-    start narrow '' 14
+    start narrow SLOW=1 14
     wait_for narrow 'work: '
     for again in 1 2 3; do
         moves_on narrow
