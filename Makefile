@@ -194,6 +194,7 @@ TSAN_TESTS ?= $(TEST_SOURCES:tests/test_%.c=%)
 tsan: ## the C tests (or TSAN_TESTS) under the thread sanitizer, with pools of TSAN_THREADS threads
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan CC=clang CFLAGS='-O1 -g -fsanitize=thread' tsan-run
 .PHONY: tsan-run
+tsan-run: export TSAN_OPTIONS += die_after_fork=0 # a check has a child process, which may have threads
 tsan-run: $(TSAN_TESTS:%=$(BUILD)/test/test_%)
 	@set -e; for n in $(TSAN_THREADS); do echo "==== COCOINDEX_THREADS=$$n"; COCOINDEX_THREADS=$$n scripts/runtests $^; done
 
