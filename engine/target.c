@@ -378,6 +378,7 @@ static coco_status coco__declare_held(coco_ctx *cx, coco__declaration *d, coco_t
     coco__ekey ekey;
     coco_status rc;
 
+    d->target = coco__target_now(d->target); /* with the lock: another thread may be making it anew */
     COCO_TRY(coco__declare_check(cx, d));
     coco__buf_init(&cx->run->key, cx->run->mem);
     bytes.n = 0;
@@ -412,7 +413,7 @@ static coco_status coco__declare(coco_ctx *cx, coco__declaration *d, coco_target
 
 coco_status coco_declare(coco_ctx *cx, coco_target *target, coco_value key, coco_value value)
 {
-    coco__declaration d = { .target = coco__target_now(target), .key = key, .value = value };
+    coco__declaration d = { .target = target, .key = key, .value = value };
 
     return coco__declare(cx, &d, NULL);
 }
@@ -420,9 +421,7 @@ coco_status coco_declare(coco_ctx *cx, coco_target *target, coco_value key, coco
 coco_status coco_declare_container(coco_ctx *cx, coco_target *target, coco_value key, coco_value value,
                                    const coco_container_opts *opts, coco_target **child)
 {
-    coco__declaration d = {
-        .target = coco__target_now(target), .key = key, .value = value, .opts = opts, .container = true
-    };
+    coco__declaration d = { .target = target, .key = key, .value = value, .opts = opts, .container = true };
 
     *child = NULL;
     return coco__declare(cx, &d, child);
