@@ -450,7 +450,7 @@ COCO__IN coco_status coco__claims(coco__comp *c, const coco__txn *t, bool alone)
 
     for (coco__change *ch = c->owned.changes; ch && !c->claim_failed; last = ch->target, ch = ch->next) {
         if (ch->target != last && ch->record.p && coco__target_gone(ch->target))
-            COCO_TRY(coco__claim_fails(c, ch, COCO_ENOTFOUND, " is declared into what ", "is made anew", ""));
+            COCO_TRY(coco__claim_fails(c, ch, COCO_ENOTFOUND, " is declared into what is made anew", "", ""));
         else if (ch->claimed && ch->target) COCO_TRY(coco__claim(c, ch, t, alone));
         moved |= ch->moved;
     }
