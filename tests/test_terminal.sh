@@ -82,6 +82,9 @@ mux() {
     tmux -S "$tmp/mux" -f /dev/null "$@"
 }
 
+# The server ends with its last session, maybe while the next one is about to start: one stays.
+mux new-session -d -s stays 'sleep 3600' || exit 1
+
 # start NAME [VARIABLE=VALUE [COLUMNS [PROGRAM]]]: runs an update with a new database in a terminal of 60 columns and 12 lines.
 start() {
     mux new-session -d -s "$1" -x "${3:-60}" -y 12 \
@@ -189,10 +192,11 @@ follows() {
     mux kill-session -t live
 }
 
+# What it copied tells that its app is open: Ctrl-C before that ends it at once, with 130.
 quiet_says_nothing() {
-    rm -f "$tmp/in/d"
+    rm -rf "$tmp/in/d" "$tmp/out"
     start quiet '' 60 'follow update --live --quiet'
-    for tries in $(seq 600); do if [ -e "$tmp/quiet.db/data.mdb" ] && [ -e "$tmp/out/c" ]; then break; fi; sleep 0.1; done
+    for tries in $(seq 600); do if [ -e "$tmp/out/c" ]; then break; fi; sleep 0.1; done
     mux send-keys -t quiet C-c
     wait_for quiet 'ended with 0'
     [ "$(screen quiet | grep -cvE '^(\^C|Stopping|)$')" -eq 1 ]
