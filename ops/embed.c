@@ -74,6 +74,7 @@ typedef struct coco__emb_piece {
     unsigned tries;               /* begun */
     int64_t first_failed;         /* when its first try had failed; 0: none has */
     int64_t not_before;           /* earliest next try */
+    bool base64;                  /* is asked for */
     coco__emb_outcome out;        /* of the last try */
 } coco__emb_piece;
 
@@ -87,7 +88,7 @@ struct coco_embedder {
     char *url, *shown;          /* of the endpoint; without what may be secret */
     char *key;                  /* to be kept out of messages; NULL: none */
     coco__emb_buf head;         /* of each body, up to the first text … */
-    coco__emb_buf tail;         /* … and behind the last */
+    coco__emb_buf tail;         /* … and behind the last and the form */
     struct curl_slist *headers; /* of each request by libcurl … */
     coco__emb_buf lead;         /* … and its whole head for http.c, up to the length of the body */
     size_t gap;                 /* kept free before a body, for the head */
@@ -116,6 +117,7 @@ struct coco_embedder {
     int64_t next_start;         /* of a request, by the rate; in ns as all times are */
     int64_t hold;               /* no request before it: Retry-After */
     uint64_t dice;              /* state of the jitter */
+    bool base64;                /* is to be asked for */
     coco_embedder_stats stats;
 };
 

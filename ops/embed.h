@@ -69,8 +69,10 @@
  * query.
  *
  * Vectors are float32. Numbers of a list are rounded to double and then to float, as numpy does it; base64 is of
- * little-endian float32, half the bytes and some thirty times as fast to read. The answer's form decides, whatever was
- * asked for.
+ * little-endian float32, half the bytes and some thirty times as fast to read. So base64 is asked for, as OpenAI's own
+ * clients do, unless the options or extra say otherwise; where an answer 4xx that isn't tried again, or 500 or 501,
+ * names "encoding_format" or "base64", the request is sent again without, and so are all later ones. The answer's form
+ * decides, whatever was asked for.
  *
  * Limits. An answer may have 1 MiB and, for each text, 1 KiB and 32 bytes a dimension (2 MiB while the number of
  * dimensions is unknown). Bytes of a text that are not UTF-8 are sent as U+FFFD. Proxies are libcurl's matter
@@ -90,6 +92,7 @@ typedef struct coco_embedder coco_embedder; /* one model at one server */
 extern coco_class coco_embedder_class;
 
 typedef enum coco_embed_encoding {
+    COCO_EMBED_AUTO,  /* base64; lists from a server that refuses it */
     COCO_EMBED_LIST,  /* numbers; nothing is said in the request: every server knows it */
     COCO_EMBED_BASE64 /* "encoding_format": "base64" */
 } coco_embed_encoding;

@@ -43,6 +43,8 @@ typedef struct embed_server {
     size_t max_texts;        /* more in a request: 413 */
     size_t max_bytes;        /* a longer text: 400, as a model's context length is exceeded */
     const char *poison;      /* a text that holds this: 400, for no reason of length */
+    const char *no_base64;   /* who asks for base64: form_status with this text */
+    unsigned form_status;
     const char *key;         /* asked for; others get 401 and their header back */
     embed_answer answer;
     bool base64;             /* whatever was asked for */
@@ -228,8 +230,11 @@ static inline enum MHD_Result embed_stream(struct MHD_Connection *c, uint64_t si
 }
 
 /* Why a request is refused: the status and the text, or 0. */
-static inline unsigned embed_refuses(embed_server *s, json_t *input, const char **why)
+static inline unsigned embed_refuses(embed_server *s, json_t *root, const char **why)
 {
+    json_t *input = json_object_get(root, "input");
+
+    if ((*why = s->no_base64) && json_object_get(root, "encoding_format")) return s->form_status;
     *why = "{\"error\":{\"message\":\"batch of the wrong size\"}}";
     if (s->max_texts && json_array_size(input) > s->max_texts) return 413;
     for (size_t i = 0; i < json_array_size(input); i++) {
@@ -248,7 +253,7 @@ static inline enum MHD_Result embed_serve(embed_server *s, struct MHD_Connection
     const char *auth = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Authorization"), *why;
     char bearer[200], echo[400];
     json_t *root = json_loadb(body, n, 0, NULL), *input = json_object_get(root, "input");
-    unsigned no = embed_refuses(s, input, &why);
+    unsigned no = embed_refuses(s, root, &why);
     char *text = NULL;
 
     snprintf(bearer, sizeof bearer, "Bearer %s", s->key ? s->key : "");

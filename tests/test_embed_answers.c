@@ -10,8 +10,11 @@
 
 static void answers_may_come_in_any_order_spaced_or_without_index(void **state)
 {
+    coco_embedder_opts o = plain();
+
     (void)state;
-    open_with(plain());
+    o.encoding = COCO_EMBED_LIST;
+    open_with(o);
     for (server.answer = EMBED_RIGHT; server.answer <= EMBED_NO_INDEX; server.answer++) {
         server.base64 = false;
         ok(embed_n(20, NULL));
@@ -20,15 +23,76 @@ static void answers_may_come_in_any_order_spaced_or_without_index(void **state)
     }
 }
 
-static void base64_is_asked_for(void **state)
+static void base64_is_asked_for_unless_options_or_extra_say_otherwise(void **state)
+{
+    static const struct { coco_embed_encoding encoding; const char *extra, *end; } kinds[] = {
+        { COCO_EMBED_AUTO, NULL, "],\"encoding_format\":\"base64\"}" },
+        { COCO_EMBED_BASE64, NULL, "],\"encoding_format\":\"base64\"}" },
+        { COCO_EMBED_LIST, NULL, "]}" },
+        { COCO_EMBED_AUTO, "{\"encoding_format\":\"float\"}", "],\"encoding_format\":\"float\"}" },
+        { COCO_EMBED_BASE64, "{\"encoding_format\":\"float\"}", "],\"encoding_format\":\"float\"}" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        coco_embedder_opts o = plain();
+        o.encoding = kinds[i].encoding;
+        o.extra = kinds[i].extra;
+        open_with(o);
+        ok(embed_n(100, NULL));
+        assert_true(strlen(server.last) > strlen(kinds[i].end));
+        assert_string_equal(server.last + strlen(server.last) - strlen(kinds[i].end), kinds[i].end);
+    }
+}
+
+static void server_that_refuses_base64_is_asked_for_lists_from_then_on(void **state)
+{
+    static const struct { unsigned status; const char *body; } kinds[] = {
+        { 400, "{\"error\":{\"message\":\"Unknown parameter: 'encoding_format'.\"}}" },
+        { 422, "{\"detail\":[{\"loc\":[\"body\",\"encoding_format\"],\"msg\":\"extra fields not permitted\"}]}" },
+        { 500, "Base64 is not implemented" },
+        { 501, "{\"error\":\"base64 encoding is not implemented\"}" },
+    };
+    coco_embedder_opts o = plain();
+
+    (void)state;
+    o.max_requests = 1;
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        embed_server_forget(&server);
+        server.form_status = kinds[i].status;
+        server.no_base64 = kinds[i].body;
+        open_with(o);
+        ok(embed_n(100, NULL));
+        ok(embed_n(100, NULL));
+        /* 64 texts and 36; two more bodies were built before the first was refused. */
+        assert_in_range(server.requests, 5, 6);
+        assert_int_equal(server.texts, 200);
+        assert_null(strstr(server.last, "encoding_format"));
+        assert_int_equal(coco_embedder_stats_get(e).retries, 0);
+    }
+}
+
+static void refusal_of_the_form_that_was_chosen_or_of_a_list_is_a_failure(void **state)
 {
     coco_embedder_opts o = plain();
 
     (void)state;
+    server.form_status = 400;
+    server.no_base64 = "{\"error\":{\"message\":\"no base64 here\"}}";
     o.encoding = COCO_EMBED_BASE64;
     open_with(o);
-    ok(embed_n(100, NULL));
-    assert_non_null(strstr(server.last, "],\"encoding_format\":\"base64\"}"));
+    assert_int_equal(embed_n(5, NULL), COCO_EFAIL);
+    assert_non_null(strstr(err.msg, "answered 400: no base64 here"));
+    assert_int_equal(server.requests, 1);
+    embed_server_forget(&server);
+    server.fail_times = -1;
+    server.fail_status = 400;
+    server.fail_body = "whatever is asked: encoding_format";
+    open_with(plain());
+    assert_int_equal(embed_n(5, NULL), COCO_EFAIL);
+    assert_non_null(strstr(err.msg, "answered 400: whatever is asked"));
+    assert_int_equal(server.requests, 2);
+    server.fail_times = 0;
 }
 
 static void the_request_holds_what_the_options_say(void **state)
@@ -42,7 +106,8 @@ static void the_request_holds_what_the_options_say(void **state)
     o.model = "a \"model\"";
     open_with(o);
     ok(embed_n(1, NULL));
-    assert_string_equal(server.last, "{\"model\":\"a \\\"model\\\"\",\"input\":[\"text 0\"],\"dimensions\":5,"
+    assert_string_equal(server.last, "{\"model\":\"a \\\"model\\\"\",\"input\":[\"text 0\"],"
+                                     "\"encoding_format\":\"base64\",\"dimensions\":5,"
                                      "\"input_type\": \"passage\"}");
     assert_int_equal(server.requests, 1);
 }
@@ -132,8 +197,11 @@ static void every_kind_of_wrong_answer_has_its_own_clear_error(void **state)
         { EMBED_ENDLESS, false, "the answer to 5 texts is longer than" },
     };
 
+    coco_embedder_opts o = plain();
+
     (void)state;
-    open_with(plain());
+    o.encoding = COCO_EMBED_LIST;
+    open_with(o);
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         embed_server_forget(&server);
         server.answer = kinds[i].answer;
@@ -458,7 +526,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         SERVED(answers_may_come_in_any_order_spaced_or_without_index),
-        SERVED(base64_is_asked_for),
+        SERVED(base64_is_asked_for_unless_options_or_extra_say_otherwise),
+        SERVED(server_that_refuses_base64_is_asked_for_lists_from_then_on),
+        SERVED(refusal_of_the_form_that_was_chosen_or_of_a_list_is_a_failure),
         SERVED(the_request_holds_what_the_options_say),
         SERVED(every_text_arrives_as_it_is),
         SERVED(numbers_are_read_as_strtod_does),

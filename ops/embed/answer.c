@@ -402,7 +402,26 @@ static bool coco__emb_may_pass(long status)
     return status == 408 || status == 409 || status == 425 || status == 429 || status >= 500;
 }
 
-/* Whether the answer says that the batch is too large: the rule in the manual. Only its beginning is looked at. */
+/* Whether the answer has one of the n signs, in any case. Only its beginning is looked at. */
+static bool coco__emb_says(const coco__emb_buf *b, const char *const *signs, size_t count)
+{
+    char text[4096];
+    size_t n = b->n < sizeof text ? b->n : sizeof text - 1;
+
+    for (size_t i = 0; i < n; i++) text[i] = b->p[i] ? b->p[i] : ' ';
+    text[n] = '\0';
+    for (size_t i = 0; i < count; i++)
+        if (strcasestr(text, signs[i])) return true;
+    return false;
+}
+
+/* Whether the request itself may be what is refused: its text tells then. */
+static bool coco__emb_blames_request(long status)
+{
+    return status >= 400 && status <= 500 && (status == 500 || !coco__emb_may_pass(status));
+}
+
+/* Whether the answer says that the batch is too large: the rule in the manual. */
 static bool coco__emb_too_large(long status, const coco__emb_buf *b)
 {
     static const char *const signs[] = {
@@ -410,14 +429,15 @@ static bool coco__emb_too_large(long status, const coco__emb_buf *b)
         "array too long", "string too long", "too many inputs", "too many tokens", "tokens per request",
         "array_above_max_length", "string_above_max_length"
     };
-    char text[4096];
-    size_t n = b->n < sizeof text ? b->n : sizeof text - 1;
 
-    if (status == 413) return true;
-    if (status < 400 || status > 500 || (coco__emb_may_pass(status) && status != 500)) return false;
-    for (size_t i = 0; i < n; i++) text[i] = b->p[i] ? b->p[i] : ' ';
-    text[n] = '\0';
-    for (size_t i = 0; i < sizeof signs / sizeof signs[0]; i++)
-        if (strcasestr(text, signs[i])) return true;
-    return false;
+    return status == 413 ||
+           (coco__emb_blames_request(status) && coco__emb_says(b, signs, sizeof signs / sizeof signs[0]));
+}
+
+/* Whether the answer says that base64 isn't to be had: the rule in the manual. */
+static bool coco__emb_form_refused(long status, const coco__emb_buf *b)
+{
+    static const char *const signs[] = { "encoding_format", "base64" };
+
+    return (coco__emb_blames_request(status) || status == 501) && coco__emb_says(b, signs, 2);
 }

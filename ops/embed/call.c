@@ -126,7 +126,10 @@ static void coco__emb_send(coco_embedder *e, coco__emb_call *c, coco__emb_piece 
     p->limit = ((size_t)1 << 20) + n * (1024 + 32 * dims);
     p->tries = 0;
     p->first_failed = p->not_before = 0;
-    if (!coco__emb_body(e, &p->body, c->texts + from, n)) {
+    pthread_mutex_lock(&e->lock);
+    p->base64 = e->base64;
+    pthread_mutex_unlock(&e->lock);
+    if (!coco__emb_body(e, p, c->texts + from, n)) {
         coco__emb_no_memory(e, c, p);
         coco__emb_put_aside(e, p);
         return;
@@ -229,6 +232,17 @@ static bool coco__emb_halve(coco_embedder *e, coco__emb_call *c, coco__emb_piece
     return true;
 }
 
+/* Base64 was asked for, and not liked: the piece is sent again without (true), as all later ones are. */
+static bool coco__emb_as_list(coco_embedder *e, coco__emb_call *c, coco__emb_piece *p)
+{
+    if (c->end.code) return false;
+    pthread_mutex_lock(&e->lock);
+    e->base64 = false;
+    pthread_mutex_unlock(&e->lock);
+    coco__emb_send(e, c, p, p->from, p->n);
+    return true;
+}
+
 /* Vectors have come. */
 static void coco__emb_accept(coco_embedder *e, coco__emb_call *c, coco__emb_piece *p)
 {
@@ -291,6 +305,8 @@ static bool coco__emb_refused(coco_embedder *e, coco__emb_call *c, coco__emb_pie
 
     /* Before the tries: a 500 that speaks of length will not pass. */
     if (coco__emb_too_large(status, &p->answer)) return coco__emb_halve(e, c, p);
+    if (e->o.encoding == COCO_EMBED_AUTO && p->base64 && coco__emb_form_refused(status, &p->answer))
+        return coco__emb_as_list(e, c, p);
     coco__emb_message(e, &p->answer, said, sizeof said);
     if (*p->out.location)
         coco__emb_fail(e, &why, rc, "answered %ld, a redirect to %s: none is followed", status, p->out.location);

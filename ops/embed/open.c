@@ -10,17 +10,18 @@ static void coco__emb_init(void)
 
 /* ---- Options ---- */
 
-static coco_status coco__emb_check_extra(const char *extra, coco_err *err)
+static coco_status coco__emb_check_extra(coco_embedder_opts *o, coco_err *err)
 {
     json_error_t why;
-    json_t *root = json_loads(extra, JSON_REJECT_DUPLICATES, &why);
+    json_t *root = json_loads(o->extra, JSON_REJECT_DUPLICATES, &why);
     bool object = json_is_object(root);
 
+    if (json_object_get(root, "encoding_format")) o->encoding = COCO_EMBED_LIST; /* it says itself what it wants */
     json_decref(root);
     return object ? COCO_OK : coco_err_set(err, COCO_EINVAL, "embedder: extra is no JSON object: %s", why.text);
 }
 
-static coco_status coco__emb_check(const coco_embedder_opts *o, coco_err *err)
+static coco_status coco__emb_check(coco_embedder_opts *o, coco_err *err)
 {
     if (!o->url || (strncasecmp(o->url, "http://", 7) != 0 && strncasecmp(o->url, "https://", 8) != 0))
         return coco_err_set(err, COCO_EINVAL, "embedder: url must begin with http:// or https://");
@@ -34,7 +35,7 @@ static coco_status coco__emb_check(const coco_embedder_opts *o, coco_err *err)
         return coco_err_set(err, COCO_EINVAL, "embedder: requests_per_second is negative");
     if (o->max_requests > 1024)
         return coco_err_set(err, COCO_EINVAL, "embedder: at most 1024 requests at a time, not %u", o->max_requests);
-    return o->extra ? coco__emb_check_extra(o->extra, err) : COCO_OK;
+    return o->extra ? coco__emb_check_extra(o, err) : COCO_OK;
 }
 
 /* What the manual says of zeros. */
@@ -222,6 +223,7 @@ static coco_status coco__emb_start(coco_embedder *e, const coco_embedder_opts *o
 
     e->pid = getpid();
     e->dice = (uint64_t)coco__emb_now() | 1;
+    e->base64 = o->encoding != COCO_EMBED_LIST;
     coco__emb_list_init(&e->queue);
     pthread_mutex_init(&e->lock, NULL);
     e->c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);

@@ -1,5 +1,5 @@
 /* request.c - part of embed.c: the body of a request, {"model": "m", "input": ["first", "second"]}. What is the same in
- * each, before and behind the texts, is made once. */
+ * each, before and behind the texts, is made once, but for the form that is asked for. */
 
 /* Whether eight bytes need no look: each printable ASCII other than " and \. A byte is zero, or below n, where
  * subtracting takes a bit from above its own; that may call a good one bad, never a bad one good. */
@@ -100,9 +100,7 @@ static bool coco__emb_frame(coco_embedder *e)
     char number[48];
 
     if (!coco__emb_adds(e, &e->head, "{\"model\":") || !coco__emb_add_string(e, &e->head, coco_str_of(e->o.model)) ||
-        !coco__emb_adds(e, &e->head, ",\"input\":[") || !coco__emb_adds(e, &e->tail, "]"))
-        return false;
-    if (e->o.encoding == COCO_EMBED_BASE64 && !coco__emb_adds(e, &e->tail, ",\"encoding_format\":\"base64\""))
+        !coco__emb_adds(e, &e->head, ",\"input\":["))
         return false;
     if (e->o.dimensions && !e->o.dimensions_known) {
         snprintf(number, sizeof number, ",\"dimensions\":%zu", e->o.dimensions);
@@ -115,8 +113,9 @@ static bool coco__emb_frame(coco_embedder *e)
 }
 
 /* The whole body behind the gap, for texts at[0] … at[n-1]. */
-static bool coco__emb_body(const coco_embedder *e, coco__emb_buf *b, const coco_str *const *at, size_t n)
+static bool coco__emb_body(const coco_embedder *e, coco__emb_piece *piece, const coco_str *const *at, size_t n)
 {
+    coco__emb_buf *b = &piece->body;
     size_t total = e->gap + e->head.n + e->tail.n + 3 * n;
 
     for (size_t i = 0; i < n; i++) total += at[i]->n;
@@ -126,5 +125,6 @@ static bool coco__emb_body(const coco_embedder *e, coco__emb_buf *b, const coco_
     if (!coco__emb_add(e, b, e->head.p, e->head.n)) return false;
     for (size_t i = 0; i < n; i++)
         if ((i && !coco__emb_add(e, b, ",", 1)) || !coco__emb_add_string(e, b, *at[i])) return false;
-    return coco__emb_add(e, b, e->tail.p, e->tail.n);
+    return coco__emb_adds(e, b, piece->base64 ? "],\"encoding_format\":\"base64\"" : "]") &&
+           coco__emb_add(e, b, e->tail.p, e->tail.n);
 }
