@@ -25,7 +25,8 @@
 #include "sqlite/shape.c"   /* tables as they are, and as they should be */
 #include "sqlite/attach.c"  /* indexes, full-text search, SQL */
 #include "sqlite/alter.c"   /* making, altering, rebuilding and dropping tables */
-#include "sqlite/write.c"   /* rows */
+#include "sqlite/write.c"   /* rows, one by one */
+#include "sqlite/bulk.c"    /* rows, many at once */
 #include "sqlite/target.c"  /* the sink and the handlers */
 #include "sqlite/verify.c"  /* existence, comparison */
 #include "sqlite/declare.c" /* declaring tables and what they have */

@@ -54,7 +54,9 @@
  * their key, so that columns which the table has besides stay as they are, and rows that nobody declared are never
  * touched. Where a value moves from one row to another under a unique index, the rows in question first let go of
  * theirs, all within the transaction; between components of different batches, the one that comes first is tried again
- * at the end of the update.
+ * at the end of the update. Many new rows go in by one statement, from a table-valued function of the connector's
+ * (coco_rows), unless the table has triggers; what a row comes to is the same. A file that the update makes is
+ * WAL from its first rows on: these go straight into the file, and readers wait for their commit.
  *
  * Changes of a schema, on the filled table, each in one transaction:
  *     column added           in place, lossy. One that isn't nullable gets 0, '' or x'' until its rows are written

@@ -6,7 +6,8 @@
 #include "rows_sqlite.h"
 
 static char own_db[100], before_db[100], before_sqlite[160];
-static bool rebuilding, later; /* what the update is of; after the change */
+static enum { CHANGED, REBUILT, MANY, NEW_FILE } kind_of; /* what the update is of: many rows by one statement */
+static bool later;                                        /* after the change */
 
 #define ID { .name = "id", .type = COCO_INT_T, .key = true }
 static const coco_schema *const narrow = COLUMNS(ID, { .name = "a", .type = COCO_TEXT_T });
@@ -21,12 +22,21 @@ COCO_FN(one_row, (int64_t, id, coco_table *, docs, int64_t, n), .memo = true)
     return coco_declare_values(cx, docs, MAP(PAIR("id", coco_int(id)), PAIR("a", a)));
 }
 
+COCO_FN(many_rows, (coco_table *, docs), .memo = true)
+{
+    for (int i = 100; i < 140; i++)
+        COCO_TRY(coco_declare_values(cx, docs, MAP(PAIR("id", coco_int(i)), PAIR("a", coco_text("many")))));
+    return COCO_OK;
+}
+
 static coco_status rows(coco_ctx *cx)
 {
     coco_table *docs;
     int from = later ? 3 : 1, to = later ? 9 : 6;
 
-    COCO_TRY(coco_sqlite_mount_table(cx, db_value(), "docs", rebuilding && later ? wide : narrow, NULL, &docs));
+    COCO_TRY(coco_sqlite_mount_table(cx, db_value(), "docs", kind_of == REBUILT && later ? wide : narrow, NULL, &docs));
+    if (kind_of >= MANY && later)
+        COCO_TRY(coco_mount(cx, COCO_PATH(coco_text("many")), &many_rows, COCO_ARGS(coco_table_value(docs)), NULL));
     for (int i = from; i <= to; i++)
         COCO_TRY(coco_mount(cx, COCO_PATH(coco_int(i)), &one_row,
                             COCO_ARGS(coco_int(i), coco_table_value(docs), coco_int(later && i == 4 ? 40 : i)), NULL));
@@ -64,7 +74,7 @@ static void before(void)
 {
     copy_file(before_db, own_db);
     db_delete();
-    copy_file(before_sqlite, db_path);
+    if (kind_of != NEW_FILE) copy_file(before_sqlite, db_path);
 }
 
 static void rests(void)
@@ -73,12 +83,12 @@ static void rests(void)
     assert_int_equal(w.result.inserts + w.result.updates + w.result.deletes, 0);
 }
 
-static void sweep_sqlite(fault_kind kind, bool rebuilds)
+static void sweep_sqlite(fault_kind kind, int of)
 {
     static const sweep writing = { .before = before, .act = act, .back = back, .look = look, .rest = rests,
                                    .names = "docs" };
 
-    rebuilding = rebuilds;
+    kind_of = of;
     plan.main = rows;
     sweep_world();
     if (back() != COCO_OK) fail_msg("%s", w.err.msg);
@@ -89,19 +99,25 @@ static void sweep_sqlite(fault_kind kind, bool rebuilds)
     sweep_over(&writing, kind);
 }
 
-#define SWEEP(name, kind, rebuilds) \
+#define SWEEP(name, kind, of) \
     static void name(void **state) \
     { \
         (void)state; \
-        sweep_sqlite(kind, rebuilds); \
+        sweep_sqlite(kind, of); \
     }
-SWEEP(rows_survive_any_failing_system_call, FAULT_SYSTEM, false)
-SWEEP(rows_survive_any_failing_store_call, FAULT_STORE, false)
-SWEEP(rows_survive_any_failing_allocation, FAULT_MEMORY, false)
-SWEEP(rows_survive_a_crash_anywhere, FAULT_DEATH, false)
-SWEEP(rebuilt_table_survives_any_failing_system_call, FAULT_SYSTEM, true)
-SWEEP(rebuilt_table_survives_any_failing_allocation, FAULT_MEMORY, true)
-SWEEP(rebuilt_table_survives_a_crash_anywhere, FAULT_DEATH, true)
+SWEEP(rows_survive_any_failing_system_call, FAULT_SYSTEM, CHANGED)
+SWEEP(rows_survive_any_failing_store_call, FAULT_STORE, CHANGED)
+SWEEP(rows_survive_any_failing_allocation, FAULT_MEMORY, CHANGED)
+SWEEP(rows_survive_a_crash_anywhere, FAULT_DEATH, CHANGED)
+SWEEP(rebuilt_table_survives_any_failing_system_call, FAULT_SYSTEM, REBUILT)
+SWEEP(rebuilt_table_survives_any_failing_allocation, FAULT_MEMORY, REBUILT)
+SWEEP(rebuilt_table_survives_a_crash_anywhere, FAULT_DEATH, REBUILT)
+SWEEP(many_rows_survive_any_failing_system_call, FAULT_SYSTEM, MANY)
+SWEEP(many_rows_survive_any_failing_allocation, FAULT_MEMORY, MANY)
+SWEEP(many_rows_survive_a_crash_anywhere, FAULT_DEATH, MANY)
+SWEEP(new_file_survives_any_failing_system_call, FAULT_SYSTEM, NEW_FILE)
+SWEEP(new_file_survives_any_failing_allocation, FAULT_MEMORY, NEW_FILE)
+SWEEP(new_file_survives_a_crash_anywhere, FAULT_DEATH, NEW_FILE)
 
 static int sqlite_begin(void **state)
 {
@@ -130,6 +146,12 @@ int main(int argc, char **argv)
         SWEEP_TEST(rebuilt_table_survives_any_failing_system_call),
         SWEEP_TEST(rebuilt_table_survives_any_failing_allocation),
         SWEEP_TEST(rebuilt_table_survives_a_crash_anywhere),
+        SWEEP_TEST(many_rows_survive_any_failing_system_call),
+        SWEEP_TEST(many_rows_survive_any_failing_allocation),
+        SWEEP_TEST(many_rows_survive_a_crash_anywhere),
+        SWEEP_TEST(new_file_survives_any_failing_system_call),
+        SWEEP_TEST(new_file_survives_any_failing_allocation),
+        SWEEP_TEST(new_file_survives_a_crash_anywhere),
     };
 
     if (argc > 1) cmocka_set_test_filter(argv[1]);

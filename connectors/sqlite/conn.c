@@ -15,6 +15,8 @@ struct coco_sqlite {
     pthread_mutex_t lock;
     sqlite3 *db;                 /* NULL: not open */
     bool writes;                 /* the journal mode is set */
+    bool fresh;                  /* … but the file was empty, and its own mode waits for the first rows */
+    bool bulk;                   /* it knows the function of bulk.c */
     size_t max_actions;          /* rows in a transaction */
     struct coco__sq_table *tables; /* of updates that run: they have statements prepared */
     struct coco_sqlite *next;    /* in the update's list */
@@ -126,7 +128,7 @@ static void coco__sq_disconnect(coco_sqlite *s)
     coco__sq_forget_statements(s);
     sqlite3_close_v2(s->db);
     s->db = NULL;
-    s->writes = false;
+    s->writes = s->fresh = s->bulk = false;
 }
 
 static coco_status coco__sq_load(coco_sqlite *s, const char *line, size_t n, coco_err *err)
@@ -172,6 +174,20 @@ static coco_status coco__sq_connect(coco_sqlite *s, bool write, coco_err *err)
     return rc;
 }
 
+/* Is it to be WAL, and empty? In a file that holds nothing a rollback journal has nothing to keep, so its first rows are
+ * written once; in WAL they are written into the log, and from there into the file. */
+static coco_status coco__sq_fresh(coco_sqlite *s, coco_err *err)
+{
+    sqlite3_stmt *st;
+    int rc;
+
+    if (sqlite3_stricmp(s->journal, "wal") != 0) return COCO_OK;
+    COCO_TRY(coco__sq_prepare(s, &st, "page count", err, "PRAGMA page_count"));
+    rc = sqlite3_step(st);
+    s->fresh = rc == SQLITE_ROW && sqlite3_column_int(st, 0) == 0;
+    return coco__sq_done(s, st, rc, "page count", err);
+}
+
 /* Has the connection open. Without write, a file that isn't there leaves it closed (s->db NULL), and that is no error.
  * The lock is held. */
 static coco_status coco__sq_ready(coco_sqlite *s, bool write, coco_err *err)
@@ -184,10 +200,21 @@ static coco_status coco__sq_ready(coco_sqlite *s, bool write, coco_err *err)
     if (!s->db && !write && stat(s->path, &st) != 0 && (errno == ENOENT || errno == ENOTDIR)) return COCO_OK;
     if (!s->db) COCO_TRY(coco__sq_connect(s, write, err));
     if (!write || s->writes) return COCO_OK;
-    if (s->journal[0]) COCO_TRY(coco__sq_run(s, "journal mode", err, "PRAGMA journal_mode = %Q", s->journal));
+    COCO_TRY(coco__sq_fresh(s, err));
+    if (s->journal[0] && !s->fresh)
+        COCO_TRY(coco__sq_run(s, "journal mode", err, "PRAGMA journal_mode = %Q", s->journal));
     COCO_TRY(coco__sq_run(s, "synchronous", err, "PRAGMA synchronous = %Q", s->synchronous));
     s->writes = true;
     return COCO_OK;
+}
+
+/* After the first rows of a new file, at the end of an update at the latest: the journal mode is set. Where somebody is
+ * in the way it is tried again before the next batch. */
+static void coco__sq_settle(coco_sqlite *s)
+{
+    if (!s->fresh) return;
+    s->fresh = s->writes = false;
+    (void)coco__sq_ready(s, true, NULL);
 }
 
 /* ---- Making and ending ------------------------------------------------------------------------------------------- */

@@ -32,6 +32,8 @@ typedef struct coco__sq_table {
     struct coco__sq_table *next;
     sqlite3_stmt *upsert;      /* prepared once an update, for the table or its shadow … */
     sqlite3_stmt *remove;      /* … NULL: not yet */
+    sqlite3_stmt *bulk;        /* many new rows at once; NULL: not yet, or (bulk_tried) they go alone */
+    bool bulk_tried;
 } coco__sq_table;
 
 /* Indexes, full-text indexes or SQL of one table; self of their handlers. */
@@ -66,7 +68,9 @@ static void coco__sq_table_forget(coco__sq_table *t)
 {
     sqlite3_finalize(t->upsert);
     sqlite3_finalize(t->remove);
-    t->upsert = t->remove = NULL;
+    sqlite3_finalize(t->bulk);
+    t->upsert = t->remove = t->bulk = NULL;
+    t->bulk_tried = false;
 }
 
 static void coco__sq_forget_statements(coco_sqlite *s)

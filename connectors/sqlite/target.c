@@ -64,6 +64,7 @@ static coco_status coco__sq_batch(coco__sq_root *root, coco_action **actions, si
     COCO_TRY(coco__sq_rows(actions, before, err));
     for (size_t i = 0; attached && i < before; i++)
         if (coco__sq_is_attachment(actions[i])) COCO_TRY(coco__sq_attach_after(s, actions[i], err));
+    if (attached) coco__sq_forget_statements(s); /* a trigger may be new */
     return coco__sq_tables(root, actions + before, n - before, err);
 }
 
@@ -92,6 +93,7 @@ static coco_status coco__sq_apply(void *self, coco_action **actions, size_t n, c
     sqlite3_mutex *own = rc == COCO_OK ? sqlite3_db_mutex(s->db) : NULL;
     sqlite3_mutex_enter(own);
     if (rc == COCO_OK) rc = coco__sq_end(s, coco__sq_batch(root, actions, n, err), err);
+    if (rc == COCO_OK && !actions[n - 1]->container) coco__sq_settle(s);
     sqlite3_mutex_leave(own);
     pthread_mutex_unlock(&s->lock);
     return rc;
@@ -126,6 +128,7 @@ static coco_status coco__sq_finish(void *self, bool whole, coco_err *err)
     if (whole && root->seen) rc = coco__sq_ready(s, false, err);
     if (rc == COCO_OK && whole && s->db) rc = coco__sq_show(root, err);
     coco__sq_forget_seen(root);
+    if (s->db) coco__sq_settle(s);
     if (!s->owned) coco__sq_disconnect(s);
     pthread_mutex_unlock(&s->lock);
     return rc;

@@ -1,4 +1,4 @@
-/* write.c - part of sqlite.c: rows. Statements are prepared once an update and table.
+/* write.c - part of sqlite.c: rows, one by one. Statements are prepared once an update and table.
  *
  * A value that moves from one row to another under a unique index is in the way until the other row has let go. Rows
  * that meet this are set aside; after all others they are tried again, and if that doesn't help, those among them that
@@ -322,27 +322,4 @@ static coco_status coco__sq_clashes_end(coco__sq_clashes *c, coco_err *err)
     }
     for (size_t i = 0; i < c->n; i++) COCO_TRY(coco__sq_upsert(coco_target_self(c->v[i]->target), c->v[i], NULL, err));
     return COCO_OK;
-}
-
-/* Writes the rows of a batch: deletes come first, as the engine orders them. */
-static coco_status coco__sq_rows(coco_action **actions, size_t n, coco_err *err)
-{
-    coco__sq_clashes clashes = { 0 };
-    coco_status rc = COCO_OK;
-    bool clash;
-
-    for (size_t i = 0; i < n && rc == COCO_OK; i++) {
-        coco__sq_table *t = coco_target_self(actions[i]->target);
-        if (actions[i]->container || t->rows.system != coco__sq_is_rows) continue;
-        if (!t->upsert) rc = coco__sq_table_ready(t, err);
-        if (rc == COCO_OK && actions[i]->kind == COCO_DELETE) {
-            rc = coco__sq_remove(t, actions[i], err);
-        } else if (rc == COCO_OK) {
-            rc = coco__sq_upsert(t, actions[i], &clash, err);
-            if (rc == COCO_OK && clash) rc = coco__sq_clash_add(&clashes, actions[i], err);
-        }
-    }
-    if (rc == COCO_OK) rc = coco__sq_clashes_end(&clashes, err);
-    sqlite3_free(clashes.v);
-    return rc;
 }
