@@ -200,6 +200,7 @@ coco_status coco_app_open(coco_env *env, const coco_app_config *config, coco_app
     app->wake[0] = app->wake[1] = -1;
     if (!app->config.max_inflight) app->config.max_inflight = coco__env_number("COCOINDEX_MAX_INFLIGHT_COMPONENTS");
     if (!app->config.max_inflight) app->config.max_inflight = COCO__ROUND;
+    if (!app->config.max_inflight_bytes) app->config.max_inflight_bytes = (size_t)256 << 20;
     if (!app->config.threads) app->config.threads = (unsigned)coco__env_number("COCOINDEX_THREADS");
     coco__arena_init(&app->arena, &env->mem);
     app->nfns = coco__fn_count();

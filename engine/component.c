@@ -713,18 +713,11 @@ static coco_status coco__waiting_failure(coco__comp *c)
     return COCO_OK;
 }
 
-static size_t coco__bytes_limit(const coco__run *run)
-{
-    size_t bytes = run->app->config.max_inflight_bytes;
-
-    return bytes ? bytes : (size_t)256 << 20;
-}
-
 /* Too many in flight, too much memory, or too long ago that something was written? */
 static bool coco__crowded(const coco__run *run)
 {
     const coco_app_config *config = &run->app->config;
-    size_t bytes = coco__bytes_limit(run);
+    size_t bytes = config->max_inflight_bytes;
     size_t n = run->nopen + run->napplied;
 
     return n >= config->max_inflight || run->inflight_bytes >= bytes || run->nqueued_memos >= 4096 ||
@@ -779,7 +772,7 @@ static bool coco__goes_to_pool(const coco_ctx *cx, coco__comp *c, const coco__mo
         if (cx->fn && cx->fn->runner) return false;
     if (p->nqueued + (p->nthreads - p->nidle) + run->nopen + run->napplied + 1 >= run->app->config.max_inflight)
         return false;
-    if (p->queued_bytes + run->inflight_bytes >= coco__bytes_limit(run)) return false;
+    if (p->queued_bytes + run->inflight_bytes >= run->app->config.max_inflight_bytes) return false;
     if (!(v = coco__arena_alloc(c->shared, (m->args.n + 1) * sizeof *v))) return false;
     for (size_t i = 0; i < m->args.n; i++)
         if (coco__value_copy(c->shared, m->args.v[i], &v[i]) != COCO_OK) return false;

@@ -1125,6 +1125,10 @@ COCO__IN bool coco__totals_differ(const coco__run *run);
 COCO__IN void coco__preview_apply(struct coco__comp *c);
 COCO__IN coco_status coco__gone_deferred(coco__run *run);  /* tombstones of what sinks refused */
 COCO__IN coco_status coco__apply_again(coco__run *run);
+/* A transaction of an update ends with what else has changed since the last one. Then it is in, or to be made again. */
+COCO__IN coco_status coco__counters_write(coco__run *run, const coco__txn *t);
+COCO__IN void coco__transaction_done(coco__run *run);
+COCO__IN void coco__transaction_undo(void *run);
 COCO__IN coco_status coco__apply_deferred(coco__run *run); /* the last try of what sinks refused */
 COCO__IN void coco__queue(struct coco__comp *comp);  /* a component with changes: for the next round */
 /* something is about to wait for a round: its time starts with the first */

@@ -303,22 +303,14 @@ static coco_status coco__tokens_body(void *self, coco__txn *t)
     run->committing = NULL;
     COCO_TRY(coco__run_record(run, t));
     COCO_TRY(coco__live_store(run, t));
-    return coco__meta_put(t, &run->meta);
-}
-
-static void coco__tokens_undo(void *self)
-{
-    coco__run *run = self;
-
-    for (coco__node *n = run->persisted; n; n = n->next_persisted) n->persisted = false;
-    run->persisted = NULL;
+    return coco__counters_write(run, t);
 }
 
 /* Tokens of operations that had nothing to write. */
 COCO__IN coco_status coco__tokens_write(coco__live *l)
 {
     coco__run *run = l->run;
-    coco__writer w = { coco__tokens_body, coco__tokens_undo, run, true };
+    coco__writer w = { coco__tokens_body, coco__transaction_undo, run, true };
     bool any = false;
 
     pthread_mutex_lock(&l->lock);
@@ -326,10 +318,8 @@ COCO__IN coco_status coco__tokens_write(coco__live *l)
     pthread_mutex_unlock(&l->lock);
     if (!any) return COCO_OK;
     COCO_TRY(coco__write(run->app, &w, &run->fatal));
-    run->wrote = true;
-    run->meta_stored = run->meta;
-    run->persisted = NULL;
     coco__live_stored(run);
+    coco__transaction_done(run);
     return COCO_OK;
 }
 

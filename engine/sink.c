@@ -268,16 +268,23 @@ static bool coco__outbox_put(const coco__mem *m, coco__outbox *box, coco__comp *
     return true;
 }
 
-/* One walk over all there is to do: the rest works on what it has found. */
+/* One walk over all there is to do: the rest works on what it has found. What waited for another try while its
+ * container was made anew has no place any more. */
 static bool coco__outboxes_fill(coco__round_sinks *s, coco__comp *list)
 {
     coco__outbox *box = NULL;
+    coco_err lost;
 
     for (coco__comp *c = list; c; c = c->next)
         for (coco__change *ch = c->claim_failed ? NULL : c->owned.changes; ch; ch = ch->next) {
             ch->is_void |= coco__became_void(ch);
             if (!ch->action || ch->cancelled || ch->is_void) continue;
             coco__answers_clear(&ch->action, 1); /* of an earlier try */
+            if (ch->record.p && coco__target_gone(ch->target)) {
+                coco_err_set(&lost, COCO_ENOTFOUND, "its container was made anew");
+                coco__note_failure(c, ch->action, &lost);
+                continue;
+            }
             if (!box || box->sink != ch->target->handler.sink) box = coco__outbox_of(s, ch->target->handler.sink);
             if (!box || !coco__outbox_put(s->run->mem, box, c, ch->action)) return false;
         }

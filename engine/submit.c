@@ -201,6 +201,14 @@ COCO__IN void coco__queue(coco__comp *c)
     }
 }
 
+/* The container that it declared, if it did, is no longer its own to fill. */
+static bool coco__child_through(const coco__comp *c, const coco__change *ch)
+{
+    if (!ch->child || ch->child->owner != c) return false;
+    ch->child->owner = NULL;
+    return true;
+}
+
 static void coco__applied_counts(coco__comp *c)
 {
     coco__run *run = c->run;
@@ -215,7 +223,7 @@ static void coco__applied_counts(coco__comp *c)
         if (ch->action->note) coco__log(run->env, COCO_LOG_WARN, "%s", ch->action->note);
         coco__free(run->mem, ch->action->note);
         ch->action->note = NULL;
-        if (ch->child && ch->child->owner == c) ch->child->owner = NULL;
+        coco__child_through(c, ch);
     }
 }
 
@@ -244,7 +252,7 @@ static void coco__renewed(const coco__comp *c, const coco__change *ch)
 static void coco__renewals_undo(coco__comp *c)
 {
     for (coco__change *ch = c->owned.changes; ch; ch = ch->next) {
-        if (ch->child && ch->child->owner == c) ch->child->owner = NULL;
+        coco__child_through(c, ch);
         if (!ch->replaced || ch->replaced->renewer != c) continue;
         if (coco__provider_restore(ch->replaced, ch->child) != COCO_OK) coco__out_of_memory(c->run);
     }
@@ -267,7 +275,7 @@ static bool coco__preview_claims(coco__comp *c)
     char *key;
 
     for (coco__change *ch = c->owned.changes; ch; ch = ch->next) {
-        if (ch->child && ch->child->owner == c) ch->child->owner = NULL;
+        coco__child_through(c, ch);
         coco__renewed(c, ch);
         deletes |= ch->action && ch->action->kind == COCO_DELETE;
         if (ch->from && (key = coco__arena_copy(&c->run->arena, ch->ekey.p, ch->ekey.n)) != NULL)
@@ -361,6 +369,14 @@ COCO__IN coco_status coco__run_record(coco__run *run, const coco__txn *t)
     return coco__put(t, &k, b->p, b->n);
 }
 
+COCO__IN coco_status coco__counters_write(coco__run *run, const coco__txn *t)
+{
+    COCO_TRY(coco__depsets_write(run, t));
+    COCO_TRY(coco__providers_count(run, t));
+    COCO_TRY(coco__names_write(run, t));
+    return coco__meta_put(t, &run->meta);
+}
+
 static void coco__round_clear(coco__run *run)
 {
     coco__depsets_clean(run);
@@ -368,6 +384,22 @@ static void coco__round_clear(coco__run *run)
     run->dirty_targets = NULL;
     run->persisted = NULL;
     coco__table_clear(&run->claims);
+}
+
+COCO__IN void coco__transaction_undo(void *self)
+{
+    coco__run *run = self;
+
+    for (coco__node *n = run->persisted; n; n = n->next_persisted) n->persisted = false;
+    coco__round_clear(run);
+}
+
+COCO__IN void coco__transaction_done(coco__run *run)
+{
+    run->wrote = true;
+    run->meta_stored = run->meta;
+    run->names_stored = run->meta.next_name;
+    coco__round_clear(run);
 }
 
 /* ---- Large components: their changes in slices, a transaction each, so that no transaction frees pages by the ten
@@ -399,20 +431,16 @@ static coco_status coco__slice_body(void *self, coco__txn *t)
         COCO_TRY(coco__claims(c, t, true));
         if (!c->claim_failed) COCO_TRY(coco__precommit(c, t));
     }
-    COCO_TRY(coco__depsets_write(run, t));
-    COCO_TRY(coco__providers_count(run, t));
-    COCO_TRY(coco__names_write(run, t));
-    return coco__meta_put(t, &run->meta);
+    return coco__counters_write(run, t);
 }
 
 static void coco__slice_undo(void *self)
 {
     coco__comp *c = ((coco__slice *)self)->c;
 
-    for (coco__node *n = c->run->persisted; n; n = n->next_persisted) n->persisted = false;
     if (c->parent) c->parent->ancestors_marked = false;
     c->claim_failed = COCO_OK;
-    coco__round_clear(c->run);
+    coco__transaction_undo(c->run);
 }
 
 static void coco__targets_stored(coco__comp *c)
@@ -438,12 +466,7 @@ static coco_status coco__write_slices(coco__run *run, coco__comp *c, bool commit
         if (!c->owned.all) c->owned.all = c->owned.changes; /* sorted by the first cut */
         coco_status rc = coco__write(run->app, &w, &run->fatal);
         if (rc == COCO_OK && !commit) coco__targets_stored(c);
-        if (rc == COCO_OK) {
-            run->wrote = true;
-            run->meta_stored = run->meta;
-            run->names_stored = run->meta.next_name;
-            coco__round_clear(run);
-        }
+        if (rc == COCO_OK) coco__transaction_done(run);
         last->next = rest;
         c->owned.changes = rest;
         if (rc != COCO_OK) {
@@ -473,32 +496,25 @@ static coco_status coco__round_body(void *self, coco__txn *t)
         if (!c->claim_failed) COCO_TRY(coco__precommit(c, t));
     COCO_TRY(coco__tombs_write(run, t));
     COCO_TRY(coco__live_store(run, t));
-    COCO_TRY(coco__depsets_write(run, t));
-    COCO_TRY(coco__providers_count(run, t));
-    COCO_TRY(coco__names_write(run, t));
-    return coco__meta_put(t, &run->meta);
+    return coco__counters_write(run, t);
 }
 
 static void coco__round_undo(void *self)
 {
     coco__run *run = self;
 
-    for (coco__node *n = run->persisted; n; n = n->next_persisted) n->persisted = false;
     for (coco__comp *c = run->committing; c; c = c->next)
         if (c->parent) c->parent->ancestors_marked = false;
     for (coco__comp *c = run->applying; c; c = c->next) {
         if (c->parent) c->parent->ancestors_marked = false;
         c->claim_failed = COCO_OK;
     }
-    coco__round_clear(run);
+    coco__transaction_undo(run);
 }
 
 /* The transaction is in: providers and tombstones count as stored. */
 static void coco__round_stored(coco__run *run)
 {
-    run->wrote = true;
-    run->meta_stored = run->meta;
-    run->names_stored = run->meta.next_name;
     for (coco__comp *c = run->applying; c; c = c->next) {
         if (c->claim_failed) continue;
         coco__targets_stored(c);
@@ -512,7 +528,7 @@ static void coco__round_stored(coco__run *run)
     run->tombs_added = NULL;
     coco__live_stored(run);
     coco__memos_written(run);
-    coco__round_clear(run);
+    coco__transaction_done(run);
 }
 
 static void coco__committed(coco__comp *c)
@@ -587,14 +603,13 @@ static void coco__block_containers(const coco__comp *c)
 
 static void coco__apply_failed(coco__comp *c, bool again)
 {
-    size_t bytes = c->run->app->config.max_inflight_bytes; /* a quarter of what may be in flight may wait */
-    bool may = again && c->kind != COCO_MOUNT_USE && !c->holds &&
-               c->run->deferred_bytes < (bytes ? bytes : (size_t)256 << 20) / 4;
+    bool may = again && c->kind != COCO_MOUNT_USE && !c->holds && /* a quarter of what may be in flight may wait */
+               c->run->deferred_bytes < c->run->app->config.max_inflight_bytes / 4;
 
     if (may && coco__defer(c) == COCO_OK) return;
     for (coco__change *ch = c->owned.changes; ch; ch = ch->next)
         /* nobody may declare into it */
-        if (ch->child && ch->child->owner == c) ch->child->owner = NULL, ch->child->gone = true;
+        if (coco__child_through(c, ch)) ch->child->gone = true;
     coco__fail(c, c->apply_code, c->apply_error);
     coco__done(c);
 }

@@ -865,6 +865,77 @@ static void host_that_fails_is_not_followed(void **state)
     halt_with(COCO_EFAIL);
 }
 
+/* ---- S7.6, S7.11: containers that are made anew ------------------------------------------------------------------ */
+
+static coco_target *made;
+
+/* Item 2 makes a container by the schema it names, item 1 declares a row into it. */
+COCO_FN(maker_or_row, (coco_value, kv))
+{
+    int value = (int)coco_int_of(coco_at(kv, 1));
+
+    if (coco_int_of(coco_at(kv, 0)) == 1) return coco_declare(cx, made, coco_int(7), coco_int(value));
+    return mount_tab(cx, "tab", MAP1("schema", coco_int(value)), &made);
+}
+
+static coco_status made_plan(coco_ctx *cx)
+{
+    return coco_mount_each(cx, COCO_AUTO, &maker_or_row, view_of(cx, 0), COCO_NOARGS);
+}
+
+/* The row was refused, and its last try comes when its container is another: it fails, and isn't put there under the
+ * old one's name. */
+static void refused_row_is_not_put_into_what_its_container_became(void **state)
+{
+    (void)state;
+    w.config.max_inflight = 1;
+    start(made_plan);
+    set(streams, 2, 1);
+    go_ready();
+    change(streams, 1, 10);
+    in_sync();
+    expect_shelf("shelf:\"tab\" = {\"schema\":1}", "tab:7 = 10");
+    forget_lines();
+    fault_on("tab:7", 1, false);
+    set(streams, 1, 11), set(streams, 2, 2);
+    tell(streams, RESCAN, 0, 0, 0);
+    in_sync();
+    expect_actions("! tab:7", "~ shelf:\"tab\"");
+    expect_failures("/@maker_or_row/1 COCO_ENOTFOUND tab:7: its container was made anew");
+    expect_shelf("shelf:\"tab\" = {\"schema\":2}", "tab:7 = 10"); /* our shelf keeps its content when it is changed */
+    forget_lines();
+    change(streams, 1, 12);
+    in_sync();
+    change(streams, 1, 0);
+    in_sync();
+    expect_actions("+ tab:7", "- tab:7");
+    expect_shelf("shelf:\"tab\" = {\"schema\":2}");
+    halt_with(COCO_EFAIL);
+    expect_sound(__FILE__, __LINE__);
+}
+
+/* The same in one round, where nothing was sent yet. */
+static void row_declared_into_what_another_makes_anew_in_its_round_fails(void **state)
+{
+    (void)state;
+    if (pooled()) return; /* then a round is what has come until it begins */
+    w.config.max_inflight = 10;
+    start(made_plan);
+    set(streams, 2, 1);
+    go_ready();
+    forget_lines();
+    set(streams, 1, 11), set(streams, 2, 2);
+    tell(streams, RESCAN, 0, 0, 0);
+    in_sync();
+    expect_actions("~ shelf:\"tab\"");
+    expect_failures("/@maker_or_row/1 COCO_ENOTFOUND tab:7 is declared into what is made anew");
+    change(streams, 1, 12);
+    in_sync();
+    expect_shelf("shelf:\"tab\" = {\"schema\":2}", "tab:7 = 12");
+    halt_with(COCO_EFAIL);
+    expect_sound(__FILE__, __LINE__);
+}
+
 RUN_BOTH(TEST(changes_of_a_view_are_followed),
          TEST(touched_item_that_never_was_changes_nothing),
          TEST(item_comes_back_after_it_was_gone),
@@ -905,4 +976,6 @@ RUN_BOTH(TEST(changes_of_a_view_are_followed),
          TEST(sync_ends_with_the_update),
          TEST(guard_that_trips_does_not_end_the_loop),
          TEST(source_in_an_item_of_a_source_is_followed),
-         TEST(host_that_fails_is_not_followed))
+         TEST(host_that_fails_is_not_followed),
+         TEST(refused_row_is_not_put_into_what_its_container_became),
+         TEST(row_declared_into_what_another_makes_anew_in_its_round_fails))
