@@ -1,4 +1,4 @@
-/* test_sqlite_bulk.c - SQLite as a target: many new rows by one statement come to what they come to one by one (C2), and
+/* test_sqlite_bulk.c - SQLite as a target: many new rows by one statement come to what they come to one by one (C2);
  * the first rows of a new file. Each case runs twice, on a table as it stands and on one with a trigger that does
  * nothing, whose rows go alone. */
 #include "rows_sqlite.h"
@@ -119,7 +119,8 @@ static void many_rows_are_as_one_by_one(void **state)
           "WHERE i < 50) SELECT i, 'e' FROM n", NULL, 8 },
         /* unique values in the way: for now, for good; as the table has it */
         { " UNIQUE", "", "INSERT INTO docs (id, title) VALUES (90, 't30')", NULL, 3 },
-        { " UNIQUE", "", "INSERT INTO docs (id, title) VALUES (500, 't30')", "UNIQUE constraint failed: docs.title", 4 },
+        { " UNIQUE", "", "INSERT INTO docs (id, title) VALUES (500, 't30')", "UNIQUE constraint failed: docs.title",
+          4 },
         { " UNIQUE ON CONFLICT REPLACE", "", "INSERT INTO docs (id, title) VALUES (500, 't30')", NULL, 2 },
         { " UNIQUE ON CONFLICT IGNORE", "", "INSERT INTO docs (id, title) VALUES (500, 't30')", NULL, 2 },
         /* rows that can't be */

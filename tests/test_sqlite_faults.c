@@ -1,6 +1,6 @@
-/* test_sqlite_faults.c - SQLite as a target while every system call fails in turn, SQLite's own included, and every call
- * of the store, and while the process dies anywhere (S7.3, S7.13): rows that change, and a table that is rebuilt. What
- * sweep.h says holds each time. */
+/* test_sqlite_faults.c - SQLite as a target while every system call fails in turn, SQLite's own included, and every
+ * call of the store, and while the process dies anywhere (S7.3, S7.13): rows that change, a table that is rebuilt, many
+ * rows at once, a new file. What sweep.h says holds each time. */
 #include "sweep.h"
 
 #include "rows_sqlite.h"

@@ -1,11 +1,11 @@
 /* bulk.c - part of sqlite.c: many new rows by one statement.
  *
  * SQLite takes them from a table-valued function of ours, by INSERT … SELECT: that costs it a third less than to have
- * each bound, stepped and reset. What a row comes to is the same as if it went alone:
+ * each bound, stepped and reset. What a row comes to is what it would come to alone:
  *   1. OR FAIL leaves in what went in before a row that can't, and needs no journal of the statement.
  *   2. The function stands at that row. It goes alone, by the upsert; the rows behind it follow.
- *   3. Triggers and foreign keys would have SQLite take in all rows before it writes the first one: there every row goes
- *      alone, and so it is where the function turns out to stand at the end. */
+ *   3. Triggers and foreign keys would have SQLite take in all rows before it writes the first one: there each row goes
+ *      alone, as it does where rows that had gone in turn out to be undone. */
 
 enum { COCO__SQ_BULK = 32,        /* new rows one after the other that are worth it */
        COCO__SQ_BULK_COLUMNS = 64, /* of the function; a table with more has its rows go alone */

@@ -174,7 +174,7 @@ static coco_status coco__sq_connect(coco_sqlite *s, bool write, coco_err *err)
     return rc;
 }
 
-/* Is it to be WAL, and empty? In a file that holds nothing a rollback journal has nothing to keep, so its first rows are
+/* Is it to be WAL, and empty? In a file that holds nothing a rollback journal has nothing to keep: its first rows are
  * written once; in WAL they are written into the log, and from there into the file. */
 static coco_status coco__sq_fresh(coco_sqlite *s, coco_err *err)
 {
