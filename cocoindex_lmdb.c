@@ -42,6 +42,7 @@
 
 /* Where state lives: LMDB, its transactions, and the codecs of the records;
  * then the pages that let a component own a million things and rewrite one. */
+#include "engine/open.c"
 #include "engine/store.c"
 #include "engine/states.c"
 
@@ -61,6 +62,7 @@
 #include "engine/map.c"
 #include "engine/record.c"
 #include "engine/sink.c"
+#include "engine/failure.c"
 #include "engine/submit.c"
 #include "engine/remove.c"
 

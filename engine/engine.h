@@ -340,7 +340,7 @@ struct coco__busy {
 COCO__IN void coco__sink_take(struct coco__busy *b, const coco_sink *sink);
 COCO__IN void coco__sink_give(const struct coco__busy *b);
 
-/* ==== store.c: LMDB: environment, growth, transactions, keys, records and their codecs ==== */
+/* ==== open.c: LMDB: environment, growth, the one updating process ==== */
 
 typedef struct coco__provided { /* a context value */
     struct coco__provided *next;
@@ -404,6 +404,12 @@ COCO__IN coco_status coco__store_app(coco_app *app, bool create, coco_err *err);
 COCO__IN coco_status coco__store_lock(coco_env *env, coco_err *err);
 COCO__IN void coco__store_unlock(coco_env *env);
 COCO__IN unsigned coco__fork_generation(void);
+/* Doubles the map, or takes over the size that another process gave it. */
+COCO__IN coco_status coco__resize(coco_env *env, bool grow, coco_err *err);
+/* Begins again where another process has grown the map. */
+COCO__IN coco_status coco__txn_begin(coco_env *env, unsigned flags, MDB_txn **txn, const char *what, coco_err *err);
+
+/* ==== store.c: transactions, keys, records and their codecs ==== */
 
 /* Database keys: a kind byte, big-endian 64-bit id, suffix. A suffix over COCO__CUT bytes becomes its first COCO__CUT
  * bytes and its fingerprint: the cut form, by which entries are ordered everywhere. */
@@ -926,6 +932,8 @@ COCO__IN coco_status coco__target_at(struct coco__run *run, coco_target *parent,
                                      coco_target **out);
 /* *target NULL: void */
 COCO__IN coco_status coco__target_by_id(struct coco__run *run, uint64_t id, coco_target **target);
+/* *target NULL: none is called so */
+COCO__IN coco_status coco__target_titled(struct coco__run *run, const char *title, coco_target **target);
 COCO__IN void coco__state_name(coco__buf *b, const coco_target *target, coco_str key); /* TITLE:key */
 COCO__IN coco_status coco__provider_write(const coco__txn *t, coco_target *target);
 COCO__IN coco_status coco__provider_destroy(const coco__txn *t, coco_target *target); /* with everything below */
@@ -1115,7 +1123,15 @@ COCO__IN coco_status coco__commit_set(struct coco__comp *c, const coco__rec *old
 
 COCO__IN bool coco__apply_sinks(coco__run *run, struct coco__comp *list, bool together);
 
-/* ==== submit.c: rounds: precommit, apply, commit; failures; retries ==== */
+/* ==== failure.c: who is told of what has failed ==== */
+
+COCO__IN void coco__fail(struct coco__comp *comp, coco_status code, const char *message);
+/* true: a handler of the user's swallowed it */
+COCO__IN bool coco__fail_path(coco__run *run, const coco_failure *f, struct coco__catch *catches);
+/* A function has ended well although components that it used have failed: they are told of by themselves. */
+COCO__IN void coco__fail_uncaught(struct coco__comp *comp);
+
+/* ==== submit.c: rounds: precommit, apply, commit; retries ==== */
 
 COCO__IN void coco__submit(struct coco__comp *comp);          /* its function and all below are through */
 COCO__IN coco_status coco__flush(coco__run *run, bool last); /* one round; last: a commit alone must be durable too */
@@ -1133,9 +1149,6 @@ COCO__IN coco_status coco__apply_deferred(coco__run *run); /* the last try of wh
 COCO__IN void coco__queue(struct coco__comp *comp);  /* a component with changes: for the next round */
 /* something is about to wait for a round: its time starts with the first */
 COCO__IN void coco__round_begin(coco__run *run);
-COCO__IN void coco__fail(struct coco__comp *comp, coco_status code, const char *message);
-/* true: a handler of the user's swallowed it */
-COCO__IN bool coco__fail_path(coco__run *run, const coco_failure *f, struct coco__catch *catches);
 COCO__IN void coco__done(struct coco__comp *comp);
 
 COCO__IN bool coco__moved_away(coco__run *run, const coco__place *at); /* did it lose a state to another in this run? */

@@ -529,6 +529,29 @@ COCO__IN coco_status coco__top_states(coco__run *run, coco_target *top, uint64_t
     return rc;
 }
 
+COCO__IN coco_status coco__target_titled(coco__run *run, const char *title, coco_target **out)
+{
+    coco__dbkey prefix;
+    coco__txn t;
+    coco__scan s;
+    coco__provider_rec rec;
+    coco_str p;
+    uint64_t id = 0;
+    coco_status rc;
+
+    *out = NULL;
+    COCO_TRY(coco__run_read(run, &t));
+    coco__dbkey_raw(&prefix, COCO__PROVIDER, NULL, 0);
+    coco__scan_open(&s, &t, &prefix, prefix.n);
+    while (!id && coco__scan_next(&s))
+        if (coco__check_payload(&t, &s.key, &s.data, &p) == COCO_OK && coco__provider_get(p, &rec) == COCO_OK &&
+            coco_str_equal(rec.title, coco_str_of(title)))
+            id = rec.id;
+    rc = coco__scan_close(&s, COCO_OK);
+    coco__run_read_end(run, &t);
+    return rc == COCO_OK && id ? coco__target_by_id(run, id, out) : rc;
+}
+
 /* ---- A new id ---- */
 
 COCO__IN bool coco__target_gone(const coco_target *t)

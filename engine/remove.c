@@ -1,8 +1,7 @@
 /* remove.c - tombstones, the guard against mass deletion, and deletes.
  *
  * Floor: above submit. After the root has been submitted, what is gone is worked off in passes over the tombstoned
- * subtrees, each through ordinary rounds, so that every delete is precommitted, applied and committed like any other
- * change:
+ * subtrees, each through ordinary rounds, so that a delete is precommitted, applied and committed as all changes are:
  *   1. count what would go, and let the guard look (S3.10): what it stops stays, the rest of a component goes;
  *   2. content: states that are no containers, children's components first;
  *   3. containers, deepest first, also those that running components no longer declare; none in which a delete failed;
@@ -787,29 +786,6 @@ static coco_status coco__forget_visit(void *self, coco__run *run, const coco__vi
 
     COCO_TRY(coco__removal_new(run, v, &f->comp));
     return coco__removal_go(f->comp, coco__owned_each(&f->comp->owned, false, coco__forget_entry, f));
-}
-
-static coco_status coco__target_titled(coco__run *run, const char *title, coco_target **out)
-{
-    coco__dbkey prefix;
-    coco__txn t;
-    coco__scan s;
-    coco__provider_rec rec;
-    coco_str p;
-    uint64_t id = 0;
-    coco_status rc;
-
-    *out = NULL;
-    COCO_TRY(coco__run_read(run, &t));
-    coco__dbkey_raw(&prefix, COCO__PROVIDER, NULL, 0);
-    coco__scan_open(&s, &t, &prefix, prefix.n);
-    while (!id && coco__scan_next(&s))
-        if (coco__check_payload(&t, &s.key, &s.data, &p) == COCO_OK && coco__provider_get(p, &rec) == COCO_OK &&
-            coco_str_equal(rec.title, coco_str_of(title)))
-            id = rec.id;
-    rc = coco__scan_close(&s, COCO_OK);
-    coco__run_read_end(run, &t);
-    return rc == COCO_OK && id ? coco__target_by_id(run, id, out) : rc;
 }
 
 COCO__IN coco_status coco__forget_target(coco__run *run, const char *title, coco_err *err)

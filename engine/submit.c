@@ -1,4 +1,4 @@
-/* submit.c - rounds: precommit, apply, commit; failures; retries.
+/* submit.c - rounds: precommit, apply, commit; retries.
  *
  * Floor: above record and sink, below the code that runs functions. Components whose functions and descendants are
  * through gather in the open round. One LMDB transaction carries the commit of the round that was applied and the
@@ -17,102 +17,6 @@
  *   7. A pending component never hits; what a memo stands for has one possibility each.
  * The body of a transaction only reads memory and the store: it is run again when the map was full. */
 #include "engine.h"
-
-/* ---- Failures ---- */
-
-/* Tells the handlers from the innermost one, at last the environment's. One that fails itself makes its error what the
- * outer ones are told, and the failure stays beside it (S9.8). */
-static bool coco__tell(coco__run *run, const coco_failure *f, const coco__catch *c)
-{
-    const coco_env_config *config = &run->env->config;
-    coco_failure_fn fn = c ? c->fn : config->on_failure;
-    coco_failure told = *f;
-    coco_err own = { 0 };
-
-    told.handler = &own;
-    bool swallowed = fn && fn(c ? c->user : config->user, &told);
-    if (own.code) told.first = f->first ? f->first : f, told.code = own.code, told.message = own.msg;
-    else if (swallowed) return true;
-    if (c) return coco__tell(run, &told, c->up);
-    coco__log(run->env, COCO_LOG_ERROR, "%s: %s: %s%s%s", told.path, told.function, told.message,
-              told.first ? "; told of: " : "", told.first ? told.first->message : "");
-    return false;
-}
-
-COCO__IN bool coco__fail_path(coco__run *run, const coco_failure *f, coco__catch *catches)
-{
-    coco_failure full = *f;
-    coco__failed_path *p;
-
-    full.env = run->env->name;
-    full.app = run->app->name;
-    if (!run->nfailed++) {
-        coco_err_set(&run->first, full.code, "%s: %s", full.path, full.message);
-    }
-    if (run->nfailed_paths < 100 && (p = coco__arena_zalloc(&run->arena, sizeof *p)) != NULL &&
-        (p->path = coco__arena_copy(&run->arena, full.path, strlen(full.path))) != NULL) {
-        *run->failed_last = p;
-        run->failed_last = &p->next;
-        run->nfailed_paths++;
-    }
-    return coco__tell(run, &full, catches);
-}
-
-/* The failure of a used component is its caller's; it is reported by itself where the caller ends well all the same. */
-static void coco__fail_used(coco__comp *c, const coco_failure *f)
-{
-    coco__arena *a = c->parent->shared;
-    coco__used_failure *u = coco__arena_zalloc(a, sizeof *u);
-
-    if (!u) return;
-    u->failure = *f;
-    u->failure.path = coco__arena_copy(a, f->path, strlen(f->path));
-    u->failure.message = coco__arena_copy(a, f->message, strlen(f->message));
-    u->catches = c->catches;
-    if (!u->failure.path || !u->failure.message) return;
-    u->next = c->parent->used_failures;
-    c->parent->used_failures = u;
-}
-
-/* Tokens don't pass an operation with a failure that nobody swallowed (S8.1). */
-static void coco__op_outcome(coco__comp *c, bool swallowed)
-{
-    for (coco__op *op = swallowed ? NULL : c->op; op; op = op->outer) op->failed = true;
-}
-
-static void coco__report(coco__comp *c, const char *message)
-{
-    coco_failure f = { .function = c->fn ? c->fn->name : "", .kind = c->kind, .code = c->code, .message = message };
-    coco__buf path;
-
-    coco__buf_init(&path, c->run->mem);
-    coco__comp_path(c, &path);
-    f.path = coco__path_shown(&path);
-    if (c->kind == COCO_MOUNT_USE) coco__fail_used(c, &f);
-    else coco__op_outcome(c, coco__fail_path(c->run, &f, c->catches));
-    coco__buf_free(&path);
-}
-
-COCO__IN void coco__fail(coco__comp *c, coco_status code, const char *message)
-{
-    if (!message || !*message) message = coco_status_text(code);
-    c->failed = true;
-    c->code = code;
-    if (c->handle) {
-        coco__arena *a = c->parent ? c->parent->shared : &c->run->arena;
-        c->handle->status = code;
-        c->handle->message = coco__arena_copy(a, message, strlen(message));
-    }
-    if (c->kind == COCO_MOUNT_ROOT) {
-        c->run->root_status = code;
-        c->run->root_message = coco__arena_copy(&c->run->arena, message, strlen(message));
-    }
-    if (code == COCO_ESTOP) coco__op_outcome(c, false);
-    if (code == COCO_ESTOP) return; /* a stop is no failure of its own */
-    coco__count_fn(c->run->app, c->fn, COCO__ERRORS, 1);
-    coco__emit(c->run, COCO_EV_FAILED, c, message);
-    coco__report(c, message);
-}
 
 /* ---- The way of a component ---- */
 
@@ -315,8 +219,7 @@ COCO__IN void coco__submit(coco__comp *c)
         }
         return;
     }
-    for (coco__used_failure *u = c->used_failures; u; u = u->next)
-        coco__op_outcome(c, coco__fail_path(c->run, &u->failure, u->catches));
+    coco__fail_uncaught(c);
     if (c->failed_below && (c->fresh.flags & COCO__R_MEMO)) c->fresh.flags ^= COCO__R_MEMO | COCO__R_BELOW;
     if (c->above || (c->hit && !c->restamp)) {
         coco__handle_applied(c);
