@@ -182,6 +182,63 @@ static void every_type_is_stored_as_the_manual_says(void **state)
     expect_counts(0, 0, 0);
 }
 
+/* A struct of plain members is encoded as it is read; by values the same rows are the same, to the byte. */
+struct plain {
+    int64_t id;
+    int32_t small;
+    double d;
+    bool flag;
+    coco_str text, bytes;
+};
+static const coco_schema PLAIN = COCO_SCHEMA(struct plain,
+    COCO_FIELD(struct plain, id, COCO_INT_T, .key = true), COCO_FIELD(struct plain, small, COCO_INT_T),
+    COCO_FIELD(struct plain, d, COCO_DOUBLE_T), COCO_FIELD(struct plain, flag, COCO_BOOL_T),
+    COCO_FIELD(struct plain, text, COCO_TEXT_T, .key = true),
+    COCO_FIELD(struct plain, bytes, COCO_BYTES_T, .nullable = true));
+
+static coco_status plain_rows(coco_ctx *cx)
+{
+    static char filled[3000];
+    coco_table *t;
+
+    memset(filled, 'x', sizeof filled);
+    COCO_TRY(coco_sqlite_mount_table(cx, db_value(), "t", &PLAIN, NULL, &t));
+    struct plain rows[] = {
+        { INT64_MIN, INT32_MIN, -0.0, true, COCO_STR("a\0b"), COCO_STR("\xff\0") },
+        { INT64_MAX, 64, 1e300, false, COCO_STR(""), COCO_STR("") },
+        { -64, -65, 0.1, true, COCO_STR("\u00e9\u20ac\U0001f600 and thirty-two bytes more, and a bit, \u00e9"),
+          { NULL, 0 } },
+        { 0, 0, 0, false, { NULL, 0 }, { NULL, 0 } },
+        { 1, 1, 1, true, { filled, 1000 }, { filled, 1000 } },
+        { 2, 1, 1, true, { filled, 3000 }, { filled, 31 } },
+        { 3, 1, 1, true, { filled, 64 }, { filled, 1900 } },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const struct plain *r = &rows[i];
+        if (plan.n == 0) COCO_TRY(coco_declare_row(cx, t, r));
+        else COCO_TRY(coco_declare_values(cx, t, MAP(PAIR("id", coco_int(r->id)), PAIR("small", coco_int(r->small)),
+                                                     PAIR("d", coco_float(r->d)), PAIR("flag", coco_bool(r->flag)),
+                                                     PAIR("text", coco_text_n(r->text)),
+                                                     PAIR("bytes", r->bytes.p ? coco_bytes(r->bytes.p, r->bytes.n)
+                                                                              : coco_null()))));
+    }
+    if (plan.n < 2) return COCO_OK;
+    return coco_declare_row(cx, t, &(struct plain){ .text = COCO_STR("thirty-two bytes of text, and \xff\xff") });
+}
+static void plain_struct_is_the_row_of_its_values(void **state)
+{
+    (void)state;
+    plan.main = plain_rows;
+    update(NULL);
+    expect_sql("SELECT count(*), sum(length(text)), sum(length(bytes)) FROM t", "7|4108|2933");
+    plan.n = 1;
+    update(NULL);
+    expect_counts(0, 0, 0);
+    plan.n = 2;
+    update_fails(COCO_EINVAL, NULL);
+    assert_non_null(strstr(w.err.msg, "column text: text that is not UTF-8"));
+}
+
 /* Values instead of a struct, and those that don't fit. */
 static coco_value the_values;
 static coco_status values(coco_ctx *cx)
@@ -727,6 +784,7 @@ int main(void)
         DB_TEST(component_is_written_whole_or_not_at_all),
         DB_TEST(bad_row_fails_its_own_component_alone),
         DB_TEST(every_type_is_stored_as_the_manual_says),
+        DB_TEST(plain_struct_is_the_row_of_its_values),
         DB_TEST(values_become_a_row),
         DB_TEST(value_that_does_not_fit_is_an_error_that_names_it),
         DB_TEST(keys_of_several_columns),

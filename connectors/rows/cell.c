@@ -10,6 +10,7 @@
  */
 
 #define COCO__ROWS_CELLS 48     /* of a row on the stack; more are allocated */
+#define COCO__ROWS_KEYS 8       /* key columns of a row on the stack; more are allocated */
 #define COCO__ROWS_BUFFER 2048  /* bytes of an encoded row on the stack; more are allocated */
 
 /* What turns one row into bytes. */
@@ -356,14 +357,18 @@ static uint8_t *coco__rows_put_double(uint8_t *p, double d)
     return coco__rows_put_le64(p, bits);
 }
 
+static uint8_t *coco__rows_put_int(uint8_t *p, int64_t i)
+{
+    return coco__rows_put_varint(p, (uint64_t)i << 1 ^ (uint64_t)(i >> 63));
+}
+
 static uint8_t *coco__rows_put_cell(uint8_t *p, const coco_cell *cell)
 {
     *p++ = cell->null ? 0 : (uint8_t)cell->type;
     if (cell->null) return p;
     switch (cell->type) {
     case COCO_BOOL_T: *p++ = cell->as.boolean; return p;
-    case COCO_INT_T:
-        return coco__rows_put_varint(p, (uint64_t)cell->as.integer << 1 ^ (uint64_t)(cell->as.integer >> 63));
+    case COCO_INT_T: return coco__rows_put_int(p, cell->as.integer);
     case COCO_DOUBLE_T: return coco__rows_put_double(p, cell->as.real);
     case COCO_UUID_T: memcpy(p, cell->s.p, 16); return p + 16;
     default: return coco__rows_put_str(p, cell->s);
@@ -376,6 +381,61 @@ static size_t coco__rows_put(uint8_t *out, const coco_cell *cells, size_t n)
 
     for (size_t i = 0; i < n; i++) p = coco__rows_put_cell(p, &cells[i]);
     return (size_t)(p - out);
+}
+
+/* ---- Most rows: encoded as they are read, without cells ---------------------------------------------------------- */
+
+static bool coco__rows_plain(const coco_schema *s)
+{
+    bool plain = s->row_size && coco_schema_nkeys(s) <= COCO__ROWS_KEYS;
+
+    for (size_t i = 0; i < s->n; i++) {
+        const coco_column *c = &s->columns[i];
+        plain &= (c->member >= COCO__M_BOOL && c->member <= COCO__M_DOUBLE) ||
+                 (c->member == COCO__M_STR && (c->type == COCO_TEXT_T || c->type == COCO_BYTES_T));
+    }
+    return plain;
+}
+
+static coco_value coco__rows_plain_value(const coco_column *c, const void *at)
+{
+    const coco_str *s = at;
+
+    switch (c->member) {
+    case COCO__M_BOOL: return coco_bool(*(const bool *)at);
+    case COCO__M_INT64: return coco_int(*(const int64_t *)at);
+    case COCO__M_INT32: return coco_int(*(const int32_t *)at);
+    case COCO__M_DOUBLE: return coco_float(*(const double *)at);
+    default: return c->type == COCO_BYTES_T ? coco_bytes(s->p, s->n) : coco_text_n(*s);
+    }
+}
+
+/* The same bytes as by way of cells, and the key columns' values to *key, which moves on; the end. NULL: a null, a text
+ * that isn't UTF-8 or a row that is too large for the buffer, which all take the long way. */
+static uint8_t *coco__rows_put_plain(const coco_schema *s, const void *row, uint8_t bytes[COCO__ROWS_BUFFER],
+                                     coco_value **key)
+{
+    uint8_t *p = bytes;
+    const coco_str *text;
+
+    for (const coco_column *c = s->columns; c < s->columns + s->n; c++) {
+        const void *at = (const char *)row + c->offset;
+        size_t left = (size_t)(bytes + COCO__ROWS_BUFFER - p);
+        if (left < 16) return NULL;
+        *p++ = (uint8_t)c->type;
+        switch (c->member) {
+        case COCO__M_BOOL: *p++ = *(const bool *)at; break;
+        case COCO__M_INT64: p = coco__rows_put_int(p, *(const int64_t *)at); break;
+        case COCO__M_INT32: p = coco__rows_put_int(p, *(const int32_t *)at); break;
+        case COCO__M_DOUBLE: p = coco__rows_put_double(p, *(const double *)at); break;
+        default:
+            text = at;
+            if (!text->p || text->n > left - 16 || (c->type == COCO_TEXT_T && !coco__rows_utf8(*text))) return NULL;
+            p = coco__rows_put_str(p, *text);
+        }
+        if (c->key) *(*key)++ = coco__rows_plain_value(c, at);
+    }
+    return p;
 }
 
 static uint64_t coco__rows_get_le64(const char *p)

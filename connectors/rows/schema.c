@@ -125,6 +125,11 @@ static bool coco__rows_get_varint(coco_str *rest, uint64_t *v)
 {
     unsigned shift = 0;
 
+    if (rest->n && (uint8_t)*rest->p < 0x80) { /* most */
+        *v = (uint8_t)*rest->p++;
+        rest->n--;
+        return true;
+    }
     for (*v = 0; rest->n; shift += 7) {
         uint8_t b = (uint8_t)*rest->p;
         if (shift == 63 && b > 1) return false;

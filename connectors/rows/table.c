@@ -7,6 +7,7 @@
 struct coco_table {
     coco_target *target;       /* the place of its rows; its self begins with a coco_rows */
     const coco_schema *schema; /* as the program gave it, with the offsets of its struct */
+    bool plain;                /* a struct of nothing but what coco__rows_put_plain takes */
 };
 
 static coco_status coco__rows_table_key(coco_ctx *cx, void *object, coco_value *key)
@@ -100,7 +101,7 @@ coco_status coco_table_new(coco_ctx *cx, coco_target *target, const coco_schema 
     COCO_TRY(coco_table_decode(cx, decl, &now));
     if (!coco__rows_current(rows, &now)) COCO_TRY(coco__rows_renew(cx, rows, &now));
     if (!(*table = coco_alloc(cx, sizeof **table))) return COCO_ENOMEM;
-    **table = (coco_table){ target, s };
+    **table = (coco_table){ target, s, coco__rows_plain(s) };
     return COCO_OK;
 }
 
@@ -127,19 +128,32 @@ static coco_value coco__rows_key(coco_ctx *cx, const coco_schema *s, const coco_
     return coco_list(items, n);
 }
 
-/* Encodes the cells and declares them. */
-/* The buffer is on the stack where the row is small: the engine copies what it keeps. */
+/* Encodes the cells and declares them. The buffer is on the stack where the row is small: the engine copies what it
+ * keeps. */
 static coco_status coco__rows_declare_cells(coco__rows_enc *e, coco_table *table, const coco_cell *cells)
 {
     const coco_schema *s = table->schema;
     uint8_t small[COCO__ROWS_BUFFER], *bytes = small;
     size_t bound = coco__rows_bound(cells, s->n), nkeys = coco_schema_nkeys(s), n;
-    coco_value few[8], *keys = few;
+    coco_value few[COCO__ROWS_KEYS], *keys = few;
 
     if (bound > sizeof small && !(bytes = coco__rows_temp(e, bound))) return COCO_ENOMEM;
-    if (nkeys > 8 && !(keys = coco__rows_temp(e, nkeys * sizeof *keys))) return COCO_ENOMEM;
+    if (nkeys > COCO__ROWS_KEYS && !(keys = coco__rows_temp(e, nkeys * sizeof *keys))) return COCO_ENOMEM;
     n = coco__rows_put(bytes, cells, s->n);
     return coco_declare(e->cx, table->target, coco__rows_key(e->cx, s, cells, keys), coco_bytes(bytes, n));
+}
+
+/* *declared false: the row takes the long way. */
+static coco_status coco__rows_declare_plain(coco_ctx *cx, coco_table *table, const void *row, bool *declared)
+{
+    uint8_t bytes[COCO__ROWS_BUFFER], *end;
+    coco_value keys[COCO__ROWS_KEYS], *key = keys;
+
+    end = coco__rows_put_plain(table->schema, row, bytes, &key);
+    *declared = end != NULL;
+    if (!end) return COCO_OK;
+    return coco_declare(cx, table->target, coco_list(keys, (size_t)(key - keys)),
+                        coco_bytes(bytes, (size_t)(end - bytes)));
 }
 
 static coco_status coco__rows_declare(coco_ctx *cx, coco_table *table, const coco__rows_in *in)
@@ -150,6 +164,11 @@ static coco_status coco__rows_declare(coco_ctx *cx, coco_table *table, const coc
 
     COCO_TRY(coco_error(cx));
     if (!table) return coco_fail(cx, COCO_EINVAL, "no table to declare a row in");
+    if (in->row && table->plain) {
+        bool declared;
+        rc = coco__rows_declare_plain(cx, table, in->row, &declared);
+        if (declared) return rc;
+    }
     e.rows = coco_target_self(table->target);
     if (table->schema->n > COCO__ROWS_CELLS && !(cells = coco__rows_temp(&e, table->schema->n * sizeof *cells)))
         rc = COCO_ENOMEM;
