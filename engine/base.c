@@ -119,6 +119,11 @@ COCO__IN coco_str coco__arena_str(coco__arena *a, coco_str s)
     return (coco_str){ coco__arena_copy(a, s.p, s.n), s.n };
 }
 
+COCO__IN coco_str coco__arena_keep(coco__arena *a, coco_str s)
+{
+    return (uintptr_t)s.p - (uintptr_t)a->chunks < (uintptr_t)a->cur - (uintptr_t)a->chunks ? s : coco__arena_str(a, s);
+}
+
 /* Frees the chunks before `until`, but keeps one of at most `most` bytes: they double, so the newest is the largest. */
 static void coco__arena_drop(coco__arena *a, coco__chunk *until, size_t most)
 {

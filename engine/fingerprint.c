@@ -120,7 +120,10 @@ void coco_hash_end(coco_hash *h, uint8_t out[16])
 {
     memset(h->buf + h->used, 0, COCO__B2_BLOCK - h->used);
     coco__b2_compress(h, h->buf, h->used, UINT64_MAX);
-    for (int i = 0; i < COCO__FP; i++) out[i] = (uint8_t)(h->h[i / 8] >> (8 * (i % 8)));
+    for (size_t i = 0; i < COCO__FP; i += 8) {
+        uint64_t word = coco__load64((const uint8_t *)h->h + i); /* little-endian both ways */
+        memcpy(out + i, &word, 8);
+    }
 }
 
 void coco_fingerprint_bytes(const void *p, size_t n, uint8_t out[16])

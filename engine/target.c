@@ -28,9 +28,8 @@ static coco_status coco__keep_action(coco__comp *comp, coco__change *c, const co
     c->action->depth = c->target->depth;
     c->action->answer = COCO_UNANSWERED;
     c->action->error = NULL;
-    c->record = d->record;
-    if (d->record.p && !(c->record.p = coco__arena_copy(comp->shared, d->record.p, d->record.n))) return COCO_ENOMEM;
-    return COCO_OK;
+    c->record = d->record.p ? coco__arena_keep(comp->shared, d->record) : d->record;
+    return c->record.p || !d->record.p ? COCO_OK : COCO_ENOMEM;
 }
 
 /* Asks the handler, and holds it to its duties. */
@@ -265,7 +264,6 @@ static coco_status coco__declare_decide(coco_ctx *cx, coco__declaration *d, coco
         .key = d->key, .desired = &d->value, .possible = d->old.possible, .npossible = d->old.npossible
     };
 
-    memset(decision, 0, sizeof *decision);
     if (d->opts && d->opts->user_managed) return coco__decide_users(cx, d, decision);
     if (d->old.user_managed) in.npossible = d->old.npossible = 0;
     in.may_be_missing = cx->run->full || coco__any_absent(&d->old) || d->old.counter != d->target->counter ||
