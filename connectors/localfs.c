@@ -39,5 +39,6 @@
 #include "localfs/wanted.c"  /* one path of it, by itself */
 #include "localfs/pending.c" /* paths of which something is told soon */
 #include "localfs/watch.c"   /* the source, live */
-#include "localfs/target.c"  /* the target's handler and sink */
+#include "localfs/write.c"   /* the target's sink */
+#include "localfs/target.c"  /* its handler */
 #include "localfs/declare.c" /* declaring what it should hold */

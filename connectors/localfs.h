@@ -181,7 +181,7 @@ typedef struct coco_dir_opts {
     const char *title;  /* in TITLE:"name"; NULL: the path as given, or the context key's name */
     unsigned mode;      /* permission bits, exactly these; 0: 0777 less the umask */
     bool no_parents;    /* the directory it is in must exist; default: made */
-    bool durable;       /* fsync each file below and its directory: survives a power cut */
+    bool durable;       /* fsync each file below and its directory, also when it goes: survives a power cut */
     bool user_managed;  /* never made, never removed; its content is still kept in sync */
 } coco_dir_opts;
 

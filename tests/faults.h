@@ -62,6 +62,8 @@ static struct gate {
 
 /* What records calls in place of failing them (power cuts); NULL: nothing. */
 static void (*gate_watch)(const char *call, int fd, const struct iovec *v, int n, long long at);
+/* What is told of names that came, went or changed: one in each of two directories, of which AT_FDCWD is one. */
+static void (*gate_named)(const char *call, int dir, const char *name, int dir2, const char *name2);
 /* What looks at the store after each commit; NULL: nothing. */
 static void (*gate_committed)(MDB_env *env);
 
@@ -144,13 +146,27 @@ static inline void gate_die(const char *call)
         return bad; \
     }
 
-GATE_CALL(int, -1, mkdir, (const char *p, mode_t m), (p, m), true, ENOSPC, EACCES)
-GATE_CALL(int, -1, mkdirat, (int d, const char *p, mode_t m), (d, p, m), true, ENOSPC, EACCES)
-GATE_CALL(int, -1, rmdir, (const char *p), (p), true, EIO)
-GATE_CALL(int, -1, unlink, (const char *p), (p), true, EIO)
-GATE_CALL(int, -1, unlinkat, (int d, const char *p, int f), (d, p, f), true, EIO, EACCES)
-GATE_CALL(int, -1, rename, (const char *a, const char *b), (a, b), true, ENOSPC, EIO)
-GATE_CALL(int, -1, renameat, (int d, const char *a, int e2, const char *b), (d, a, e2, b), true, ENOSPC, EIO)
+/* The same of a call that changes names. */
+#define GATE_NAMES(name, params, args, names, ...) \
+    int name params \
+    { \
+        static const int errors[] = { __VA_ARGS__, 0 }; \
+        int e; \
+        GATE_REAL(int, name, params) \
+        gate_die(#name); \
+        if ((e = gate_error(FAULT_SYSTEM, #name, errors)) != 0) return errno = e, -1; \
+        e = real args; \
+        if (e == 0 && gate_named) gate_named names; \
+        return e; \
+    }
+
+GATE_NAMES(mkdir, (const char *p, mode_t m), (p, m), ("mkdir", AT_FDCWD, p, 0, NULL), ENOSPC, EACCES)
+GATE_NAMES(mkdirat, (int d, const char *p, mode_t m), (d, p, m), ("mkdir", d, p, 0, NULL), ENOSPC, EACCES)
+GATE_NAMES(rmdir, (const char *p), (p), ("unlink", AT_FDCWD, p, 0, NULL), EIO)
+GATE_NAMES(unlink, (const char *p), (p), ("unlink", AT_FDCWD, p, 0, NULL), EIO)
+GATE_NAMES(unlinkat, (int d, const char *p, int f), (d, p, f), ("unlink", d, p, 0, NULL), EIO, EACCES)
+GATE_NAMES(rename, (const char *a, const char *b), (a, b), ("rename", AT_FDCWD, a, AT_FDCWD, b), ENOSPC, EIO)
+GATE_NAMES(renameat, (int d, const char *a, int e2, const char *b), (d, a, e2, b), ("rename", d, a, e2, b), ENOSPC, EIO)
 GATE_CALL(int, -1, link, (const char *a, const char *b), (a, b), true, ENOSPC)
 GATE_CALL(int, -1, fchmod, (int fd, mode_t m), (fd, m), true, EIO)
 GATE_CALL(int, -1, fchmodat, (int d, const char *p, mode_t m, int f), (d, p, m, f), true, EIO)
@@ -167,7 +183,6 @@ GATE_CALL(struct dirent *, NULL, readdir, (DIR *d), (d), false, EIO)
 GATE_CALL(ssize_t, -1, read, (int fd, void *b, size_t n), (fd, b, n), false, EIO, EINTR)
 GATE_CALL(ssize_t, -1, pread, (int fd, void *b, size_t n, off_t at), (fd, b, n, at), false, EIO)
 GATE_CALL(ssize_t, -1, pread64, (int fd, void *b, size_t n, off64_t at), (fd, b, n, at), false, EIO)
-GATE_CALL(int, -1, fsync, (int fd), (fd), true, EIO, EINTR)
 GATE_CALL(int, -1, ftruncate, (int fd, off_t n), (fd, n), true, ENOSPC, EIO)
 GATE_CALL(int, -1, ftruncate64, (int fd, off64_t n), (fd, n), true, ENOSPC, EIO)
 GATE_CALL(int, -1, mkstemp, (char *p), (p), true, EMFILE, ENOSPC)
@@ -177,7 +192,7 @@ GATE_CALL(pid_t, -1, fork, (void), (), false, EAGAIN)
 
 static const int gate_open_errors[] = { EMFILE, ENOSPC, EACCES, EINTR, 0 };
 
-#define GATE_OPEN(name, params, args, flags) \
+#define GATE_OPEN(name, params, args, dir, path, flags) \
     int name params \
     { \
         va_list ap; \
@@ -188,13 +203,14 @@ static const int gate_open_errors[] = { EMFILE, ENOSPC, EACCES, EINTR, 0 };
         if (flags & (O_CREAT | __O_TMPFILE)) mode = (mode_t)va_arg(ap, int); \
         va_end(ap); \
         if (flags & O_CREAT) gate_die(#name); \
-        if ((e = gate_error(FAULT_SYSTEM, #name, gate_open_errors)) == 0) return real args; \
-        errno = e; \
-        return -1; \
+        if ((e = gate_error(FAULT_SYSTEM, #name, gate_open_errors)) != 0) return errno = e, -1; \
+        e = real args; \
+        if (e >= 0 && flags & O_CREAT && gate_named) gate_named("create", dir, path, 0, NULL); \
+        return e; \
     }
-GATE_OPEN(open, (const char *path, int flags, ...), (path, flags, mode), flags)
-GATE_OPEN(open64, (const char *path, int flags, ...), (path, flags, mode), flags)
-GATE_OPEN(openat, (int dir, const char *path, int flags, ...), (dir, path, flags, mode), flags)
+GATE_OPEN(open, (const char *path, int flags, ...), (path, flags, mode), AT_FDCWD, path, flags)
+GATE_OPEN(open64, (const char *path, int flags, ...), (path, flags, mode), AT_FDCWD, path, flags)
+GATE_OPEN(openat, (int dir, const char *path, int flags, ...), (dir, path, flags, mode), dir, path, flags)
 
 /* Writes, which may come to half of it. */
 static inline ssize_t gate_write(const char *call, size_t *n)
@@ -211,9 +227,12 @@ static inline ssize_t gate_write(const char *call, size_t *n)
 
 ssize_t write(int fd, const void *b, size_t n)
 {
+    const struct iovec v = { (void *)(uintptr_t)b, n };
     GATE_REAL(ssize_t, write, (int, const void *, size_t))
 
-    return gate_write("write", &n) < 0 ? -1 : real(fd, b, n);
+    if (gate_write("write", &n) < 0) return -1;
+    if (gate_watch) gate_watch("write", fd, &v, 1, -1);
+    return real(fd, b, n);
 }
 
 #define GATE_PWRITE(name, offset) \
@@ -238,17 +257,19 @@ ssize_t writev(int fd, const struct iovec *v, int count)
     return real(fd, v, (int)n);
 }
 
-int fdatasync(int fd)
-{
-    static const int errors[] = { EIO, ENOSPC, 0 };
-    int e;
-
-    GATE_REAL(int, fdatasync, (int))
-    gate_die("fdatasync");
-    if ((e = gate_error(FAULT_SYSTEM, "fdatasync", errors)) != 0) return errno = e, -1;
-    if (gate_watch) gate_watch("fdatasync", fd, NULL, 0, 0);
-    return real(fd);
-}
+#define GATE_SYNC(name, ...) \
+    int name(int fd) \
+    { \
+        static const int errors[] = { __VA_ARGS__, 0 }; \
+        int e; \
+        GATE_REAL(int, name, (int)) \
+        gate_die(#name); \
+        if ((e = gate_error(FAULT_SYSTEM, #name, errors)) != 0) return errno = e, -1; \
+        if (gate_watch) gate_watch(#name, fd, NULL, 0, 0); \
+        return real(fd); \
+    }
+GATE_SYNC(fdatasync, EIO, ENOSPC)
+GATE_SYNC(fsync, EIO, EINTR)
 
 /* ---- LMDB -------------------------------------------------------------------------------------------------------- */
 

@@ -2,13 +2,7 @@
  * edited, one deleted, one moved into a directory that is new. Of what it reads from disk and writes there every system
  * call fails with each of its errors, for whomever it was made. What sweep.h says holds each time; a file under its
  * final name is always whole. */
-#include "sweep.h"
-
-#include "../connectors/localfs.h"
-
-#include <ftw.h>
-
-static char base[80], source[100], target[100], own_db[100], before_db[100];
+#include "files.h"
 
 COCO_FN(copy_one, (coco_file *, file, coco_dir *, out), .memo = true)
 {
@@ -25,55 +19,6 @@ COCO_FN(copy_all, ())
     COCO_TRY(coco_mount_dir(cx, coco_text(target), &out));
     return coco_mount_each(cx, COCO_AUTO, &copy_one, coco_walk_dir(cx, coco_text(source), NULL),
                            COCO_ARGS(coco_dir_value(out)));
-}
-
-/* ---- Trees ---- */
-
-static void put(const char *root, const char *name, const char *content)
-{
-    char path[300];
-    FILE *f;
-
-    snprintf(path, sizeof path, "%s/%s", root, name);
-    for (char *slash = strchr(path + strlen(base) + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = 0;
-        mkdir(path, 0777);
-        *slash = '/';
-    }
-    assert_non_null(f = fopen(path, "w"));
-    fputs(content, f);
-    fclose(f);
-}
-
-static int take_one(const char *path, const struct stat *st, int kind, struct FTW *at)
-{
-    (void)st, (void)kind, (void)at;
-    return remove(path);
-}
-static void take_tree(const char *path) { nftw(path, take_one, 16, FTW_DEPTH | FTW_PHYS); }
-
-static lines seen;
-
-static int see_one(const char *path, const struct stat *st, int kind, struct FTW *at)
-{
-    char content[200] = "";
-    FILE *f = kind == FTW_F ? fopen(path, "r") : NULL;
-
-    (void)st, (void)at;
-    if (f) content[fread(content, 1, sizeof content - 1, f)] = 0, fclose(f);
-    lines_add(&seen, "%s = %s", path + strlen(target), kind == FTW_F ? content : "a directory");
-    return 0;
-}
-
-static char *look(void)
-{
-    char *all;
-
-    nftw(target, see_one, 16, FTW_PHYS);
-    qsort(seen.v, seen.n, sizeof seen.v[0], by_text);
-    all = lines_join(seen.v, seen.n);
-    lines_clear(&seen);
-    return all;
 }
 
 static void source_before(void)
@@ -157,26 +102,6 @@ static void files_survive_a_crash_anywhere(void **state)
     (void)state;
     sweep_files(FAULT_DEATH);
 }
-
-static int files_begin(void **state)
-{
-    gate_arm(FAULT_NONE, 0, 0);
-    world_begin(state);
-    snprintf(base, sizeof base, "%s.files", w.dir);
-    snprintf(source, sizeof source, "%s/in", base);
-    snprintf(target, sizeof target, "%s/out", base);
-    snprintf(own_db, sizeof own_db, "%s/data.mdb", w.dir);
-    snprintf(before_db, sizeof before_db, "%s/db0", w.dir);
-    return mkdir(base, 0700);
-}
-
-static int files_end(void **state)
-{
-    take_tree(base);
-    remove(before_db);
-    return world_end(state);
-}
-#define FILES_TEST(name) cmocka_unit_test_setup_teardown(name, files_begin, files_end)
 
 int main(int argc, char **argv)
 {
