@@ -212,7 +212,7 @@ COCO__IN bool coco__target_key_sound(uint64_t parent, coco_str key)
 { return coco__one_key(key) && (parent || (key.n > 2 && key.p[0] == COCO__KEY_LIST && key.p[1] == COCO__KEY_SYMBOL)); }
 
 /* Decodes a provider's record, whose key below its parent must follow from it. */
-static bool coco__provider_sound(coco__audit *a, const coco__dbkey *k, coco_str payload, coco__seen_place *out)
+COCO__IN bool coco__provider_sound(coco__audit *a, const coco__dbkey *k, coco_str payload, coco__seen_place *out)
 {
     coco__provider_rec rec;
 
@@ -223,6 +223,7 @@ static bool coco__provider_sound(coco__audit *a, const coco__dbkey *k, coco_str 
     if (rec.attachment ? !out->parent : !coco__target_key_sound(out->parent, rec.key)) return false;
     a->bytes.n = 0;
     coco__provider_suffix(&a->bytes, rec.key, rec.attachment);
+    if (a->bytes.failed) a->rc = COCO_ENOMEM;
     return coco__key_fits(k, coco__buf_view(&a->bytes));
 }
 
@@ -269,7 +270,7 @@ COCO__IN coco_status coco__provider_id_row(coco__audit *a, const coco__dbkey *k,
     coco__raise(&a->top.next_provider, id);
     if (s && payload.p) return COCO_OK; /* compared from the other side */
     coco__found(a, NULL, "target number %llu has no record", (unsigned long long)id);
-    return coco__fix_add(a, payload.p ? COCO__FIX_PROVIDER : COCO__FIX_DAMAGED, k, payload);
+    return coco__fix_add(a, payload.p && id ? COCO__FIX_PROVIDER : COCO__FIX_DAMAGED, k, payload);
 }
 
 /* What is recorded below it is void then, and goes. */
@@ -369,9 +370,10 @@ COCO__IN bool coco__owner_true(coco__audit *a, coco_str ekey, coco_str payload)
     coco_str value = { 0 };
 
     if (coco__place_get(payload, &at) != COCO_OK || !coco__peek_rec(a, &at, &rec)) return false;
-    bool has = coco__entry_get(&a->quiet, &rec, ekey, &a->scratch, &value) == COCO_OK && value.p;
+    coco_status rc = coco__entry_get(&a->quiet, &rec, ekey, &a->scratch, &value);
     coco__arena_release(&a->scratch, mark);
-    return has;
+    if (rc == COCO_ENOMEM) a->rc = rc;
+    return rc == COCO_OK && value.p;
 }
 
 static bool coco__same_place(const coco__place *a, const coco__place *b)

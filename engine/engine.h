@@ -1667,6 +1667,7 @@ COCO__IN bool coco__memo_sound(coco__audit *a, const coco__rec *rec);
 COCO__IN bool coco__rec_read(coco_str payload, coco__rec *rec); /* decodes too */
 COCO__IN bool coco__owner_true(coco__audit *a, coco_str ekey, coco_str payload);
 
+COCO__IN bool coco__provider_sound(coco__audit *a, const coco__dbkey *k, coco_str payload, coco__seen_place *out);
 COCO__IN coco_status coco__provider_row(coco__audit *a, const coco__dbkey *k, coco_str payload);
 COCO__IN coco_status coco__provider_id_row(coco__audit *a, const coco__dbkey *k, coco_str payload);
 COCO__IN coco_status coco__provider_end(coco__audit *a, const coco__seen_place *s);

@@ -11,8 +11,11 @@
  *      declared elsewhere is claimed from there, the rest is deleted from the targets.
  *   3. Whatever was rebuilt is pending, and so is every memo above it.
  * Each round leaves fewer records that aren't what their keys say, or where all are, none that doesn't follow from
- * them: rounds end. That is shown, not proved: test_repair puts each record in the place of each other of its kind and
- * changes bytes of each, and needs 6 rounds of the 64 that there may be; beyond them nothing is written. */
+ * them: rounds end. Of function memos, dependency sets, names, runs and tombstones none is ever made. Of targets: one is
+ * made only where it is sound to the walk, from a number that has none, and a number only for a target that isn't found
+ * by its own; so targets without a number, those that aren't sound, numbers without a target, and then both together
+ * become fewer. Of components it is shown, not proved: test_repair puts each record in the place of each other of its
+ * kind and changes bytes of each, and needs 6 rounds of the 64 that there may be; beyond them nothing is written. */
 #include "engine.h"
 
 /* ---- Fixes ---- */
@@ -25,12 +28,15 @@ typedef struct coco__mend {
     coco__buf out, bytes;
 } coco__mend;
 
-/* A record, copied, as puts move LMDB's memory; p NULL: missing or damaged. */
+/* A record, copied, as puts move LMDB's memory; p NULL: missing or damaged. Without memory all is taken back. */
 static coco_str coco__mend_read(coco__mend *m, const coco__dbkey *k)
 {
     coco_str p;
 
-    return coco__get(&m->quiet, k, &p) == COCO_OK ? coco__arena_str(&m->arena, p) : (coco_str){ NULL, 0 };
+    if (coco__get(&m->quiet, k, &p) != COCO_OK) return (coco_str){ NULL, 0 };
+    p = coco__arena_str(&m->arena, p);
+    if (!p.p) m->a->rc = COCO_ENOMEM;
+    return p;
 }
 
 static bool coco__mend_read_place(coco__mend *m, const coco__dbkey *k, coco__place *at)
@@ -176,17 +182,19 @@ static coco_status coco__rebuilt_entries(coco__rebuilt *b, const coco__dbkey *k,
     return rc;
 }
 
-/* Calls fn for each record of a kind (prefix) that can be read. */
+/* Calls fn for each record of a kind that can be read; of pages, for the component's own. */
 typedef coco_status (*coco__mend_fn)(coco__rebuilt *b, const coco__dbkey *k, coco_str payload);
 
-static coco_status coco__mend_each(coco__rebuilt *b, const coco__dbkey *prefix, coco__mend_fn fn)
+static coco_status coco__mend_each(coco__rebuilt *b, enum coco__kind kind, coco__mend_fn fn)
 {
     coco__scan s;
-    coco__dbkey k;
+    coco__dbkey k; /* what all of them begin with, then each */
     coco_str p;
     coco_status rc = COCO_OK;
 
-    coco__scan_open(&s, b->m->t, prefix, prefix->n);
+    coco__dbkey_id(&k, kind, b->rec.id, NULL, 0);
+    if (kind != COCO__PAGE) k.n = 1;
+    coco__scan_open(&s, b->m->t, &k, k.n);
     while (rc == COCO_OK && coco__scan_next(&s)) {
         memcpy(k.b, s.key.mv_data, k.n = s.key.mv_size);
         if (coco__check_payload(&b->m->quiet, &s.key, &s.data, &p) == COCO_OK) rc = fn(b, &k, p);
@@ -262,35 +270,25 @@ static bool coco__mend_taken(coco__mend *m, const coco__dbkey *mine, uint64_t id
 /* What is left of the entries; where states are missing, or the record is another's, the owner index adds them. */
 static coco_status coco__rebuilt_gather(coco__rebuilt *b)
 {
-    coco__dbkey prefix;
-
-    if (!(b->rec.flags & COCO__R_ID)) {
-        coco__dbkey_raw(&prefix, COCO__PARENT, NULL, 0);
-        COCO_TRY(coco__mend_each(b, &prefix, coco__rebuilt_number));
-    }
+    if (!(b->rec.flags & COCO__R_ID)) COCO_TRY(coco__mend_each(b, COCO__PARENT, coco__rebuilt_number));
     if (b->whole && !(b->rec.flags & COCO__R_PAGED)) {
         COCO_TRY(coco__rebuilt_entries(b, NULL, b->rec.entries));
     } else if (b->rec.flags & COCO__R_ID) {
-        coco__dbkey_id(&prefix, COCO__PAGE, b->rec.id, NULL, 0);
-        COCO_TRY(coco__mend_each(b, &prefix, coco__rebuilt_entries));
+        COCO_TRY(coco__mend_each(b, COCO__PAGE, coco__rebuilt_entries));
     }
     bool anothers = (b->rec.flags & COCO__R_ID) && coco__mend_taken(b->m, &b->key, b->rec.id);
     if (b->whole && !anothers && b->nstates >= b->noted) return COCO_OK;
-    coco__dbkey_raw(&prefix, COCO__OWNER, NULL, 0);
-    return coco__mend_each(b, &prefix, coco__rebuilt_owned);
+    return coco__mend_each(b, COCO__OWNER, coco__rebuilt_owned);
 }
 
 /* A number that really is another's is given up for one that leads here, if there is any. */
 static coco_status coco__rebuilt_keep_number(coco__rebuilt *b)
 {
-    coco__dbkey k;
-
     if (!(b->rec.flags & COCO__R_ID)) return COCO_OK;
     if (coco__mend_taken(b->m, &b->key, b->rec.id)) {
         b->rec.flags &= ~(uint32_t)COCO__R_ID;
         b->rec.id = 0;
-        coco__dbkey_raw(&k, COCO__PARENT, NULL, 0);
-        COCO_TRY(coco__mend_each(b, &k, coco__rebuilt_number));
+        COCO_TRY(coco__mend_each(b, COCO__PARENT, coco__rebuilt_number));
         if (!(b->rec.flags & COCO__R_ID)) return COCO_OK;
     }
     COCO_TRY(coco__del_id(b->m->t, COCO__PAGE, b->rec.id));
@@ -375,44 +373,45 @@ static bool coco__mend_container(coco__mend *m, uint64_t parent, coco_str suffix
     if (!coco__mend_read_place(m, &k, &at)) return false;
     coco__place_key(&k, COCO__COMPONENT, &at);
     if (!coco__mend_rec(m, &k, &rec)) return false;
-    if (coco__entry_get(&m->quiet, &rec, ekey, &m->arena, &value) != COCO_OK || !value.p) return false;
+    coco_status rc = coco__entry_get(&m->quiet, &rec, ekey, &m->arena, &value);
     ekey.p = coco__arena_copy(&m->arena, e.b, e.n); /* the state borrows its key */
-    return ekey.p && coco__state_get(ekey, value, s) == COCO_OK && s->container;
+    if (rc == COCO_ENOMEM || !ekey.p) m->a->rc = COCO_ENOMEM;
+    return rc == COCO_OK && value.p && ekey.p && coco__state_get(ekey, value, s) == COCO_OK && s->container;
 }
 
 /* A target's record anew: under the same number, as what is below it is recorded with it; with a counter that it can't
- * have had, so that everything below is written again. Its title comes with its next action. */
+ * have had, so that everything below is written again. Its title comes with its next action. Where it wouldn't be sound
+ * to the walk, the number goes, so that no round makes what another takes away. */
 static coco_status coco__mend_provider(coco__mend *m, const coco__fix *f)
 {
-    uint64_t parent = f->payload.n >= 8 ? coco__get_be64((const uint8_t *)f->payload.p) : 0;
-    coco_str suffix = { f->payload.p + 8, f->payload.n >= 8 ? f->payload.n - 8 : 0 };
-    bool attachment = suffix.n && (uint8_t)suffix.p[0] == 0xfe, found = false;
+    if (f->payload.n < 9 || f->payload.n > 8 + COCO__CUT_LENGTH) return coco__del(m->t, &f->key);
+    uint64_t parent = coco__get_be64((const uint8_t *)f->payload.p);
+    coco_str suffix = { f->payload.p + 8, f->payload.n - 8 };
+    bool attachment = (uint8_t)suffix.p[0] == 0xfe, found = false;
     coco__provider_rec rec = { .id = coco__get_be64(f->key.b + 1), .counter = m->a->top.next_run,
                                .attachment = attachment, .record = { "", 0 } };
     coco__state s = { .key = suffix };
-    coco__dbkey k, above;
+    coco__seen_place seen;
+    coco__dbkey k;
     coco__buf title;
 
-    if (suffix.n == 0 || suffix.n > COCO__CUT_LENGTH) return coco__del(m->t, &f->key);
     coco__dbkey_id(&k, COCO__PROVIDER, parent, suffix.p, suffix.n);
-    coco__dbkey_id(&above, COCO__PROVIDER_ID, parent, NULL, 0);
     if (!attachment && parent) found = coco__mend_container(m, parent, suffix, &s);
     if (attachment) s.key = (coco_str){ suffix.p + 1, suffix.n - 1 };
-    bool may = coco__mend_read(m, &k).p == NULL && (!parent || coco__mend_read(m, &above).p);
-    if (!may || (parent && !attachment && !found) || (!found && suffix.n > COCO__CUT) ||
-        (attachment ? !parent : !coco__target_key_sound(parent, s.key)))
-        return coco__del(m->t, &f->key);
-    for (size_t i = 0; found && i < s.npossible; i++)
+    bool may = !coco__mend_read(m, &k).p && (!parent || attachment || found);
+    for (size_t i = 0; i < s.npossible; i++)
         if (s.possible[i].p) rec.record = s.possible[i];
-    coco__buf_init(&title, m->arena.mem);
-    if (attachment) coco__buf_put(&title, s.key.p, s.key.n);
-    else coco__key_print(&title, s.key.p, s.key.n);
     rec.user_managed = s.user_managed;
-    rec.title = coco__buf_take(&title, &m->arena);
-    rec.key = s.key;
+    rec.title = rec.key = s.key;
+    coco__buf_init(&title, m->arena.mem);
+    coco__key_print(&title, s.key.p, s.key.n);
+    if (!attachment) rec.title = coco__buf_view(&title);
     m->bytes.n = 0;
     coco__provider_put(&m->bytes, &rec);
-    return rec.title.p ? coco__put_buf(m->t, &k, &m->bytes) : COCO_ENOMEM;
+    if (title.failed || m->bytes.failed) m->a->rc = COCO_ENOMEM;
+    coco__buf_free(&title);
+    if (!may || !coco__provider_sound(m->a, &k, coco__buf_view(&m->bytes), &seen)) return coco__del(m->t, &f->key);
+    return coco__put_buf(m->t, &k, &m->bytes);
 }
 
 /* ---- What hangs nowhere ---- */
@@ -523,6 +522,7 @@ COCO__IN coco_status coco__mend_round(coco__audit *a, const coco__txn *t)
         if (coco__fix_sort(f->op) < first) first = coco__fix_sort(f->op);
     for (const coco__fix *f = a->fixes; f && rc == COCO_OK; f = f->next) {
         if (coco__fix_sort(f->op) == first) rc = coco__mend_one(&m, f);
+        if (rc == COCO_OK) rc = a->rc;
         coco__arena_reset(&m.arena);
     }
     coco__buf_free(&m.out);

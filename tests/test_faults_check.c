@@ -143,6 +143,7 @@ static bool fails_once(const work *what, fault_kind kind, long n, int variant, c
     swept[kind]++;
     sweep_holds(kind, rc == usual || rc != COCO_OK, "succeeds, where an undisturbed run doesn't");
     sweep_holds(kind, rc == COCO_OK || w.err.msg[0], "fails without a word");
+    sweep_holds(kind, kind != FAULT_MEMORY || rc == usual || rc == COCO_ENOMEM, "takes want of memory for damage");
     restart();
     sweep_holds(kind, w.live == 0, "leaks memory");
     sweep_holds(kind, open_files() == files, "leaks a descriptor");
@@ -234,6 +235,12 @@ static void listing_survives_any_fault(void **state)
     every_fault(&(const work){ list, NULL, NO_HARM });
 }
 
+static void repair_of_a_sound_database_survives_any_fault(void **state)
+{
+    (void)state;
+    every_fault(&(const work){ repair, NULL, NO_HARM });
+}
+
 static void repair_of_lost_records_survives_any_fault(void **state)
 {
     (void)state;
@@ -258,6 +265,7 @@ int main(int argc, char **argv)
         SCENARIO_TEST(check_survives_any_fault),
         SCENARIO_TEST(check_by_a_child_survives_any_fault),
         SCENARIO_TEST(listing_survives_any_fault),
+        SCENARIO_TEST(repair_of_a_sound_database_survives_any_fault),
         SCENARIO_TEST(repair_of_lost_records_survives_any_fault),
         SCENARIO_TEST(repair_of_half_records_survives_any_fault),
         SCENARIO_TEST(repair_of_misplaced_components_survives_any_fault),
