@@ -301,7 +301,7 @@ size: ## the budgets: code, lines, lengths of functions and lines
 LINTED := $(wildcard engine/*.c) $(PARTS:%=%.c) $(filter-out tools/cocoindex.c,$(wildcard tools/*.c))
 LINT_FLAGS := -std=c11 -I. $(PART_CFLAGS) -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -DCOCO__SEPARATE
 lint: ## static analysis with whichever of gcc, clang and cppcheck is installed; scripts/lint.known is what isn't so
-	@scripts/lint $(LINTED) -- $(LINT_FLAGS)
+	@STALE=$(if $(LEFT_OUT),,1) scripts/lint $(LINTED) -- $(LINT_FLAGS)
 
 format: ## strip trailing blanks; name tabs and lines over 120 columns
 	@sh scripts/format

@@ -544,7 +544,7 @@ static void unit_name(const unit *u, char *out, size_t size)
     for (size_t i = 0; i < u->ndecls; i++)
         if (u->decls[i].tracked) coco_hash_add(&h, u->decls[i].name, u->decls[i].nname);
     coco_hash_end(&h, fp);
-    for (; u->base[n] != '\0' && n < 60; n++) out[n] = isalnum((unsigned char)u->base[n]) ? u->base[n] : '_';
+    for (; n < 60 && u->base[n] != '\0'; n++) out[n] = isalnum((unsigned char)u->base[n]) ? u->base[n] : '_';
     snprintf(out + n, size - n, "_%02x%02x%02x%02x", fp[0], fp[1], fp[2], fp[3]);
 }
 
