@@ -13,8 +13,8 @@
  * Each round leaves fewer records that aren't what their keys say, or where all are, none that doesn't follow from
  * them: rounds end. Of function memos, dependency sets, names, runs and tombstones none is ever made. A target is made
  * only where it is sound to the walk, from a number that has none, and a number only for a target that isn't found by
- * its own: so targets without a number, those that aren't sound, numbers without a target, and then both together become
- * fewer. Of components it is shown, not proved: test_repair puts each record in the place of each other of its kind and
+ * its own: so targets without a number, those that aren't sound, numbers without a target, and then both become fewer.
+ * Of components it is shown, not proved: test_repair puts each record in the place of each other of its kind and
  * changes bytes of each, and needs 6 rounds of the 64 that there may be; beyond them nothing is written. */
 #include "engine.h"
 
