@@ -7,7 +7,8 @@
 #else
 #define SANITIZED_BY(x) 0
 #endif
-#if defined __SANITIZE_ADDRESS__ || SANITIZED_BY(address_sanitizer) || SANITIZED_BY(thread_sanitizer)
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__ || SANITIZED_BY(address_sanitizer) || \
+    SANITIZED_BY(thread_sanitizer)
 enum { SANITIZED = 1 };
 #else
 enum { SANITIZED = 0 };
