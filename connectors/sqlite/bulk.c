@@ -24,7 +24,8 @@ typedef struct coco__sq_bulk {
 typedef struct coco__sq_cursor {
     sqlite3_vtab_cursor base; /* first: it is what SQLite knows */
     coco__sq_bulk *bulk;
-    coco_cell cells[COCO__SQ_BULK_COLUMNS]; /* of the row at hand */
+    coco_str rest; /* of the row at hand: its cells from … */
+    int next;      /* … this column on */
 } coco__sq_cursor;
 
 static int coco__sq_vtab_connect(sqlite3 *db, void *aux, int argc, const char *const *argv, sqlite3_vtab **out,
@@ -91,12 +92,8 @@ static int coco__sq_vtab_eof(sqlite3_vtab_cursor *cursor)
 
 static int coco__sq_vtab_row(coco__sq_cursor *c)
 {
-    coco_str rest;
-
-    if (coco__sq_vtab_eof(&c->base)) return SQLITE_OK;
-    rest = coco_row_of(c->bulk->rows[c->bulk->at]);
-    for (size_t i = 0; i < COCO__SQ_BULK_COLUMNS && coco_cell_next(&rest, &c->cells[i]); i++) continue;
-    assert(rest.n == 0);
+    c->next = 0;
+    if (!coco__sq_vtab_eof(&c->base)) c->rest = coco_row_of(c->bulk->rows[c->bulk->at]);
     return SQLITE_OK;
 }
 
@@ -123,28 +120,32 @@ static int coco__sq_vtab_rowid(sqlite3_vtab_cursor *cursor, sqlite3_int64 *rowid
     return SQLITE_OK;
 }
 
-/* As coco__sq_bind_cell has it. A NaN, which would become null, fails here and is named when its row goes alone. */
+/* As coco__sq_bind_cell has it. Columns are asked for in their order, as a rule. A NaN, which would become null, fails
+ * here and is named when its row goes alone. */
 static int coco__sq_vtab_column(sqlite3_vtab_cursor *cursor, sqlite3_context *cx, int i)
 {
-    const coco_cell *cell = &((coco__sq_cursor *)cursor)->cells[i];
+    coco__sq_cursor *c = (coco__sq_cursor *)cursor;
+    coco_cell cell = { .null = true };
     char uuid[37];
 
-    if (i >= COCO__SQ_BULK_COLUMNS || cell->null) return SQLITE_OK; /* null, that is */
-    switch (cell->type) {
-    case COCO_BOOL_T: sqlite3_result_int(cx, cell->as.boolean); break;
-    case COCO_INT_T: sqlite3_result_int64(cx, cell->as.integer); break;
+    if (i < c->next) coco__sq_vtab_row(c);
+    while (c->next <= i && coco_cell_next(&c->rest, &cell)) c->next++;
+    if (c->next <= i || cell.null) return SQLITE_OK; /* null, that is */
+    switch (cell.type) {
+    case COCO_BOOL_T: sqlite3_result_int(cx, cell.as.boolean); break;
+    case COCO_INT_T: sqlite3_result_int64(cx, cell.as.integer); break;
     case COCO_DOUBLE_T:
-        if (isnan(cell->as.real)) return SQLITE_ERROR;
-        sqlite3_result_double(cx, cell->as.real);
+        if (isnan(cell.as.real)) return SQLITE_ERROR;
+        sqlite3_result_double(cx, cell.as.real);
         break;
     case COCO_UUID_T:
-        coco_uuid_print((const uint8_t *)cell->s.p, uuid);
+        coco_uuid_print((const uint8_t *)cell.s.p, uuid);
         sqlite3_result_text(cx, uuid, 36, SQLITE_TRANSIENT);
         break;
     case COCO_BYTES_T: case COCO_VECTOR_T: case COCO_HALF_T:
-        sqlite3_result_blob64(cx, cell->s.n ? cell->s.p : "", cell->s.n, SQLITE_STATIC);
+        sqlite3_result_blob64(cx, cell.s.n ? cell.s.p : "", cell.s.n, SQLITE_STATIC);
         break;
-    default: sqlite3_result_text64(cx, cell->s.n ? cell->s.p : "", cell->s.n, SQLITE_STATIC, SQLITE_UTF8);
+    default: sqlite3_result_text64(cx, cell.s.n ? cell.s.p : "", cell.s.n, SQLITE_STATIC, SQLITE_UTF8);
     }
     return SQLITE_OK;
 }
