@@ -9,6 +9,7 @@
 #include "engine.h"
 
 #include <limits.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 #ifdef __APPLE__
@@ -87,6 +88,10 @@ static void *coco__arena_grow(coco__arena *a, size_t n)
     *c = (coco__chunk){ a->chunks, size };
     a->total += sizeof *c + size;
     coco__arena_fill(a, c);
+#ifdef MADV_POPULATE_WRITE /* all of a large chunk is going to be used: at once costs half of a fault a page */
+    uintptr_t page = (uintptr_t)c & ~(uintptr_t)4095;
+    if (size >= COCO__CHUNK_MAX - 64) (void)madvise((void *)page, size, MADV_POPULATE_WRITE);
+#endif
     return coco__arena_alloc(a, n);
 }
 

@@ -14,8 +14,7 @@ static coco_status coco__state_bytes(coco__comp *comp, const coco__state *s, coc
 
     coco__buf_init(&b, comp->run->mem);
     coco__state_put(&b, s, s->key.n > COCO__CUT);
-    *out = (coco_str){ b.failed ? NULL : coco__arena_copy(comp->shared, b.p, b.n), b.n };
-    coco__buf_free(&b);
+    *out = coco__buf_take(&b, comp->shared);
     return out->p ? COCO_OK : COCO_ENOMEM;
 }
 
@@ -201,12 +200,9 @@ static coco_status coco__declare_change(coco_ctx *cx, coco__declaration *d, cons
     c->claimed = !d->was;
     c->counter = d->target->counter;
     if (d->was || d->old.npossible) COCO_TRY(coco__old_keep(comp, c, &d->old));
-    c->key =
-        (coco_str){ d->full.n > COCO__CUT ? coco__arena_copy(comp->shared, d->full.p, d->full.n) : NULL, d->full.n };
-    if (!c->key.p) {
-        if (d->full.n > COCO__CUT) return COCO_ENOMEM;
-        c->key.p = c->ekey.p + (c->ekey.n - d->full.n);
-    }
+    c->key = d->full.n > COCO__CUT ? coco__arena_str(comp->shared, d->full)
+                                   : (coco_str){ c->ekey.p + (c->ekey.n - d->full.n), d->full.n };
+    if (!c->key.p) return COCO_ENOMEM;
     if (decision->act) {
         COCO_TRY(coco__keep_action(comp, c, decision));
         COCO_TRY(coco__value_copy(comp->shared, d->key, &c->action->key));
