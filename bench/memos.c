@@ -20,9 +20,10 @@ COCO_FN(embed, (coco_str, text, int64_t, dims), .memo = true)
 }
 
 /* A text of 32 bytes for a number. */
-static coco_str text_of(char text[33], int64_t i)
+static coco_str text_of(char text[32], int64_t i)
 {
-    snprintf(text, 33, "%032lld", (long long)i);
+    memset(text, '0', 32);
+    for (char *at = text + 32; i; i /= 10) *--at = (char)('0' + i % 10);
     return (coco_str){ text, 32 };
 }
 
@@ -30,7 +31,7 @@ COCO_FN(caller, (int64_t, entries, int64_t, dims))
 {
     coco_status rc = COCO_OK;
     coco_value v;
-    char text[33];
+    char text[32];
 
     for (int64_t i = 0; i < entries && rc == COCO_OK; i++) {
         coco_scratch_begin(cx);

@@ -281,19 +281,28 @@ const char *coco_app_param(coco_app *app, const char *name)
 /* Begins with empty tables and buffers, or frees them. */
 static void coco__run_parts(coco__run *run, bool begin)
 {
-    coco__table *tables[] = { &run->names,       &run->deps,          &run->depsets, &run->depsets_by_id,
-                              &run->targets,     &run->target_places, &run->titles,  &run->memos,
-                              &run->moved,       &run->moved_states,  &run->claims,  &run->in_flight,
-                              &run->tomb_places, &run->memory };
-    coco__buf *bufs[] = { &run->scratch, &run->record, &run->pages,    &run->lookup,
-                          &run->key,     &run->args,   &run->arg_bytes };
+#define COCO__PART(name) offsetof(coco__run, name)
+    static const uint16_t tables[] = {
+        COCO__PART(names), COCO__PART(deps), COCO__PART(depsets), COCO__PART(depsets_by_id), COCO__PART(titles),
+        COCO__PART(targets), COCO__PART(target_places), COCO__PART(memos), COCO__PART(moved), COCO__PART(moved_states),
+        COCO__PART(claims), COCO__PART(in_flight), COCO__PART(tomb_places), COCO__PART(memory), COCO__PART(known),
+    }, bufs[] = {
+        COCO__PART(scratch), COCO__PART(record), COCO__PART(above), COCO__PART(lookup), COCO__PART(key),
+        COCO__PART(args), COCO__PART(arg_bytes), COCO__PART(tomb_path),
+    };
 
-    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++)
-        if (begin) coco__table_init(tables[i], run->mem);
-        else coco__table_free(tables[i]);
-    for (size_t i = 0; i < sizeof bufs / sizeof bufs[0]; i++)
-        if (begin) coco__buf_init(bufs[i], run->mem);
-        else coco__buf_free(bufs[i]);
+    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
+        coco__table *t = (void *)((char *)run + tables[i]);
+        if (begin) coco__table_init(t, run->mem);
+        else coco__table_free(t);
+    }
+    for (size_t i = 0; i < sizeof bufs / sizeof bufs[0]; i++) {
+        coco__buf *b = (void *)((char *)run + bufs[i]);
+        if (begin) coco__buf_init(b, run->mem);
+        else coco__buf_free(b);
+    }
+    if (begin) coco__merge_init(&run->merge, run->mem);
+    else coco__merge_free(&run->merge);
 }
 
 static coco_status coco__run_load(coco__run *run, coco_err *err)
@@ -332,6 +341,7 @@ static coco_status coco__run_init(coco__run *run, coco_app *app, const coco_upda
     run->applied_last = &run->applied;
     run->failed_last = &run->failed;
     coco__arena_init(&run->arena, run->mem);
+    coco__arena_init(&run->known_room, run->mem);
     run->passing = &run->arena;
     coco__run_parts(run, true);
     if (!(run->cx = coco__arena_zalloc(&run->arena, sizeof *run->cx)))
@@ -364,6 +374,7 @@ static void coco__run_free(coco__run *run)
     }
     if (run->reader) mdb_txn_abort(run->reader);
     coco__run_parts(run, false);
+    coco__arena_free(&run->known_room);
     coco__arena_free(&run->arena);
 }
 

@@ -35,10 +35,8 @@ COCO__IN void *coco__zalloc(const coco__mem *m, size_t n)
 COCO__IN void coco__free(const coco__mem *m, void *p)
 {
     if (!p) return;
-    if (m->gate.realloc)
-        (void)m->gate.realloc(m->gate.self, p, 0);
-    else
-        free(p);
+    if (m->gate.realloc) (void)m->gate.realloc(m->gate.self, p, 0);
+    else free(p);
 }
 
 COCO__IN void *coco__room(const coco__mem *m, void *v, size_t n, size_t *cap, size_t size)
@@ -629,10 +627,8 @@ static coco_status coco__err_vset(coco_err *err, coco_status code, bool transien
     int wanted = err ? vsnprintf(msg, sizeof msg, fmt, ap) : 0;
 
     if (!err) return code;
-    if (wanted <= (int)n)
-        n = wanted < 0 ? 0 : (size_t)wanted;
-    else
-        while (n > COCO_ERR_MAX - 4 && ((uint8_t)msg[n] & 0xc0) == 0x80) n--;
+    if (wanted <= (int)n) n = wanted < 0 ? 0 : (size_t)wanted;
+    else while (n > COCO_ERR_MAX - 4 && ((uint8_t)msg[n] & 0xc0) == 0x80) n--;
     memcpy(err->msg, msg, n);
     err->msg[n] = '\0';
     err->code = code;

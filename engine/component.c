@@ -42,27 +42,6 @@ COCO__IN void coco__node_path(const coco__node *node, coco__buf *path)
 
 COCO__IN void coco__comp_path(const coco__comp *comp, coco__buf *path) { coco__node_path(&comp->node, path); }
 
-/* Reads a record; *payload.p NULL: there is none. Copied into b. */
-static coco_status coco__record_read(coco__run *run, const coco__place *at, coco__buf *b, coco_str *payload)
-{
-    coco__dbkey k;
-    coco__txn t;
-    coco_status rc;
-
-    *payload = (coco_str){ 0 };
-    COCO_TRY(coco__run_read(run, &t));
-    coco__place_key(&k, COCO__COMPONENT, at);
-    rc = coco__get(&t, &k, payload);
-    b->n = 0;
-    if (rc == COCO_OK) {
-        coco__buf_put(b, payload->p, payload->n);
-        *payload = (coco_str){ b->p ? (char *)b->p : "", b->n };
-    }
-    coco__run_read_end(run, &t);
-    if (b->failed) return COCO_ENOMEM;
-    return rc == COCO_ENOTFOUND ? COCO_OK : rc;
-}
-
 static coco_status coco__node_recorded(coco__run *run, coco__node *node)
 {
     coco__place at;
@@ -205,6 +184,7 @@ COCO__IN coco__comp *coco__comp_new(coco__run *run)
     c->shared = run->pool ? &c->pooled : &c->arena;
     c->run = run;
     c->node.comp = c;
+    c->uses.mem = run->mem;
     coco__table_init(&c->node.kids, run->mem);
     return c;
 }
@@ -393,14 +373,6 @@ static coco_status coco__decide(coco_ctx *cx, coco__comp *c, const coco__mount_c
     if (!c->parent || !c->memo_above) return COCO_OK;
     COCO_TRY(coco__deps_merge(c->run, &cx->deps, set->v, set->n, true));
     return coco__states_tracked(cx, states, &cx->tracked);
-}
-
-static coco_status coco__stored_result(coco_ctx *cx, const coco__comp *c, coco_value *value)
-{
-    coco__reader r = coco__reader_of(c->rec.result.p, c->rec.result.n);
-
-    *value = coco_null();
-    return c->rec.result.n ? coco__value_get(&r, cx->arena, value) : COCO_OK;
 }
 
 static void coco__count_hit(coco__comp *c)
@@ -803,7 +775,7 @@ static void coco__comp_go(coco_ctx *cx, coco__comp *c, const coco__mount_call *m
         c->hit = true;
         c->run->reached |= coco__only_side(c->run, c) == 1; /* it answers for --only's PATH */
         coco__count_hit(c);
-        if (m->value) rc = coco__stored_result(cx, c, m->value);
+        if (m->value) rc = coco__stored_result(cx, c->rec.result, m->value);
     } else if (rc == COCO_OK && coco__goes_to_pool(cx, c, m)) {
         coco__frame_end(&frame, NULL);
         return;

@@ -97,13 +97,14 @@ struct coco__mark_stack {
 
 void coco_scratch_begin(coco_ctx *cx)
 {
-    struct coco__mark_stack *m = coco__alloc(cx->home->mem, sizeof *m);
+    coco__arena arena = { .mem = cx->home->mem };
+    struct coco__mark_stack *m = coco__arena_alloc(&arena, sizeof *m); /* it stands in itself */
 
     if (!m) {
         coco__keep_oom(cx);
         return;
     }
-    coco__arena_init(&m->arena, cx->home->mem);
+    m->arena = arena;
     m->before = cx->arena;
     m->up = cx->marks;
     cx->marks = m;
@@ -115,10 +116,10 @@ void coco_scratch_end(coco_ctx *cx)
     struct coco__mark_stack *m = cx->marks;
 
     if (!m) return;
+    coco__arena arena = m->arena;
     cx->marks = m->up;
     cx->arena = m->before;
-    coco__arena_free(&m->arena);
-    coco__free(cx->home->mem, m);
+    coco__arena_free(&arena);
 }
 
 /* What the engine keeps with the component also while a scratch is open. */

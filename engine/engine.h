@@ -218,15 +218,8 @@ struct coco__run;
 struct coco__comp;
 
 enum {
-    COCO__STARTS,
-    COCO__ADDED,
-    COCO__REPROCESSED,
-    COCO__UNCHANGED,
-    COCO__DELETED,
-    COCO__ERRORS,
-    COCO__HITS,
-    COCO__MISSES,
-    COCO__NS,
+    COCO__STARTS, COCO__ADDED, COCO__REPROCESSED, COCO__UNCHANGED, COCO__DELETED, COCO__ERRORS, COCO__HITS,
+    COCO__MISSES, COCO__NS,
     COCO__EXPECTED, /* items that sources have announced for it; sources that couldn't */
     COCO__UNSIZED,
     COCO__NCOUNTS
@@ -421,6 +414,7 @@ COCO__IN coco_status coco__txn_begin(coco_env *env, unsigned flags, MDB_txn **tx
 #define COCO__READ_AHEAD 3
 #define COCO__SLICE 3
 #define COCO__ROUND 2
+#define COCO__KNOWN_BYTES 1200
 #else
 #define COCO__CUT 470
 #define COCO__PAGE_BYTES 1310 /* three fit into a page of LMDB */
@@ -428,6 +422,7 @@ COCO__IN coco_status coco__txn_begin(coco_env *env, unsigned flags, MDB_txn **tx
 #define COCO__READ_AHEAD 256
 #define COCO__SLICE 8192 /* changes of one component in a transaction */
 #define COCO__ROUND 1024
+#define COCO__KNOWN_BYTES ((size_t)1 << 20) /* of stored function memos that a run keeps in memory */
 #endif
 /* A round is walked some ten times from its first component to its last. What the processor's cache doesn't hold costs
  * more than the commits that smaller rounds add; where components are large, their number is what is to be kept up. */
@@ -475,17 +470,15 @@ typedef struct coco__txn {
     MDB_dbi dbi;
     coco_env *env;
     coco_err *err; /* where failures are described */
+    bool writes;
     bool full;      /* the map was full: grow and try again */
-    MDB_cursor *owners; /* where the index of owners was written last; NULL: not yet. It ends with the transaction */
+    MDB_cursor *records, *owners, *tombs; /* of one that writes: where they were used last. They end with it */
 } coco__txn;
 
 /* COCO_ENOTFOUND without a message where there is none; a wrong checksum is COCO_ECORRUPT naming the key. Borrows
  * from LMDB. */
 COCO__IN coco_status coco__get(const coco__txn *t, const coco__dbkey *k, coco_str *payload);
 COCO__IN coco_status coco__put(const coco__txn *t, const coco__dbkey *k, const void *payload, size_t n);
-/* through a cursor that stands near */
-COCO__IN coco_status coco__put_near(const coco__txn *t, MDB_cursor *near, const coco__dbkey *k, const void *payload,
-                                    size_t n);
 COCO__IN coco_status coco__put_buf(const coco__txn *t, const coco__dbkey *k, const coco__buf *b); /* ENOMEM: b failed */
 COCO__IN coco_status coco__put_number(const coco__txn *t, const coco__dbkey *k, uint64_t n); /* 0: deletes the record */
 COCO__IN coco_status coco__get_id(const coco__txn *t, enum coco__kind kind, uint64_t id, coco_str *payload);
@@ -684,6 +677,7 @@ typedef struct coco__owned {
     uint64_t id;            /* of the component, where paged */
     bool paged, listed;     /* listed: labels are read */
     bool sorted;            /* changes are in entry order */
+    signed char memos;      /* of its own: 1 there are some, or were declared, -1 none is recorded, 0 who knows */
     coco__change *all;      /* of a large component that is written in slices: changes is the rest */
     coco__page *pages;      /* one without a label for inline entries */
     size_t npages, cap;
@@ -702,6 +696,7 @@ COCO__IN void coco__owned_free(coco__owned *o);
 /* Finds a recorded entry; *found NULL if there is none. Valid until the next call. seen_before: it was marked
  * already. */
 COCO__IN coco_status coco__owned_find(coco__owned *o, coco_str ekey, coco__entry **found);
+COCO__IN coco_status coco__owned_memos(coco__owned *o, bool *any); /* may it have a memo of its own? */
 COCO__IN bool coco__owned_mark(coco__owned *o); /* marks the entry found last as seen; false if it was */
 /* Was the recorded entry marked? It is about to be taken: what was read with it stays in sight as it is. */
 COCO__IN coco_status coco__owned_pin(coco__owned *o, coco_str ekey, bool *seen);
@@ -714,9 +709,19 @@ COCO__IN size_t coco__change_bytes(const coco__change *c); /* of its entry, at m
 /* Calls fn for each recorded entry (unseen_only: that was not marked and has no change), in order. */
 typedef coco_status (*coco__entry_fn)(void *self, const coco__entry *e);
 COCO__IN coco_status coco__owned_each(coco__owned *o, bool unseen_only, coco__entry_fn fn, void *self);
-/* Merges changes into rec's entries (inline, or pages through t), as of the precommit or the commit. out holds inline
- * bytes. */
-COCO__IN coco_status coco__owned_write(coco__owned *o, const coco__txn *t, coco__rec *rec, bool commit, coco__buf *out);
+/* Memory for merging changes into entries, used again and again. */
+typedef struct coco__merge {
+    coco__view base, into; /* entries as they are, and merged: keys and values borrow from these, the changes, and … */
+    coco__arena values;
+    coco__buf value, out;  /* being encoded: a value, a page */
+    bool commit;
+} coco__merge;
+
+COCO__IN void coco__merge_init(coco__merge *m, const coco__mem *mem);
+COCO__IN void coco__merge_free(coco__merge *m);
+/* Merges changes into rec's entries (inline, in m's memory then, or pages through t), as of the precommit or the
+ * commit. */
+COCO__IN coco_status coco__owned_write(coco__owned *o, const coco__txn *t, coco__rec *rec, bool commit, coco__merge *m);
 /* An entry of the engine's own is there with this value from now on; value.p NULL: it is only looked for. *was, if
  * asked for: the value until now, p NULL where there is none. */
 COCO__IN coco_status coco__own(coco__owned *o, uint64_t space, coco_str key, coco_str value, coco_str *was);
@@ -725,7 +730,7 @@ COCO__IN coco__change *coco__owned_cut(coco__owned *o, size_t n, coco__change **
 /* One entry of any recorded component, through t; copied into a. value.p NULL: there is none. */
 COCO__IN coco_status coco__entry_get(const coco__txn *t, const coco__rec *rec, coco_str ekey, coco__arena *a,
                                      coco_str *value);
-COCO__IN coco_status coco__entry_remove(const coco__txn *t, coco__rec *rec, coco_str ekey, coco__buf *out);
+COCO__IN coco_status coco__entry_remove(const coco__txn *t, coco__rec *rec, coco_str ekey, coco__merge *m);
 COCO__IN void coco__view_init(coco__view *v, const coco__mem *m);
 COCO__IN void coco__view_free(coco__view *v);
 COCO__IN coco_status coco__view_decode(coco__view *v, coco_str bytes); /* borrows bytes; COCO_ECORRUPT, COCO_ENOMEM */
@@ -794,23 +799,9 @@ COCO__IN coco_status coco__names_write(struct coco__run *run, const coco__txn *t
 
 /* Why something runs. */
 typedef enum coco__reason {
-    COCO__WHY_NEW = 1,
-    COCO__WHY_PENDING,
-    COCO__WHY_INPUT,
-    COCO__WHY_STATE,
-    COCO__WHY_LOGIC,
-    COCO__WHY_CONTEXT,
-    COCO__WHY_PARAM,
-    COCO__WHY_SCHEMA,
-    COCO__WHY_FORCED,
-    COCO__WHY_NOMEMO,
-    COCO__WHY_RECHECK,
-    COCO__WHY_FUNCTION,
-    COCO__WHY_RETRY,
-    COCO__WHY_MOVED,
-    COCO__WHY_MISSING,
-    COCO__WHY_BELOW,
-    COCO__WHY_UNKEPT
+    COCO__WHY_NEW = 1, COCO__WHY_PENDING, COCO__WHY_INPUT, COCO__WHY_STATE, COCO__WHY_LOGIC, COCO__WHY_CONTEXT,
+    COCO__WHY_PARAM, COCO__WHY_SCHEMA, COCO__WHY_FORCED, COCO__WHY_NOMEMO, COCO__WHY_RECHECK, COCO__WHY_FUNCTION,
+    COCO__WHY_RETRY, COCO__WHY_MOVED, COCO__WHY_MISSING, COCO__WHY_BELOW, COCO__WHY_UNKEPT
 } coco__reason;
 typedef struct coco__why {
     coco__reason reason;
@@ -872,6 +863,7 @@ typedef struct coco__memo { /* a function memo decoded; borrows */
 } coco__memo;
 COCO__IN coco_status coco__memo_get(coco_str payload, coco__memo *m);
 COCO__IN coco_status coco__memo_use(const coco__txn *t, const char *fp, int delta);
+COCO__IN coco_status coco__stored_result(coco_ctx *cx, coco_str stored, coco_value *value); /* decodes it */
 COCO__IN coco_status coco__uses_settle(struct coco__comp *c); /* its function has returned */
 /* of a memo's dependency set */
 COCO__IN coco_status coco__memo_set_use(struct coco__run *run, coco_str value, int delta);
@@ -923,10 +915,7 @@ struct coco_target {
 enum {
     COCO__FOUND_UNASKED,
     COCO__FOUND_ASKING, /* a thread does; others wait */
-    COCO__FOUND_THERE,
-    COCO__FOUND_MISSING,
-    COCO__FOUND_OTHER,
-    COCO__FOUND_ERROR
+    COCO__FOUND_THERE, COCO__FOUND_MISSING, COCO__FOUND_OTHER, COCO__FOUND_ERROR
 };
 
 COCO__IN coco_status coco__target_at(struct coco__run *run, coco_target *parent, coco_str key, coco_str attachment,
@@ -970,10 +959,7 @@ COCO__IN coco_status coco__provider_holds(coco_ctx *cx, const uint8_t fp[COCO__F
 
 /* Turns a recorded entry into a change that deletes it; *skipped if it is void or waits for its container. */
 typedef enum coco__delete_mode {
-    COCO__DEL_CONDEMN,
-    COCO__DEL_CONTENT,
-    COCO__DEL_CONTAINER,
-    COCO__DEL_VOID
+    COCO__DEL_CONDEMN, COCO__DEL_CONTENT, COCO__DEL_CONTAINER, COCO__DEL_VOID
 } coco__delete_mode;
 COCO__IN coco_status coco__declare_gone(struct coco__comp *comp, const coco__entry *e, coco__delete_mode mode);
 /* Was it to be deleted in a container that another component has made anew since? It went with the old one. */
@@ -1019,6 +1005,7 @@ typedef struct coco__tomb {
     struct coco__tomb *next_removed;
     struct coco__tomb *next_added;
     struct coco__op *op; /* live: that asked for it; NULL: none */
+    char key[];          /* in the database */
 } coco__tomb;
 
 typedef struct coco__run {
@@ -1062,12 +1049,18 @@ typedef struct coco__run {
     size_t nopen, napplied, deferred_bytes, spare_bytes;
     bool unsynced;           /* a commit may be lost in a power cut */
     size_t inflight_bytes;
-    coco__buf scratch, record, pages; /* of the transaction's body */
+    coco__buf scratch, record, above; /* of the transaction's body */
+    coco__merge merge;
     coco__buf key;                    /* of a state being declared */
     struct coco__node *persisted;     /* in the transaction being written: to be undone if it fails */
     uint64_t totals[4];               /* as written last with the run */
     coco__tomb *tombs, *tombs_removed; /* removed: to be taken out of the store */
     coco__tomb *tombs_added; /* to be put into it, before those are taken out */
+    coco__table known;       /* stored memos that were found in this run, in … */
+    coco__arena known_room;
+    coco__buf tomb_path;     /* of the tombstone walked last … */
+    uint64_t tomb_parent;    /* … which stands below this number, … */
+    size_t tomb_up;          /* … whose path is so long */
     coco__tomb *tombs_loaded;          /* in tombs, the first that an earlier update left */
     coco__condemned *condemned;
     coco__table tomb_places;          /* place key to coco__tomb */
@@ -1099,14 +1092,15 @@ typedef struct coco__run {
 
 COCO__IN coco_status coco__run_read(coco__run *run, coco__txn *t);
 COCO__IN void coco__run_read_end(coco__run *run, coco__txn *t);
-COCO__IN coco_status coco__stored(coco__run *run, const coco__txn *t, const coco__place *at, coco__buf *copy,
-                                  coco__rec *rec);
+COCO__IN coco_status coco__stored(const coco__txn *t, const coco__place *at, coco__buf *copy, coco__rec *rec);
 /* Where the node with an id stands, copied into run->lookup; COCO_ENOTFOUND where there is none. */
 COCO__IN coco_status coco__place_of_id(coco__run *run, const coco__txn *t, uint64_t id, coco__place *at);
 COCO__IN coco_status coco__store_rec(coco__run *run, const coco__txn *t, const coco__place *at, coco__rec *rec);
 COCO__IN coco_status coco__mark_above(coco__run *run, const coco__txn *t, uint64_t parent, bool pending);
 COCO__IN coco_status coco__need_id(struct coco__comp *c, const coco__txn *t, coco__rec *rec);
 COCO__IN coco_status coco__header(struct coco__comp *c, coco__rec *rec);
+/* Reads a record, copied into b; *payload.p NULL: there is none. */
+COCO__IN coco_status coco__record_read(coco__run *run, const coco__place *at, coco__buf *b, coco_str *payload);
 COCO__IN coco_status coco__tomb_add(coco__run *run, const coco__place *at, bool self_only);
 COCO__IN void coco__out_of_memory(coco__run *run); /* where nobody can be told: the update fails */
 COCO__IN void coco__tomb_remove(coco__run *run, const coco__place *at);
@@ -1118,7 +1112,7 @@ COCO__IN coco_status coco__precommit(struct coco__comp *c, const coco__txn *t);
 COCO__IN coco_status coco__commit(struct coco__comp *c, const coco__txn *t);
 COCO__IN coco_status coco__commit_gone(struct coco__comp *c, const coco__txn *t); /* its gone children's tombstones */
 COCO__IN coco_status coco__commit_change(struct coco__comp *c, coco__change *ch, const coco__txn *t, coco__rec *rec);
-COCO__IN coco_status coco__commit_set(struct coco__comp *c, const coco__rec *old, bool has_new);
+COCO__IN coco_status coco__commit_set(coco__run *run, const coco__rec *old, coco__depset *now);
 
 /* ==== sink.c: batches of actions, retries ==== */
 
@@ -1167,7 +1161,6 @@ COCO__IN coco_status coco__tombs_work(coco__run *run);
 COCO__IN coco_status coco__last_tries(coco__run *run);
 COCO__IN coco_status coco__remove_all(coco__run *run); /* drop: every target state, then every record */
 COCO__IN coco_status coco__forget_target(coco__run *run, const char *title, coco_err *err);
-COCO__IN coco_status coco__drop_record(coco__run *run, const coco__txn *t, const coco__place *at, const coco__rec *rec);
 
 /* ==== component.c: coco_ctx; call, mount, use_mount, mount_each, map, states, ids ==== */
 

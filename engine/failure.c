@@ -29,9 +29,7 @@ COCO__IN bool coco__fail_path(coco__run *run, const coco_failure *f, coco__catch
 
     full.env = run->env->name;
     full.app = run->app->name;
-    if (!run->nfailed++) {
-        coco_err_set(&run->first, full.code, "%s: %s", full.path, full.message);
-    }
+    if (!run->nfailed++) coco_err_set(&run->first, full.code, "%s: %s", full.path, full.message);
     if (run->nfailed_paths < 100 && (p = coco__arena_zalloc(&run->arena, sizeof *p)) != NULL &&
         (p->path = coco__arena_copy(&run->arena, full.path, strlen(full.path))) != NULL) {
         *run->failed_last = p;

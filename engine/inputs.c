@@ -172,34 +172,45 @@ static coco_status coco__args_key(coco_ctx *cx, const coco_fn *fn, coco_args arg
     return COCO_OK;
 }
 
-COCO__IN coco_status coco__argkey(coco_ctx *cx, const coco_fn *fn, coco_args args, uint64_t pass, coco_str *key)
+/* Memory for the encoding of arguments, to be given back: the run's, unless a hook asks for a key within another. */
+static coco__buf coco__key_bytes(coco__run *run)
 {
-    coco__run *run = cx->run;
-    coco__buf b = run->arg_bytes; /* hooks may ask for keys, too */
-    coco_status rc;
+    coco__buf b = run->arg_bytes;
 
     coco__buf_init(&run->arg_bytes, run->mem);
     b.n = 0;
-    rc = coco__args_key(cx, fn, args, pass, &b);
-    *key = (coco_str){ coco__arena_copy(cx->arena, run->args_key, run->nargs_key), run->nargs_key };
+    return b;
+}
+
+static void coco__key_bytes_end(coco__run *run, coco__buf *b)
+{
     coco__buf_free(&run->arg_bytes);
-    if (b.failed) coco__buf_free(&b);
-    run->arg_bytes = b;
+    if (b->failed) coco__buf_free(b);
+    run->arg_bytes = *b;
+}
+
+COCO__IN coco_status coco__argkey(coco_ctx *cx, const coco_fn *fn, coco_args args, uint64_t pass, coco_str *key)
+{
+    coco__run *run = cx->run;
+    coco__buf b = coco__key_bytes(run);
+    coco_status rc = coco__args_key(cx, fn, args, pass, &b);
+
+    *key = (coco_str){ coco__arena_copy(cx->arena, run->args_key, run->nargs_key), run->nargs_key };
+    coco__key_bytes_end(run, &b);
     return rc != COCO_OK ? rc : key->p ? COCO_OK : coco__oom(cx);
 }
 
 /* The key of a memoized call is the same wherever it is made. */
 COCO__IN coco_status coco__callkey(coco_ctx *cx, const coco_fn *fn, coco_args args, uint8_t fp[COCO__FP])
 {
-    coco__buf b;
+    coco__buf b = coco__key_bytes(cx->run);
     coco_status rc = COCO_OK;
 
-    coco__buf_init(&b, cx->run->mem);
     coco__buf_put(&b, fn->name, strlen(fn->name) + 1);
     for (size_t i = 0; i < args.n && rc == COCO_OK; i++) rc = coco__arg_encode(cx, fn, i, args.v[i], &b);
     if (rc == COCO_OK && b.failed) rc = coco__oom(cx);
     if (rc == COCO_OK) coco_fingerprint_bytes(b.p, b.n, fp);
-    coco__buf_free(&b);
+    coco__key_bytes_end(cx->run, &b);
     return rc;
 }
 

@@ -405,10 +405,8 @@ COCO__IN coco_status coco__path_parse(const char *s, coco__buf *out, coco_err *e
 
     if (strcmp(s, "/") == 0) return 0;
     do {
-        if (coco__parse_word(&parser, "/"))
-            rc = coco__parse_key(&parser, 0);
-        else
-            rc = coco__parse_fail(&parser, parser.p == s ? "a path begins with /" : "expected / or the end");
+        if (coco__parse_word(&parser, "/")) rc = coco__parse_key(&parser, 0);
+        else rc = coco__parse_fail(&parser, parser.p == s ? "a path begins with /" : "expected / or the end");
     } while (rc == 0 && *parser.p);
     rc = coco__buf_end(out, before, rc);
     return rc == COCO_ENOMEM ? coco_err_set(err, rc, "out of memory") : rc;

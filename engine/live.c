@@ -57,7 +57,7 @@ static coco_status coco__stand_begin(coco_feed *p, bool child)
     coco__buf_init(&payload, run->mem);
     rc = coco__run_read(run, &t);
     if (rc == COCO_OK) {
-        rc = coco__stored(run, &t, &c->at, &payload, &rec);
+        rc = coco__stored(&t, &c->at, &payload, &rec);
         coco__run_read_end(run, &t);
     }
     if (rc == COCO_OK && rec.flags) rc = coco__comp_load(c, (coco_str){ (char *)payload.p, payload.n });

@@ -274,11 +274,7 @@ static coco_status coco__depset_known(coco__run *run, coco__depset *s)
 
 static coco_status coco__depset_index(coco__run *run, coco__depset *s)
 {
-    uint64_t *id = coco__arena_alloc(&run->arena, sizeof *id);
-
-    if (!id) return COCO_ENOMEM;
-    *id = s->id;
-    return coco__table_put(&run->depsets_by_id, id, sizeof *id, s) ? COCO_OK : COCO_ENOMEM;
+    return coco__table_put(&run->depsets_by_id, &s->id, sizeof s->id, s) ? COCO_OK : COCO_ENOMEM;
 }
 
 COCO__IN coco_status coco__depset_of(coco__run *run, const coco__deps *d, coco__depset **set)
@@ -288,6 +284,8 @@ COCO__IN coco_status coco__depset_of(coco__run *run, const coco__deps *d, coco__
     coco_status rc = COCO_OK;
 
     coco__deps_sort(&sorted);
+    *set = run->set_last; /* most have the same */
+    if (*set && d->n && (*set)->n == d->n && memcmp((*set)->v, d->v, d->n * sizeof *d->v) == 0) return COCO_OK;
     coco__buf_init(&b, run->mem);
     for (size_t i = 0; i < sorted.n; i++) coco__buf_blob(&b, sorted.v[i]->bytes.p, sorted.v[i]->bytes.n);
     *set = b.failed ? NULL : coco__table_get(&run->depsets, b.p, b.n);
@@ -299,6 +297,7 @@ COCO__IN coco_status coco__depset_of(coco__run *run, const coco__deps *d, coco__
         if (rc == COCO_OK) rc = coco__depset_index(run, *set);
     }
     coco__buf_free(&b);
+    if (rc == COCO_OK) run->set_last = *set;
     return rc;
 }
 

@@ -6,7 +6,8 @@
  *
  * A stored function memo is: id of its dependency set, run, cost, memo states, fingerprints of the memos it used,
  * keys of the entries it declared, result. Its use count is a record of its own, so that counting never rewrites a
- * large result. */
+ * large result. What a run has found in the store it keeps in memory, up to a limit: until the memo is made anew, or
+ * memos are swept. */
 #include "engine.h"
 
 /* ---- Function memos ---- */
@@ -44,11 +45,6 @@ COCO__IN coco_status coco__memo_get(coco_str payload, coco__memo *m)
     return r.bad || m->uses.n % COCO__FP ? COCO_ECORRUPT : COCO_OK;
 }
 
-static coco_str coco__memo_copy(coco_ctx *cx, coco_str payload)
-{
-    return (coco_str){ coco__arena_copy(cx->arena, payload.p, payload.n), payload.n };
-}
-
 /* Finds the memo: computed in this run, or the component's own. *payload.p NULL: none. */
 static coco_status coco__memo_find(coco_ctx *cx, coco__memo_call *m, coco_str *payload)
 {
@@ -57,41 +53,57 @@ static coco_status coco__memo_find(coco_ctx *cx, coco__memo_call *m, coco_str *p
     coco__entry *e = NULL;
     coco__change *c;
     coco__ekey k;
+    bool own;
 
     *payload = (coco_str){ 0 };
     m->fresh = f != NULL;
     m->owned = !f;
-    if (f) {
-        *payload = (coco_str){ (char *)f->payload.p, f->payload.n };
-        if (run->pool) *payload = coco__memo_copy(cx, *payload); /* another thread's round may free it */
-        return payload->p ? COCO_OK : coco__oom(cx);
-    }
+    if (f) return *payload = coco__buf_view(&f->payload), COCO_OK;
+    COCO_TRY(coco__owned_memos(&cx->comp->owned, &own));
+    if (!own) return COCO_OK;
     coco__ekey_make(&k, COCO__S_MEMO, m->fp, COCO__FP);
     coco_str ekey = { (char *)k.b, k.n };
     if ((c = coco__owned_changed(&cx->comp->owned, ekey)) != NULL) *payload = c->after;
     else if (!run->full) COCO_TRY(coco__owned_find(&cx->comp->owned, ekey, &e));
-    if (e && !(*payload = coco__memo_copy(cx, e->value)).p) return coco__oom(cx);
+    if (e && !(*payload = coco__arena_str(cx->arena, e->value)).p) return coco__oom(cx);
     return COCO_OK;
+}
+
+/* Copies a stored memo, to where the run finds it again, as long as there is room: what is called everywhere is looked
+ * up in the store once. */
+static coco_str coco__memo_know(coco_ctx *cx, const uint8_t fp[COCO__FP], coco_str payload)
+{
+    coco__run *run = cx->run;
+    bool fits = !run->full && run->known_room.total + payload.n < COCO__KNOWN_BYTES;
+    coco_str *k = fits ? coco__arena_alloc(&run->known_room, sizeof *k + COCO__FP + payload.n) : NULL;
+
+    if (!k) return coco__arena_str(cx->arena, payload);
+    char *p = memcpy(k + 1, fp, COCO__FP);
+    *k = (coco_str){ memcpy(p + COCO__FP, payload.p, payload.n), payload.n };
+    coco__table_put(&run->known, p, COCO__FP, k); /* without memory for the table it is only copied */
+    return *k;
 }
 
 /* Finds the app's memo. *payload.p NULL: none. */
 static coco_status coco__memo_stored(coco_ctx *cx, const coco__memo_call *m, coco_str *payload)
 {
     coco__run *run = cx->run;
+    const coco_str *known = run->full ? NULL : coco__table_get(&run->known, m->fp, COCO__FP);
+    coco_status rc = known ? COCO_OK : COCO_ENOTFOUND;
     coco__memo memo;
     coco__dbkey key;
     coco__txn t;
-    coco_status rc;
 
-    *payload = (coco_str){ 0 };
-    if (!run->app->has_dbi) return COCO_OK;
-    COCO_TRY(coco__run_read(run, &t));
-    coco__dbkey_raw(&key, COCO__MEMO, m->fp, COCO__FP);
-    rc = coco__get(&t, &key, payload);
-    bool fits = rc != COCO_OK || !run->full || (coco__memo_get(*payload, &memo) == COCO_OK && memo.run == run->number);
-    if (!fits) rc = COCO_ENOTFOUND;
-    *payload = rc == COCO_OK ? coco__memo_copy(cx, *payload) : (coco_str){ 0 };
-    coco__run_read_end(run, &t);
+    *payload = known ? *known : (coco_str){ 0 };
+    if (!known && run->app->has_dbi) {
+        COCO_TRY(coco__run_read(run, &t));
+        coco__dbkey_raw(&key, COCO__MEMO, m->fp, COCO__FP);
+        rc = coco__get(&t, &key, payload);
+        if (run->full && rc == COCO_OK && (coco__memo_get(*payload, &memo) != COCO_OK || memo.run != run->number))
+            rc = COCO_ENOTFOUND;
+        *payload = rc == COCO_OK ? coco__memo_know(cx, m->fp, *payload) : (coco_str){ 0 };
+        coco__run_read_end(run, &t);
+    }
     if (rc == COCO_OK && !payload->p) return coco__oom(cx);
     return rc == COCO_ENOTFOUND ? COCO_OK : rc;
 }
@@ -138,31 +150,45 @@ static coco_status coco__declared_mark(coco_ctx *cx, coco_str declared)
     return cx->declared.failed ? coco__oom(cx) : COCO_OK;
 }
 
+typedef struct coco__used { uint8_t fp[COCO__FP]; } coco__used;
+
 static int coco__use_order(const void *a, const void *b) { return memcmp(a, b, COCO__FP); }
 
-/* Sorts what the component has used, each once. */
-static void coco__uses_sort(coco__comp *c)
+/* Sorts fingerprints that are the same before the byte `at`: each goes to the part of its byte there, then the parts
+ * are sorted. That takes few comparisons: which way they go can't be foreseen, and that is what sorting costs. */
+static void coco__uses_part(coco__used *p, size_t n, size_t at)
 {
-    uint8_t *p = c->uses.p;
+    size_t begin[256], end[256] = { 0 }, sum = 0;
+
+    for (size_t i = 0; i < n; i++) end[p[i].fp[at]]++;
+    for (size_t b = 0; b < 256; b++) begin[b] = sum, end[b] = sum += end[b];
+    for (size_t b = 0, first = 0; b < 256; first = end[b++]) {
+        for (size_t to; begin[b] < end[b]; begin[to]++) {
+            coco__used was = p[begin[b]];
+            to = was.fp[at];
+            p[begin[b]] = p[begin[to]], p[begin[to]] = was;
+        }
+        if (end[b] - first > 8 && at + 1 < COCO__FP) coco__uses_part(p + first, end[b] - first, at + 1);
+        else if (end[b] - first > 1) qsort(p + first, end[b] - first, COCO__FP, coco__use_order);
+    }
+}
+
+/* Sorts what was used, each once. */
+static void coco__uses_sort(coco__buf *uses)
+{
+    uint8_t *p = uses->p;
     size_t n = 0;
 
-    if (c->uses.n) qsort(p, c->uses.n / COCO__FP, COCO__FP, coco__use_order);
-    for (size_t i = 0; i < c->uses.n; i += COCO__FP)
+    if (uses->n) coco__uses_part((coco__used *)p, uses->n / COCO__FP, 0);
+    for (size_t i = 0; i < uses->n; i += COCO__FP)
         if (n == 0 || memcmp(p + n - COCO__FP, p + i, COCO__FP) != 0) memmove(p + n, p + i, COCO__FP), n += COCO__FP;
-    c->uses.n = c->uses_once = n;
+    uses->n = n;
 }
 
 /* Uses wait until the function has returned: in order they read each page of recorded ones once. */
-static void coco__use_add(coco__comp *c, const void *fps, size_t n)
-{
-    if (!c->uses.mem) coco__buf_init(&c->uses, c->run->mem);
-    coco__buf_put(&c->uses, fps, n);
-    if (c->uses.n > 2 * c->uses_once + (1 << 20)) coco__uses_sort(c);
-}
-
 COCO__IN coco_status coco__uses_settle(coco__comp *c)
 {
-    coco__uses_sort(c);
+    coco__uses_sort(&c->uses);
     for (size_t i = 0; i < c->uses.n; i += COCO__FP)
         COCO_TRY(coco__own(&c->owned, COCO__S_USE, (coco_str){ (char *)c->uses.p + i, COCO__FP }, (coco_str){ "", 0 },
                            NULL));
@@ -172,16 +198,23 @@ COCO__IN coco_status coco__uses_settle(coco__comp *c)
 /* Lists a memo, and those it used, in the component and in the memoized calls around. */
 static coco_status coco__memo_used(coco_ctx *cx, const uint8_t *fp, coco_str uses, bool owned)
 {
+    coco__buf *all = &cx->comp->uses;
     coco__ekey k;
 
-    coco__ekey_make(&k, COCO__S_MEMO, fp, COCO__FP);
-    if (cx->memo_depth && owned) coco__buf_blob(&cx->declared, k.b, k.n);
+    if (cx->memo_depth && owned) {
+        coco__ekey_make(&k, COCO__S_MEMO, fp, COCO__FP);
+        coco__buf_blob(&cx->declared, k.b, k.n);
+    }
     if (cx->memo_depth && !owned) coco__buf_put(&cx->uses, fp, COCO__FP);
     if (cx->memo_depth) coco__buf_put(&cx->uses, uses.p, uses.n);
     if (cx->uses.failed || cx->declared.failed) return coco__oom(cx);
-    if (!owned) coco__use_add(cx->comp, fp, COCO__FP);
-    coco__use_add(cx->comp, uses.p, uses.n);
-    return cx->comp->uses.failed ? coco__oom(cx) : COCO_OK;
+    if (!owned) coco__buf_put(all, fp, COCO__FP);
+    coco__buf_put(all, uses.p, uses.n);
+    if (all->failed) return coco__oom(cx);
+    if (all->n <= 2 * cx->comp->uses_once + (1 << 20)) return COCO_OK;
+    coco__uses_sort(all);
+    cx->comp->uses_once = all->n;
+    return COCO_OK;
 }
 
 static coco_status coco__memo_valid(coco_ctx *cx, const coco_fn *fn, coco_args args, const coco__memo *m,
@@ -212,6 +245,7 @@ static coco_status coco__fresh_add(coco_ctx *cx, const uint8_t fp[COCO__FP], coc
 {
     coco__fresh *f = coco__table_get(&cx->run->memos, fp, COCO__FP);
 
+    coco__table_remove(&cx->run->known, fp, COCO__FP);
     if (!f) {
         if (!(f = coco__zalloc(cx->run->mem, sizeof *f))) return coco__oom(cx);
         memcpy(f->fp, fp, COCO__FP);
@@ -232,17 +266,23 @@ static void coco__fresh_drop(coco__run *run, coco__fresh *f)
     coco__free(run->mem, f);
 }
 
-/* Queues a memo for the next round. */
-static coco_status coco__fresh_store(coco_ctx *cx, const uint8_t fp[COCO__FP], const coco__memo *m, coco__depset *set)
+/* Stores a memo where it belongs: in the component, or queued for the next round. */
+static coco_status coco__memo_store(coco_ctx *cx, const uint8_t fp[COCO__FP], const coco__memo *m, coco__depset *set,
+                                    bool owned)
 {
+    coco_str key = { (const char *)fp, COCO__FP };
     coco__fresh *f = NULL;
     coco__buf whole;
+    coco_status rc;
 
     coco__buf_init(&whole, cx->run->mem);
     coco__memo_put(&whole, m);
-    if (whole.failed || coco__fresh_add(cx, fp, &f) != COCO_OK) {
+    rc = whole.failed ? coco__oom(cx)
+         : owned      ? coco__own(&cx->comp->owned, COCO__S_MEMO, key, coco__buf_view(&whole), NULL)
+                      : coco__fresh_add(cx, fp, &f);
+    if (rc != COCO_OK || owned) {
         coco__buf_free(&whole);
-        return coco__oom(cx);
+        return rc;
     }
     bool queued = f->payload.n != 0;
     coco__buf_free(&f->payload);
@@ -258,33 +298,8 @@ static coco_status coco__fresh_store(coco_ctx *cx, const uint8_t fp[COCO__FP], c
     return COCO_OK;
 }
 
-static coco_status coco__memo_own(coco_ctx *cx, const uint8_t fp[COCO__FP], const coco__memo *m)
-{
-    coco__buf p;
-    coco_status rc;
-
-    coco__buf_init(&p, cx->run->mem);
-    coco__memo_put(&p, m);
-    rc = p.failed ? coco__oom(cx)
-                  : coco__own(&cx->comp->owned, COCO__S_MEMO, (coco_str){ (const char *)fp, COCO__FP },
-                              (coco_str){ (char *)p.p, p.n }, NULL);
-    coco__buf_free(&p);
-    return rc;
-}
-
-/* A memo that is valid for inputs in a new state (a touched file) is stored with that state. */
-static coco_status coco__memo_restamp(coco_ctx *cx, const uint8_t fp[COCO__FP], coco__memo m, coco_str now, bool owned)
-{
-    coco__depset *set = NULL;
-
-    m.states = now;
-    if (owned) return coco__memo_own(cx, fp, &m);
-    COCO_TRY(coco__depset_load(cx->run, m.set, &set));
-    return coco__fresh_store(cx, fp, &m, set);
-}
-
-/* Each once, in order: fingerprints or blobs. What is used again and again, through many others, doesn't add up. */
-static coco_status coco__unique(coco_ctx *cx, coco__buf *b, bool blobs)
+/* Each blob once, in order: what is declared again and again, through many others, doesn't add up. */
+static coco_status coco__unique(coco_ctx *cx, coco__buf *b)
 {
     coco__reader r = coco__reader_of(b->p, b->n);
     coco__table seen;
@@ -293,9 +308,7 @@ static coco_status coco__unique(coco_ctx *cx, coco__buf *b, bool blobs)
     coco__table_init(&seen, cx->run->mem);
     for (b->n = 0; coco__left(&r) && ok;) {
         const uint8_t *at = r.p;
-        coco_str item = { (const char *)r.p, COCO__FP };
-        if (blobs) item = coco__read_blob(&r);
-        else coco__read_bytes(&r, COCO__FP);
+        coco_str item = coco__read_blob(&r);
         size_t all = (size_t)(r.p - at);
         if (coco__table_get(&seen, item.p, item.n)) continue;
         memmove(b->p + b->n, at, all);
@@ -321,12 +334,12 @@ static coco_status coco__memo_made(coco_ctx *frame, const uint8_t fp[COCO__FP], 
     m.result = (coco_str){ (char *)b.p, b.n };
     if (rc == COCO_OK) rc = coco__states_take(frame, frame->fn, args, frame->tracked, &m.states);
     if (rc == COCO_OK) rc = coco__depset_of(frame->run, &frame->deps, &set);
-    if (rc == COCO_OK) rc = coco__unique(frame, &frame->uses, false);
     if (rc == COCO_OK) {
+        coco__uses_sort(&frame->uses);
         m.set = set->id;
         m.uses = (coco_str){ (char *)frame->uses.p, frame->uses.n };
         m.declared = (coco_str){ (char *)frame->declared.p, frame->declared.n };
-        rc = frame->owned ? coco__memo_own(frame, fp, &m) : coco__fresh_store(frame, fp, &m, set);
+        rc = coco__memo_store(frame, fp, &m, set, frame->owned);
     }
     coco__buf_free(&b);
     return rc;
@@ -373,26 +386,26 @@ static coco_status coco__recheck_result(coco_ctx *frame, const coco__memo *m)
                      frame->fn->name);
 }
 
+COCO__IN coco_status coco__stored_result(coco_ctx *cx, coco_str stored, coco_value *value)
+{
+    coco__reader r = coco__reader_of(stored.p, stored.n);
+
+    *value = coco_null();
+    return stored.n ? coco__value_get(&r, cx->arena, value) : COCO_OK;
+}
+
 static coco_status coco__memo_hit(coco_ctx *cx, const uint8_t *fp, const coco__memo *m, bool owned, coco_value *value)
 {
-    coco__reader r = coco__reader_of(m->result.p, m->result.n);
-    coco_value v = coco_null();
-
     COCO_TRY(coco__memo_used(cx, fp, m->uses, owned));
     if (owned) {
-        coco__ekey k;
-        coco__entry *e;
+        coco_str key = { (const char *)fp, COCO__FP };
         cx->owned = true;
         COCO_TRY(coco__declared_mark(cx, m->declared));
-        coco__ekey_make(&k, COCO__S_MEMO, fp, COCO__FP);
-        COCO_TRY(coco__owned_find(&cx->comp->owned, (coco_str){ (char *)k.b, k.n }, &e));
-        if (e) coco__owned_mark(&cx->comp->owned);
+        COCO_TRY(coco__own(&cx->comp->owned, COCO__S_MEMO, key, (coco_str){ NULL, 0 }, NULL));
     }
     cx->run->saved_ns += m->ns;
     cx->run->saved_units += m->units;
-    if (value && m->result.n) COCO_TRY(coco__value_get(&r, cx->arena, &v));
-    if (value) *value = v;
-    return COCO_OK;
+    return value ? coco__stored_result(cx, m->result, value) : COCO_OK;
 }
 
 /* Begins a computation: others wait for it, and a call in it that reaches the key again runs unmemoized. */
@@ -412,45 +425,51 @@ static coco_status coco__memo_compute(coco_ctx *cx, const coco_fn *fn, coco__mem
     return COCO_OK;
 }
 
-/* Does the memo hold? COCO_ENOTFOUND: why says what is missing. */
+/* Does the memo hold? COCO_ENOTFOUND: why says what is missing. One that holds for inputs in a new state (a touched
+ * file) is stored with that state. */
 static coco_status coco__memo_judge(coco_ctx *cx, const coco_fn *fn, coco__memo_call *m, coco_str payload,
-                                    coco__why *why)
+                                    coco__memo *memo, coco__why *why)
 {
+    coco__depset *set = NULL;
     coco_str now = { 0 };
-    coco__memo memo;
     coco_status rc;
 
-    if ((rc = coco__memo_get(payload, &memo)) != COCO_OK)
+    /* another thread's round may free it, or sweep */
+    if (cx->run->pool && !(payload = coco__arena_str(cx->arena, payload)).p) return coco__oom(cx);
+    if ((rc = coco__memo_get(payload, memo)) != COCO_OK)
         return coco_fail(cx, rc, "%s: a function memo is damaged", fn->name);
-    COCO_TRY(coco__memo_valid(cx, fn, m->args, &memo, why, &now));
+    COCO_TRY(coco__memo_valid(cx, fn, m->args, memo, why, &now));
     if (!m->fresh && coco__recheck_due(cx->run, m->fp)) {
         why->reason = COCO__WHY_RECHECK;
+        m->recheck = payload;
         return COCO_ENOTFOUND;
     }
-    if (m->fresh || coco__bytes_cmp(now.p, now.n, memo.states.p, memo.states.n) == 0) return COCO_OK;
-    return coco__memo_restamp(cx, m->fp, memo, now, m->owned);
+    if (m->fresh || coco__bytes_cmp(now.p, now.n, memo->states.p, memo->states.n) == 0) return COCO_OK;
+    memo->states = now;
+    if (!m->owned) COCO_TRY(coco__depset_load(cx->run, memo->set, &set));
+    return coco__memo_store(cx, m->fp, memo, set, m->owned);
 }
 
 /* Looks for a memo that holds. A call that declares nothing any more has the app's, computed for whoever came first:
  * what the component has of its own is of before. */
-static coco_status coco__memo_look(coco_ctx *cx, const coco_fn *fn, coco__memo_call *m, coco_str *payload,
+static coco_status coco__memo_look(coco_ctx *cx, const coco_fn *fn, coco__memo_call *m, coco__memo *memo,
                                    coco__why *why)
 {
     coco_status rc = COCO_ENOTFOUND;
+    coco_str payload;
 
     if (cx->run->full) why->reason = COCO__WHY_FORCED;
-    COCO_TRY(coco__memo_find(cx, m, payload));
-    if (payload->p) rc = coco__memo_judge(cx, fn, m, *payload, why);
+    COCO_TRY(coco__memo_find(cx, m, &payload));
+    if (payload.p) rc = coco__memo_judge(cx, fn, m, payload, memo, why);
     if (rc != COCO_ENOTFOUND || m->fresh || why->reason == COCO__WHY_RECHECK) return rc;
     m->owned = false;
-    COCO_TRY(coco__memo_stored(cx, m, payload));
-    return payload->p ? coco__memo_judge(cx, fn, m, *payload, why) : COCO_ENOTFOUND;
+    COCO_TRY(coco__memo_stored(cx, m, &payload));
+    return payload.p ? coco__memo_judge(cx, fn, m, payload, memo, why) : COCO_ENOTFOUND;
 }
 
 COCO__IN int coco__memo_begin(coco_ctx *cx, const coco_fn *fn, coco__memo_call *m, coco_value *value)
 {
     coco__why why = { COCO__WHY_NEW, { 0 } };
-    coco_str payload = { 0 };
     coco__fresh *f;
     coco__memo memo;
     coco_status rc;
@@ -459,16 +478,14 @@ COCO__IN int coco__memo_begin(coco_ctx *cx, const coco_fn *fn, coco__memo_call *
     while ((f = coco__table_get(&cx->run->memos, m->fp, COCO__FP)) != NULL && f->running && !m->plain)
         m->plain = !coco__await_fresh(cx, m->fp);
     if (m->plain) return coco__memo_compute(cx, fn, m);
-    rc = coco__memo_look(cx, fn, m, &payload, &why);
+    rc = coco__memo_look(cx, fn, m, &memo, &why);
     if (rc != COCO_OK && rc != COCO_ENOTFOUND) return rc;
     f = rc == COCO_OK ? NULL : coco__table_get(&cx->run->memos, m->fp, COCO__FP);
     /* another thread was faster */
     if (f && (f->running || !m->fresh)) return coco__memo_begin(cx, fn, m, value);
     coco__count_fn(cx->run->app, fn, rc == COCO_OK ? COCO__HITS : COCO__MISSES, 1);
     if (coco__listening(cx->run)) coco__emit_call(cx, fn, rc == COCO_OK, why);
-    if (why.reason == COCO__WHY_RECHECK) m->recheck = payload;
     if (rc != COCO_OK) return coco__memo_compute(cx, fn, m);
-    COCO_TRY(coco__memo_get(payload, &memo));
     rc = coco__memo_hit(cx, m->fp, &memo, m->owned, value);
     return rc == COCO_OK ? 1 : rc;
 }
@@ -480,7 +497,7 @@ static coco_status coco__memo_keep_call(coco_ctx *cx, coco__memo_call *m, coco_s
     coco__fresh *f;
     coco__memo before;
 
-    if (rc == COCO_OK) rc = coco__unique(frame, &frame->declared, true);
+    if (rc == COCO_OK) rc = coco__unique(frame, &frame->declared);
     if (rc == COCO_OK && m->recheck.p && (rc = coco__memo_get(m->recheck, &before)) == COCO_OK)
         rc = coco__recheck_result(frame, &before);
     if (rc == COCO_OK && !frame->uncacheable)
@@ -518,16 +535,16 @@ COCO__IN coco_status coco__call_memoized(coco_ctx *cx, const coco_fn *fn, coco_a
 
 COCO__IN coco_status coco__memo_use(const coco__txn *t, const char *fp, int delta)
 {
-    coco__dbkey uses, idle;
+    coco__dbkey k;
     uint64_t before, count;
 
-    coco__dbkey_raw(&uses, COCO__MEMO_USES, fp, COCO__FP);
-    coco__dbkey_raw(&idle, COCO__MEMO_IDLE, fp, COCO__FP);
-    COCO_TRY(coco__get_number(t, &uses, &before));
+    coco__dbkey_raw(&k, COCO__MEMO_USES, fp, COCO__FP);
+    COCO_TRY(coco__get_number(t, &k, &before));
     count = delta < 0 && before < (uint64_t)-delta ? 0 : before + (uint64_t)(int64_t)delta;
-    COCO_TRY(coco__put_number(t, &uses, count));
-    if (count == 0) return coco__put(t, &idle, NULL, 0);
-    return before == 0 ? coco__del(t, &idle) : COCO_OK;
+    COCO_TRY(coco__put_number(t, &k, count));
+    k.b[0] = COCO__MEMO_IDLE;
+    if (count == 0) return coco__put(t, &k, NULL, 0);
+    return before == 0 ? coco__del(t, &k) : COCO_OK;
 }
 
 COCO__IN coco_status coco__memo_set_use(coco__run *run, coco_str value, int delta)
@@ -543,7 +560,7 @@ COCO__IN coco_status coco__memo_set_use(coco__run *run, coco_str value, int delt
 
 COCO__IN coco_status coco__memos_write(coco__run *run, const coco__txn *t)
 {
-    coco__dbkey k, idle, uses;
+    coco__dbkey k;
     coco_str p;
 
     for (coco__fresh *f = run->queued_memos; f; f = f->next) {
@@ -553,10 +570,10 @@ COCO__IN coco_status coco__memos_write(coco__run *run, const coco__txn *t)
         if (rc != COCO_OK && rc != COCO_ENOTFOUND && rc != COCO_ECORRUPT) return rc;
         if (f->set) coco__depset_use(run, f->set, 1);
         COCO_TRY(coco__put(t, &k, f->payload.p, f->payload.n));
-        coco__dbkey_raw(&uses, COCO__MEMO_USES, f->fp, COCO__FP);
-        coco__dbkey_raw(&idle, COCO__MEMO_IDLE, f->fp, COCO__FP);
-        if ((rc = coco__get(t, &uses, &p)) == COCO_ENOTFOUND) rc = coco__put(t, &idle, NULL, 0);
-        COCO_TRY(rc);
+        k.b[0] = COCO__MEMO_USES;
+        rc = coco__get(t, &k, &p);
+        k.b[0] = COCO__MEMO_IDLE;
+        COCO_TRY(rc == COCO_ENOTFOUND ? coco__put(t, &k, NULL, 0) : rc);
     }
     return COCO_OK;
 }
@@ -577,6 +594,8 @@ COCO__IN coco_status coco__memos_sweep(coco__run *run, const coco__txn *t)
     coco_str p;
     coco_status rc;
 
+    coco__table_clear(&run->known);
+    coco__arena_reset(&run->known_room);
     coco__dbkey_raw(&prefix, COCO__MEMO_IDLE, NULL, 0);
     for (;;) {
         rc = coco__first(t, &prefix, &k);

@@ -31,7 +31,7 @@ static coco_status coco__token_node(coco_feed *p, const coco__txn *t, coco__node
     if (*node != own) return COCO_OK;
     *own = (coco__node){ .up = p->node, .comp = p->host, .segment = p->segment };
     coco__place_of(own, &at);
-    COCO_TRY(coco__stored(run, t, &at, &run->pages, &rec));
+    COCO_TRY(coco__stored(t, &at, &run->above, &rec));
     own->id = rec.id;
     own->persisted = rec.flags & COCO__R_ID;
     return COCO_OK;

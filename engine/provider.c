@@ -463,20 +463,14 @@ COCO__IN coco_status coco__owner_top(coco_target *target, const coco__txn *t)
 
 COCO__IN coco_status coco__owner_put(const coco__txn *t, coco_target *target, coco_str ekey, const coco__place *at)
 {
-    coco__txn *txn = (coco__txn *)(uintptr_t)t;
     coco__buf *b = &target->run->scratch;
     coco__dbkey k;
 
-    if (!txn->owners) {
-        int rc = mdb_cursor_open(t->mdb, t->dbi, &txn->owners);
-        if (rc) return coco__mdb_error(t->err, rc, t->env, "write");
-    }
     if (target->top_known && coco__top_cmp(target, ekey) > 0) COCO_TRY(coco__top_raise(target, ekey));
     b->n = 0;
     coco__place_put(b, at);
-    if (b->failed) return COCO_ENOMEM;
     coco__dbkey_raw(&k, COCO__OWNER, ekey.p, ekey.n);
-    return coco__put_near(t, txn->owners, &k, b->p, b->n);
+    return coco__put_buf(t, &k, b);
 }
 
 /* ---- Counts ---- */

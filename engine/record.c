@@ -17,15 +17,17 @@ COCO__IN void coco__run_read_end(coco__run *run, coco__txn *t) { coco__read_end(
 
 COCO__IN coco_status coco__tomb_add(coco__run *run, const coco__place *at, bool self_only)
 {
-    coco__tomb *g = coco__arena_zalloc(run->passing, sizeof *g);
+    coco__tomb *g;
     coco__dbkey k;
-    char *key;
 
     coco__place_key(&k, COCO__TOMBSTONE, at);
     if (coco__table_get(&run->tomb_places, k.b, k.n)) return COCO_OK;
-    if (!g || !(g->at.segment.p = coco__arena_copy(run->passing, at->segment.p, at->segment.n)) ||
-        !(key = coco__arena_copy(run->passing, k.b, k.n)) || !coco__table_put(&run->tomb_places, key, k.n, g))
-        return COCO_ENOMEM;
+    if (!(g = coco__arena_alloc(run->passing, sizeof *g + k.n))) return COCO_ENOMEM;
+    memset(g, 0, sizeof *g);
+    memcpy(g->key, k.b, k.n);
+    g->at.segment.p = g->key + 9; /* it is the end of the key, but for a long one */
+    if (at->segment.n > COCO__CUT) g->at.segment.p = coco__arena_copy(run->passing, at->segment.p, at->segment.n);
+    if (!g->at.segment.p || !coco__table_put(&run->tomb_places, g->key, k.n, g)) return COCO_ENOMEM;
     g->at.parent = at->parent;
     g->at.segment.n = at->segment.n;
     g->self_only = self_only;
@@ -105,26 +107,41 @@ COCO__IN coco_status coco__tombs_load(coco__run *run, const coco__txn *t)
     return coco__scan_close(&s, rc);
 }
 
-/* ---- Records in the transaction ---- */
+/* ---- Records ---- */
 
-/* The stored record, copied; flags 0 if there is none. */
-COCO__IN coco_status coco__stored(coco__run *run, const coco__txn *t, const coco__place *at, coco__buf *copy,
-                                  coco__rec *rec)
+static coco_status coco__record_copy(const coco__txn *t, const coco__place *at, coco__buf *b, coco_str *payload)
 {
     coco__dbkey k;
-    coco_str p;
     coco_status rc;
 
-    memset(rec, 0, sizeof *rec);
     coco__place_key(&k, COCO__COMPONENT, at);
-    rc = coco__get(t, &k, &p);
-    if (rc == COCO_ENOTFOUND) return COCO_OK;
-    COCO_TRY(rc);
-    copy->n = 0;
-    coco__buf_put(copy, p.p, p.n);
-    if (copy->failed) return COCO_ENOMEM;
-    (void)run;
-    return coco__rec_get((coco_str){ copy->p ? (char *)copy->p : "", copy->n }, rec, t->err);
+    rc = coco__get(t, &k, payload);
+    b->n = 0;
+    if (rc == COCO_OK) coco__buf_put(b, payload->p, payload->n);
+    *payload = (coco_str){ rc != COCO_OK ? NULL : b->p ? (char *)b->p : "", b->n };
+    return b->failed ? COCO_ENOMEM : rc == COCO_ENOTFOUND ? COCO_OK : rc;
+}
+
+COCO__IN coco_status coco__record_read(coco__run *run, const coco__place *at, coco__buf *b, coco_str *payload)
+{
+    coco__txn t;
+    coco_status rc;
+
+    *payload = (coco_str){ 0 };
+    COCO_TRY(coco__run_read(run, &t));
+    rc = coco__record_copy(&t, at, b, payload);
+    coco__run_read_end(run, &t);
+    return rc;
+}
+
+/* The stored record, copied; flags 0 if there is none. */
+COCO__IN coco_status coco__stored(const coco__txn *t, const coco__place *at, coco__buf *copy, coco__rec *rec)
+{
+    coco_str p;
+
+    memset(rec, 0, sizeof *rec);
+    COCO_TRY(coco__record_copy(t, at, copy, &p));
+    return p.p ? coco__rec_get(p, rec, t->err) : COCO_OK;
 }
 
 COCO__IN coco_status coco__store_rec(coco__run *run, const coco__txn *t, const coco__place *at, coco__rec *rec)
@@ -138,9 +155,8 @@ COCO__IN coco_status coco__store_rec(coco__run *run, const coco__txn *t, const c
     }
     b->n = 0;
     coco__rec_put(b, rec);
-    if (b->failed) return COCO_ENOMEM;
     coco__place_key(&k, COCO__COMPONENT, at);
-    return coco__put(t, &k, b->p, b->n);
+    return coco__put_buf(t, &k, b);
 }
 
 static coco_status coco__store_id(coco__run *run, const coco__txn *t, const coco__place *at, uint64_t id)
@@ -150,9 +166,8 @@ static coco_status coco__store_id(coco__run *run, const coco__txn *t, const coco
 
     b->n = 0;
     coco__place_put(b, at);
-    if (b->failed) return COCO_ENOMEM;
     coco__dbkey_id(&k, COCO__PARENT, id, NULL, 0);
-    return coco__put(t, &k, b->p, b->n);
+    return coco__put_buf(t, &k, b);
 }
 
 /* Writes the node's id, and those above, where they aren't in the store. */
@@ -164,7 +179,7 @@ COCO__IN coco_status coco__node_persist(coco__run *run, const coco__txn *t, coco
     if (!node || node->persisted) return COCO_OK;
     COCO_TRY(coco__node_persist(run, t, node->up));
     coco__place_of(node, &at);
-    COCO_TRY(coco__stored(run, t, &at, &run->pages, &rec));
+    COCO_TRY(coco__stored(t, &at, &run->above, &rec));
     rec.flags |= COCO__R_ID;
     rec.id = coco__node_id(node);
     if (node->each) {
@@ -204,7 +219,7 @@ COCO__IN coco_status coco__mark_above(coco__run *run, const coco__txn *t, uint64
         coco_status rc = coco__place_of_id(run, t, parent, &at);
         if (rc == COCO_ENOTFOUND) return COCO_OK;
         COCO_TRY(rc);
-        COCO_TRY(coco__stored(run, t, &at, &run->pages, &rec));
+        COCO_TRY(coco__stored(t, &at, &run->above, &rec));
         if (!(rec.flags & COCO__R_PENDING) == pending &&
             (pending ? (rec.flags & COCO__R_MEMO) != 0 : rec.run == run->number)) {
             rec.flags ^= COCO__R_PENDING;
@@ -358,8 +373,8 @@ static coco_status coco__take(coco__comp *c, coco__change *ch, const coco__txn *
     coco__change *lost;
     coco__rec rec;
 
-    COCO_TRY(coco__stored(run, t, owner, &run->record, &rec));
-    COCO_TRY(coco__entry_remove(t, &rec, ch->ekey, &run->pages));
+    COCO_TRY(coco__stored(t, owner, &run->record, &rec));
+    COCO_TRY(coco__entry_remove(t, &rec, ch->ekey, &run->merge));
     bool let_go = other || (ch->from->condemned && rec.run == run->number);
     rec.flags |= COCO__R_PENDING;
     if (rec.nstates) rec.nstates--;
@@ -384,7 +399,7 @@ static coco_status coco__claim_from(coco__comp *c, coco__change *ch, const coco_
     coco__rec rec;
     coco_str value;
 
-    COCO_TRY(coco__stored(run, t, from, &run->record, &rec));
+    COCO_TRY(coco__stored(t, from, &run->record, &rec));
     if (!(rec.flags & COCO__R_COMPONENT)) return COCO_OK;
     COCO_TRY(coco__entry_get(t, &rec, ch->ekey, c->shared, &value));
     if (!value.p) return COCO_OK;
@@ -490,11 +505,11 @@ COCO__IN coco_status coco__precommit(coco__comp *c, const coco__txn *t)
     coco__rec rec;
 
     COCO_TRY(coco__write_above(c, t));
-    COCO_TRY(coco__stored(c->run, t, &c->at, &c->run->record, &rec));
+    COCO_TRY(coco__stored(t, &c->at, &c->run->record, &rec));
     if (!(rec.flags & COCO__R_COMPONENT)) COCO_TRY(coco__header(c, &rec));
     COCO_TRY(coco__need_id(c, t, &rec));
     COCO_TRY(coco__precommit_states(c, t, &rec));
-    COCO_TRY(coco__owned_write(&c->owned, t, &rec, false, &c->run->pages));
+    COCO_TRY(coco__owned_write(&c->owned, t, &rec, false, &c->run->merge));
     rec.flags |= COCO__R_PENDING;
     return coco__store_rec(c->run, t, &c->at, &rec);
 }
@@ -542,16 +557,16 @@ COCO__IN coco_status coco__commit_change(coco__comp *c, coco__change *ch, const 
     return ch->is_void || ch->cancelled ? COCO_OK : coco__owner_remove(c, ch, t);
 }
 
-COCO__IN coco_status coco__commit_set(coco__comp *c, const coco__rec *old, bool has_new)
+COCO__IN coco_status coco__commit_set(coco__run *run, const coco__rec *old, coco__depset *now)
 {
     coco__depset *set = NULL;
 
     if (old->flags & (COCO__R_MEMO | COCO__R_FAILED)) {
-        if (has_new && c->set && old->depset == c->set->id) return COCO_OK;
-        COCO_TRY(coco__depset_load(c->run, old->depset, &set));
-        if (set) coco__depset_use(c->run, set, -1);
+        if (now && old->depset == now->id) return COCO_OK;
+        COCO_TRY(coco__depset_load(run, old->depset, &set));
+        if (set) coco__depset_use(run, set, -1);
     }
-    if (has_new) coco__depset_use(c->run, c->set, 1);
+    if (now) coco__depset_use(run, now, 1);
     return COCO_OK;
 }
 
@@ -563,7 +578,7 @@ static coco_status coco__commit_memo(coco__comp *c, coco__rec *rec)
         rec->states = c->fresh.states;
         return COCO_OK;
     }
-    COCO_TRY(coco__commit_set(c, rec, keeps != 0));
+    COCO_TRY(coco__commit_set(c->run, rec, keeps ? c->set : NULL));
     rec->flags = (rec->flags & ~(uint32_t)(COCO__R_MEMO | COCO__R_FAILED | COCO__R_BELOW)) | keeps | below;
     rec->argkey = c->fresh.argkey;
     rec->states = c->fresh.states;
@@ -585,11 +600,11 @@ COCO__IN coco_status coco__commit(coco__comp *c, const coco__txn *t)
     coco__rec rec;
 
     COCO_TRY(coco__write_above(c, t));
-    COCO_TRY(coco__stored(c->run, t, &c->at, &c->run->record, &rec));
+    COCO_TRY(coco__stored(t, &c->at, &c->run->record, &rec));
     if (c->deleting) return coco__commit_removal(c, t, &rec);
     COCO_TRY(coco__need_id(c, t, &rec));
     for (coco__change *ch = c->owned.changes; ch; ch = ch->next) COCO_TRY(coco__commit_change(c, ch, t, &rec));
-    COCO_TRY(coco__owned_write(&c->owned, t, &rec, true, &c->run->pages));
+    COCO_TRY(coco__owned_write(&c->owned, t, &rec, true, &c->run->merge));
     if (!c->restamp && !(c->failed && (rec.flags & COCO__R_COMPONENT))) COCO_TRY(coco__header(c, &rec));
     COCO_TRY(coco__commit_memo(c, &rec));
     if (!c->failed && !c->restamp) {

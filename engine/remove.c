@@ -15,7 +15,7 @@
 typedef struct coco__visit {
     const coco__place *at;
     coco_str payload, path; /* record; encoded path */
-    bool below;             /* of the tombstone */
+    bool below, self_only;  /* of the tombstone; what is below that stays */
     coco__op *op;           /* that asked for the delete */
 } coco__visit;
 typedef coco_status (*coco__visit_fn)(void *self, coco__run *run, const coco__visit *v);
@@ -27,7 +27,7 @@ typedef struct coco__walk {
     const coco__place *top; /* where the tombstone stands */
     bool self_only;
     coco__op *op;
-    coco__buf path;
+    coco__buf *path;
     unsigned depth;
 } coco__walk;
 
@@ -41,7 +41,7 @@ static coco_status coco__walk_children(coco__walk *w, uint64_t id)
     coco_status rc = COCO_OK;
     bool cut;
     int got;
-    size_t before = w->path.n;
+    size_t before = w->path->n;
 
     coco__stream_open(&s, w->run, id);
     while (rc == COCO_OK && (got = coco__stream_next(&s, &at.segment, &payload, &cut)) != 0) {
@@ -49,9 +49,9 @@ static coco_status coco__walk_children(coco__walk *w, uint64_t id)
             rc = got;
             break;
         }
-        coco__buf_put(&w->path, at.segment.p, at.segment.n);
-        rc = w->path.failed ? COCO_ENOMEM : coco__walk_at(w, &at, payload);
-        w->path.n = before;
+        coco__buf_put(w->path, at.segment.p, at.segment.n);
+        rc = w->path->failed ? COCO_ENOMEM : coco__walk_at(w, &at, payload);
+        w->path->n = before;
     }
     coco__stream_close(&s);
     return rc;
@@ -59,7 +59,7 @@ static coco_status coco__walk_children(coco__walk *w, uint64_t id)
 
 static coco_status coco__walk_at(coco__walk *w, const coco__place *at, coco_str payload)
 {
-    coco__visit v = { .at = at, .payload = payload, .op = w->op };
+    coco__visit v = { .at = at, .payload = payload, .self_only = w->self_only, .op = w->op };
     coco__rec rec;
 
     if (!payload.p) return COCO_OK; /* damaged: it stays, `check` names it */
@@ -68,35 +68,42 @@ static coco_status coco__walk_at(coco__walk *w, const coco__place *at, coco_str 
     w->depth++;
     if ((rec.flags & COCO__R_ID) && !w->self_only) COCO_TRY(coco__walk_children(w, rec.id));
     w->depth--;
-    v.path = (coco_str){ w->path.p ? (char *)w->path.p : "", w->path.n };
+    v.path = (coco_str){ w->path->p ? (char *)w->path->p : "", w->path->n };
     v.below = at != w->top;
     return w->fn(w->self, w->run, &v);
 }
 
+/* The path of a place, in run->tomb_path: of most, as of the one before, all but the last segment is known. */
+static coco_status coco__tomb_path(coco__run *run, const coco__place *at)
+{
+    coco__buf *path = &run->tomb_path;
+    bool known = at->parent == run->tomb_parent;
+    coco_status rc = COCO_OK;
+    coco__txn t;
+
+    path->n = known ? run->tomb_up : 0;
+    run->tomb_parent = run->tomb_up = 0; /* where the root stands */
+    if (known) coco__buf_put(path, at->segment.p, at->segment.n);
+    else COCO_TRY(coco__run_read(run, &t));
+    if (!known) rc = coco__place_path(&t, at, path), coco__run_read_end(run, &t);
+    if (path->failed) return coco__buf_free(path), COCO_ENOMEM;
+    if (rc == COCO_OK) run->tomb_parent = at->parent, run->tomb_up = path->n - at->segment.n;
+    return rc;
+}
+
 static coco_status coco__walk_tomb(coco__run *run, const coco__tomb *g, coco__visit_fn fn, void *self)
 {
-    coco__walk w = { .run = run, .fn = fn, .self = self, .top = &g->at, .self_only = g->self_only,
-                     .op = g->op };
-    coco__buf payload;
-    coco__dbkey k;
-    coco__txn t;
-    coco_str p;
+    coco__walk w = { run, fn, self, &g->at, g->self_only, g->op, &run->tomb_path, 0 };
+    coco__buf record;
+    coco_str payload;
     coco_status rc;
 
     if (g->removed || g->kept) return COCO_OK;
-    coco__buf_init(&w.path, run->mem);
-    coco__buf_init(&payload, run->mem);
-    COCO_TRY(coco__run_read(run, &t));
-    coco__place_key(&k, COCO__COMPONENT, &g->at);
-    rc = coco__get(&t, &k, &p);
-    if (rc == COCO_OK) coco__buf_put(&payload, p.p, p.n);
-    if (rc == COCO_OK) rc = coco__place_path(&t, &g->at, &w.path);
-    coco__run_read_end(run, &t);
-    if (rc == COCO_OK)
-        rc = payload.failed ? COCO_ENOMEM
-                            : coco__walk_at(&w, &g->at, (coco_str){ payload.p ? (char *)payload.p : "", payload.n });
-    coco__buf_free(&payload);
-    coco__buf_free(&w.path);
+    coco__buf_init(&record, run->mem);
+    rc = coco__record_read(run, &g->at, &record, &payload);
+    if (rc == COCO_OK && payload.p) rc = coco__tomb_path(run, &g->at);
+    if (rc == COCO_OK) rc = coco__walk_at(&w, &g->at, payload);
+    coco__buf_free(&record);
     return rc == COCO_ENOTFOUND ? COCO_OK : rc;
 }
 
@@ -173,12 +180,11 @@ static coco_status coco__has_children(const coco__txn *t, uint64_t id, bool *has
     return rc == COCO_ENOTFOUND ? COCO_OK : rc;
 }
 
-COCO__IN coco_status coco__drop_record(coco__run *run, const coco__txn *t, const coco__place *at, const coco__rec *rec)
+static coco_status coco__drop_record(coco__run *run, const coco__txn *t, const coco__place *at, const coco__rec *rec)
 {
-    coco__comp none = { .run = run };
     coco__dbkey k;
 
-    COCO_TRY(coco__commit_set(&none, rec, false));
+    COCO_TRY(coco__commit_set(run, rec, NULL));
     if (rec->flags & COCO__R_ID) {
         COCO_TRY(coco__del_id(t, COCO__PAGE, rec->id));
         COCO_TRY(coco__del_id(t, COCO__PARENT, rec->id));
@@ -198,12 +204,12 @@ static coco_status coco__drop_empty(coco__run *run, const coco__txn *t, uint64_t
     bool has;
 
     while (id && !coco__live_holds(run, id)) {
-        coco_status rc = coco__place_of_id(run, t, id, &at);
-        if (rc == COCO_ENOTFOUND) return COCO_OK;
+        coco_status rc = coco__has_children(t, id, &has);
+        if (rc == COCO_OK && !has) rc = coco__place_of_id(run, t, id, &at);
+        if (has || rc == COCO_ENOTFOUND) return COCO_OK;
         COCO_TRY(rc);
-        COCO_TRY(coco__stored(run, t, &at, &run->record, &rec));
-        COCO_TRY(coco__has_children(t, id, &has));
-        if ((rec.flags & COCO__R_COMPONENT) || has) return COCO_OK;
+        COCO_TRY(coco__stored(t, &at, &run->record, &rec));
+        if (rec.flags & COCO__R_COMPONENT) return COCO_OK;
         COCO_TRY(coco__drop_record(run, t, &at, &rec));
         id = at.parent;
     }
@@ -221,7 +227,7 @@ COCO__IN coco_status coco__commit_removal(coco__comp *c, const coco__txn *t, coc
         COCO_TRY(coco__commit_change(c, ch, t, rec));
     }
     if (!c->last_delete || rec->nstates || (rec->flags & COCO__R_ID)) {
-        COCO_TRY(coco__owned_write(&c->owned, t, rec, true, &c->run->pages));
+        COCO_TRY(coco__owned_write(&c->owned, t, rec, true, &c->run->merge));
         return coco__store_rec(c->run, t, &c->at, rec);
     }
     c->removed = true;
@@ -339,7 +345,7 @@ static coco_status coco__condemned_read(coco__run *run, const coco__condemned *d
     *value = (coco_str){ 0 };
     if (coco__table_get(&run->claims, d->ekey.p, d->ekey.n)) return COCO_OK; /* in a preview */
     COCO_TRY(coco__run_read(run, &t));
-    rc = coco__stored(run, &t, &d->at, payload, &rec);
+    rc = coco__stored(&t, &d->at, payload, &rec);
     if (rc == COCO_OK && rec.flags) rc = coco__entry_get(&t, &rec, d->ekey, run->passing, value);
     coco__run_read_end(run, &t);
     return rc;
@@ -469,7 +475,7 @@ static coco_status coco__condemned_at(coco__run *run, uint32_t depth)
         if (d->place->depth != depth || coco__stays(d->place, coco__target_now(d->child))) continue;
         coco__buf_init(&payload, run->mem);
         coco_status rc = coco__condemned_read(run, d, &payload, &e.value);
-        coco__visit v = { &d->at, { (char *)payload.p, payload.n }, d->path, false, NULL };
+        coco__visit v = { &d->at, { (char *)payload.p, payload.n }, d->path, false, false, NULL };
         if (rc == COCO_OK && e.value.p) {
             rc = coco__removal_new(run, &v, &c);
             if (rc == COCO_OK) rc = coco__removal_go(c, coco__declare_gone(c, &e, COCO__DEL_CONTAINER));
@@ -519,36 +525,33 @@ COCO__IN void coco__condemned_add(coco__comp *c)
 /* ---- Records ---- */
 
 typedef struct coco__sweep {
-    coco__run *run;
     coco__place at;
     bool self_only, removed;
 } coco__sweep;
 
-static coco_status coco__sweep_body(void *self, coco__txn *t)
+static coco_status coco__sweep_one(coco__run *run, const coco__txn *t, coco__sweep *s)
 {
-    coco__sweep *s = self;
-    coco__run *run = s->run;
     coco__rec rec;
     coco__dbkey k;
     bool has;
 
     s->removed = false;
-    COCO_TRY(coco__stored(run, t, &s->at, &run->record, &rec));
+    COCO_TRY(coco__stored(t, &s->at, &run->record, &rec));
     if (rec.nstates) return COCO_OK;
     COCO_TRY(coco__has_children(t, rec.id, &has));
     if (has) {
         if (!s->self_only) return COCO_OK;
-        COCO_TRY(coco__commit_set(&(coco__comp){ .run = run }, &rec, false));
+        COCO_TRY(coco__commit_set(run, &rec, NULL));
         coco__rec inner = { .flags = COCO__R_ID, .id = rec.id };
         COCO_TRY(coco__del_id(t, COCO__PAGE, rec.id));
         COCO_TRY(coco__store_rec(run, t, &s->at, &inner));
+        coco__place_key(&k, COCO__TOMBSTONE, &s->at);
+        COCO_TRY(coco__del(t, &k));
     } else {
         COCO_TRY(coco__drop_record(run, t, &s->at, &rec));
         COCO_TRY(coco__drop_empty(run, t, s->at.parent));
     }
     s->removed = true;
-    coco__place_key(&k, COCO__TOMBSTONE, &s->at);
-    COCO_TRY(coco__del(t, &k));
     return coco__depsets_write(run, t);
 }
 
@@ -558,7 +561,6 @@ typedef struct coco__sweep_list {
     coco__arena arena;
     coco__sweep *v;
     size_t n;
-    bool self_only;
     bool any;        /* something stays; */
     coco__buf stays; /* its path, the last one's: those above it come later, and stay with it */
 } coco__sweep_list;
@@ -567,10 +569,7 @@ enum { COCO__SWEEP = 256 };
 
 static void coco__sweep_undo(void *self)
 {
-    coco__sweep_list *l = self;
-
-    for (coco__depset *s = l->run->dirty_sets; s; s = s->next_dirty) s->dirty = false, s->delta = 0;
-    l->run->dirty_sets = NULL;
+    coco__depsets_clean(((coco__sweep_list *)self)->run);
 }
 
 static coco_status coco__sweep_bodies(void *self, coco__txn *t)
@@ -578,7 +577,7 @@ static coco_status coco__sweep_bodies(void *self, coco__txn *t)
     coco__sweep_list *l = self;
 
     for (size_t i = 0; i < l->n; i++) {
-        COCO_TRY(coco__sweep_body(&l->v[i], t));
+        COCO_TRY(coco__sweep_one(l->run, t, &l->v[i]));
         coco__sweep_undo(l); /* the counts are written */
     }
     return COCO_OK;
@@ -630,7 +629,7 @@ static coco_status coco__sweep_visit(void *self, coco__run *run, const coco__vis
     COCO_TRY(coco__rec_get(v->payload, &rec, &run->cx_err));
     COCO_TRY(rec.nstates && !run->preview ? coco__swept_not(l, v) : coco__swept(l, v));
     if (run->preview) return COCO_OK;
-    *s = (coco__sweep){ run, { v->at->parent, coco__arena_str(&l->arena, v->at->segment) }, l->self_only, false };
+    *s = (coco__sweep){ { v->at->parent, coco__arena_str(&l->arena, v->at->segment) }, v->self_only, false };
     if (!s->at.segment.p) return COCO_ENOMEM;
     return ++l->n == COCO__SWEEP ? coco__sweep_flush(l) : COCO_OK;
 }
@@ -638,15 +637,12 @@ static coco_status coco__sweep_visit(void *self, coco__run *run, const coco__vis
 static coco_status coco__records_remove(coco__run *run)
 {
     coco__sweep_list l = { .run = run };
-    coco_status rc = COCO_OK;
+    coco_status rc;
 
     if (!(l.v = coco__alloc(run->mem, COCO__SWEEP * sizeof *l.v))) return COCO_ENOMEM;
     coco__arena_init(&l.arena, run->mem);
     coco__buf_init(&l.stays, run->mem);
-    for (coco__tomb *g = run->tombs; g && rc == COCO_OK; g = g->next) {
-        l.self_only = g->self_only;
-        rc = coco__walk_tomb(run, g, coco__sweep_visit, &l);
-    }
+    rc = coco__walk_tombs(run, coco__sweep_visit, &l);
     if (rc == COCO_OK) rc = coco__sweep_flush(&l);
     coco__free(run->mem, l.v);
     coco__arena_free(&l.arena);
@@ -658,7 +654,7 @@ static coco_status coco__settle_at(coco__run *run, const coco__txn *t, const coc
 {
     coco__rec rec;
 
-    COCO_TRY(coco__stored(run, t, at, &run->record, &rec));
+    COCO_TRY(coco__stored(t, at, &run->record, &rec));
     if (!(rec.flags & COCO__R_COMPONENT)) return COCO_OK;
     rec.flags = (rec.flags & ~(uint32_t)COCO__R_PENDING) | (pending ? (uint32_t)COCO__R_PENDING : 0u);
     COCO_TRY(coco__store_rec(run, t, at, &rec));
@@ -676,7 +672,7 @@ static coco_status coco__settled_body(void *self, coco__txn *t)
         /* else it is to run again */
         if (!coco__moved_away(run, &d->at)) COCO_TRY(coco__settle_at(run, t, &d->at, false));
     for (coco__condemned *d = run->condemned; d; d = d->next) {
-        COCO_TRY(coco__stored(run, t, &d->at, &run->record, &rec));
+        COCO_TRY(coco__stored(t, &d->at, &run->record, &rec));
         COCO_TRY(coco__entry_get(t, &rec, d->ekey, run->passing, &value));
         if (value.p) COCO_TRY(coco__settle_at(run, t, &d->at, true));
     }

@@ -26,6 +26,7 @@ typedef struct coco__mend {
     coco__txn quiet;     /* the same, for records that can't be read */
     coco__arena arena;   /* of one fix */
     coco__buf out, bytes;
+    coco__merge merge;
 } coco__mend;
 
 /* A record, copied, as puts move LMDB's memory; p NULL: missing or damaged. Without memory all is taken back. */
@@ -331,7 +332,7 @@ static coco_status coco__rebuilt_write(coco__rebuilt *b)
     if (!coco__mend_read(b->m, &k).p) rec->fn = 0;
     rec->entries = (coco_str){ NULL, 0 };
     rec->nstates = b->nstates;
-    COCO_TRY(coco__owned_write(&b->owned, b->m->t, rec, true, &b->m->out));
+    COCO_TRY(coco__owned_write(&b->owned, b->m->t, rec, true, &b->m->merge));
     return coco__mend_put(b->m, &b->key, rec);
 }
 
@@ -518,6 +519,7 @@ COCO__IN coco_status coco__mend_round(coco__audit *a, const coco__txn *t)
     coco__arena_init(&m.arena, &t->env->mem);
     coco__buf_init(&m.out, &t->env->mem);
     coco__buf_init(&m.bytes, &t->env->mem);
+    coco__merge_init(&m.merge, &t->env->mem);
     for (const coco__fix *f = a->fixes; f; f = f->next)
         if (coco__fix_sort(f->op) < first) first = coco__fix_sort(f->op);
     for (const coco__fix *f = a->fixes; f && rc == COCO_OK; f = f->next) {
@@ -527,6 +529,7 @@ COCO__IN coco_status coco__mend_round(coco__audit *a, const coco__txn *t)
     }
     coco__buf_free(&m.out);
     coco__buf_free(&m.bytes);
+    coco__merge_free(&m.merge);
     coco__arena_free(&m.arena);
     return rc;
 }

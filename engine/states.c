@@ -16,14 +16,12 @@
 /* The space as an order-preserving number: its length in bytes, then the bytes, most significant first. */
 COCO__IN void coco__ekey_make(coco__ekey *k, uint64_t space, const void *key, size_t n)
 {
-    uint8_t be[8];
-    size_t skip = 0;
+    size_t length = 1;
 
-    coco__put_be64(be, space);
-    while (skip < 7 && be[skip] == 0) skip++;
-    k->b[0] = (uint8_t)(8 - skip);
-    memcpy(k->b + 1, be + skip, 8 - skip);
-    k->n = 9 - skip;
+    while (length < 8 && space >> 8 * length) length++;
+    k->b[0] = (uint8_t)length;
+    for (size_t i = length; i; i--, space >>= 8) k->b[i] = (uint8_t)space;
+    k->n = 1 + length;
     k->n += coco__cut(k->b + k->n, key, n);
 }
 
@@ -316,28 +314,39 @@ static size_t coco__page_of(const coco__owned *o, coco_str ekey)
     return lo;
 }
 
-static bool coco__page_holds(const coco__owned *o, size_t i, coco_str ekey)
-{
-    return i < o->npages && coco__str_cmp(o->pages[i].label, ekey) <= 0 &&
-           (i + 1 == o->npages || coco__str_cmp(ekey, o->pages[i + 1].label) < 0);
-}
-
 COCO__IN coco_status coco__owned_find(coco__owned *o, coco_str ekey, coco__entry **found)
 {
-    bool there;
+    size_t next = o->pos + 1; /* declarations often come in order; SIZE_MAX wraps to 0 */
+    bool there = o->current != SIZE_MAX && next < o->view.n && coco_str_equal(o->view.entries[next].ekey, ekey);
 
     *found = NULL;
-    if (!o->paged && o->inline_bytes.n == 0) return COCO_OK;
-    COCO_TRY(coco__owned_list(o));
-    if (o->npages == 0) return COCO_OK;
-    if (o->npages > 1 && !coco__page_holds(o, o->current, ekey)) COCO_TRY(coco__page_load(o, coco__page_of(o, ekey)));
-    else if (o->npages == 1) COCO_TRY(coco__page_load(o, 0));
-    size_t next = o->pos + 1; /* declarations often come in order; SIZE_MAX wraps to 0 */
-    there = next < o->view.n && coco__str_cmp(o->view.entries[next].ekey, ekey) == 0;
-    if (!there) next = coco__view_find(&o->view, ekey, &there);
+    if (!there) {
+        if (!o->paged && o->inline_bytes.n == 0) return COCO_OK;
+        COCO_TRY(coco__owned_list(o));
+        if (o->npages == 0) return COCO_OK;
+        COCO_TRY(coco__page_load(o, coco__page_of(o, ekey)));
+        next = coco__view_find(&o->view, ekey, &there);
+    }
     if (!there) return COCO_OK;
     o->pos = next;
     *found = &o->view.entries[next];
+    return COCO_OK;
+}
+
+/* Recorded ones stand together: the first is the first entry, or label, behind where the least key would be. */
+COCO__IN coco_status coco__owned_memos(coco__owned *o, bool *any)
+{
+    coco_str least = { (const char[]){ 1, COCO__S_MEMO }, 2 }, first = { 0 };
+    coco__entry *e;
+
+    if (!o->memos) {
+        COCO_TRY(coco__owned_find(o, least, &e)); /* reads the page */
+        size_t at = coco__view_find(&o->view, least, any), next = o->current + 1;
+        if (at < o->view.n) first = o->view.entries[at].ekey;
+        else if (next < o->npages) first = o->pages[next].label;
+        o->memos = coco__ekey_space((const uint8_t *)first.p, first.n, NULL) == COCO__S_MEMO ? 1 : -1;
+    }
+    *any = o->memos > 0;
     return COCO_OK;
 }
 
@@ -356,18 +365,17 @@ COCO__IN bool coco__owned_mark(coco__owned *o)
 COCO__IN coco_status coco__owned_pin(coco__owned *o, coco_str ekey, bool *seen)
 {
     coco__page *page;
-    size_t i;
+    coco__entry *e;
 
     *seen = false;
     if (!o->listed || o->npages == 0) return COCO_OK;
-    i = coco__page_of(o, ekey);
-    page = &o->pages[i];
-    COCO_TRY(coco__page_load(o, i));
+    COCO_TRY(coco__owned_find(o, ekey, &e));
+    if (o->current == SIZE_MAX) return COCO_OK; /* nothing is recorded */
+    page = &o->pages[o->current];
     if (o->paged && !page->pinned.p &&
         !(page->pinned.p = coco__arena_copy(o->arena, o->data.p, page->pinned.n = o->data.n)))
         return COCO_ENOMEM;
-    i = coco__view_find(&o->view, ekey, seen);
-    *seen = *seen && page->seen[i >> 3] >> (i & 7) & 1;
+    *seen = e && page->seen[o->pos >> 3] >> (o->pos & 7) & 1;
     return COCO_OK;
 }
 
@@ -445,39 +453,30 @@ COCO__IN coco_status coco__owned_each(coco__owned *o, bool unseen_only, coco__en
 
 /* ---- Writing ---- */
 
-/* Merge sort of the list of changes, bottom up, without memory: runs of 1, 2, 4 … are merged until one is left. */
-static coco__change *coco__merge_changes(coco__change *a, size_t na, coco__change *b, size_t nb, coco__change ***tail)
+/* Merge sort of a list, without memory: takes the first n from it, and returns them in order. */
+static coco__change *coco__sorted(coco__change **list, size_t n)
 {
-    coco__change *head = NULL, **last = &head;
+    coco__change *head = *list, **last = &head, *a, *b;
 
-    while (na && a && nb && b) {
-        if (coco__str_cmp(a->ekey, b->ekey) <= 0) *last = a, a = a->next, na--;
-        else *last = b, b = b->next, nb--;
-        last = &(*last)->next;
+    if (n < 2) {
+        *list = head->next, head->next = NULL;
+        return head;
     }
-    for (; na && a; na--, a = a->next) *last = a, last = &a->next;
-    for (; nb && b; nb--, b = b->next) *last = b, last = &b->next;
-    *tail = last;
+    a = coco__sorted(list, n / 2);
+    b = coco__sorted(list, n - n / 2);
+    for (coco__change **first; a && b; last = &(*last)->next) {
+        first = coco__str_cmp(a->ekey, b->ekey) <= 0 ? &a : &b;
+        *last = *first, *first = (*first)->next;
+    }
+    *last = a ? a : b;
     return head;
 }
 
 static void coco__sort_changes(coco__owned *o)
 {
-    if (o->sorted) return;
-    for (size_t width = 1; width < o->nchanges; width *= 2) {
-        coco__change *rest = o->changes, **out = &o->changes;
-        while (rest) {
-            coco__change *a = rest, *b = a, *after, **tail;
-            for (size_t i = 0; i < width && b; i++) b = b->next;
-            after = b;
-            for (size_t i = 0; i < width && after; i++) after = after->next;
-            *out = coco__merge_changes(a, width, b, b ? width : 0, &tail);
-            *tail = after;
-            out = tail;
-            rest = after;
-        }
-        o->last = out;
-    }
+    if (o->sorted || !o->changes) return;
+    o->changes = coco__sorted(&(coco__change *){ o->changes }, o->nchanges);
+    for (o->last = &o->changes; *o->last; o->last = &(*o->last)->next) continue;
     o->sorted = true;
     coco__table_clear(&o->changed);
     o->untabled = o->changes;
@@ -520,12 +519,21 @@ COCO__IN size_t coco__change_bytes(const coco__change *c)
     return bytes;
 }
 
-typedef struct coco__merge {
-    coco__view into; /* merged entries; keys and values borrow from the page, the changes, and … */
-    coco__arena values;
-    coco__buf value; /* being encoded */
-    bool commit;
-} coco__merge;
+COCO__IN void coco__merge_init(coco__merge *m, const coco__mem *mem)
+{
+    *m = (coco__merge){ .values = { .mem = mem }, .value = { .mem = mem }, .out = { .mem = mem } };
+    coco__view_init(&m->base, mem);
+    coco__view_init(&m->into, mem);
+}
+
+COCO__IN void coco__merge_free(coco__merge *m)
+{
+    coco__view_free(&m->base);
+    coco__view_free(&m->into);
+    coco__arena_free(&m->values);
+    coco__buf_free(&m->value);
+    coco__buf_free(&m->out);
+}
 
 static coco_status coco__merge_add(coco__merge *m, coco_str ekey, coco_str value)
 {
@@ -556,8 +564,9 @@ static coco_status coco__merge_change(coco__merge *m, const coco__change *c, con
 }
 
 /* Merges the changes below `end` (p NULL: all) into the entries of base; *c advances. */
-static coco_status coco__merge_page(coco__merge *m, const coco__view *base, coco__change **c, coco_str end)
+static coco_status coco__merge_page(coco__merge *m, coco__change **c, coco_str end)
 {
+    const coco__view *base = &m->base;
     size_t i = 0;
 
     m->into.n = 0;
@@ -650,38 +659,32 @@ static coco_status coco__page_seek(const coco__txn *t, uint64_t id, coco_str eke
     return at->bytes.failed ? COCO_ENOMEM : status;
 }
 
-static coco_status coco__write_pages(coco__owned *o, const coco__txn *t, uint64_t id, coco__merge *m, coco__buf *out)
+static coco_status coco__write_pages(coco__owned *o, const coco__txn *t, uint64_t id, coco__merge *m)
 {
     coco__change *c = o->changes;
     coco__page_at at;
-    coco__view base;
     coco_status rc = COCO_OK;
 
     coco__buf_init(&at.bytes, o->arena->mem);
-    coco__view_init(&base, o->arena->mem);
     while (c && rc == COCO_OK) {
         rc = coco__page_seek(t, id, c->ekey, &at);
-        if (rc == COCO_OK) rc = coco__view_decode(&base, (coco_str){ (const char *)at.bytes.p, at.bytes.n });
+        if (rc == COCO_OK) rc = coco__view_decode(&m->base, (coco_str){ (const char *)at.bytes.p, at.bytes.n });
         coco_str end = at.next.n ? (coco_str){ (const char *)at.next.b + 9, at.next.n - 9 } : (coco_str){ 0 };
-        if (rc == COCO_OK) rc = coco__merge_page(m, &base, &c, end);
+        if (rc == COCO_OK) rc = coco__merge_page(m, &c, end);
         if (rc == COCO_OK)
-            rc = coco__pages_put(t, id, (coco_str){ (const char *)at.key.b + 9, at.key.n - 9 }, &m->into, out);
+            rc = coco__pages_put(t, id, (coco_str){ (const char *)at.key.b + 9, at.key.n - 9 }, &m->into, &m->out);
     }
-    coco__view_free(&base);
     coco__buf_free(&at.bytes);
     return rc;
 }
 
-static coco_status coco__write_inline(coco__owned *o, const coco__txn *t, coco__rec *rec, coco__merge *m,
-                                      coco__buf *out)
+static coco_status coco__write_inline(coco__owned *o, const coco__txn *t, coco__rec *rec, coco__merge *m)
 {
     coco__change *c = o->changes;
-    coco__view base;
-    coco_status rc;
+    coco__buf *out = &m->out;
+    coco_status rc = coco__view_decode(&m->base, rec->entries);
 
-    coco__view_init(&base, o->arena->mem);
-    rc = coco__view_decode(&base, rec->entries);
-    if (rc == COCO_OK) rc = coco__merge_page(m, &base, &c, (coco_str){ 0 });
+    if (rc == COCO_OK) rc = coco__merge_page(m, &c, (coco_str){ 0 });
     out->n = 0;
     if (rc == COCO_OK) coco__view_encode(&m->into, 0, m->into.n, out);
     if (rc == COCO_OK && out->n > COCO__INLINE_BYTES && (rec->flags & COCO__R_ID)) {
@@ -691,25 +694,15 @@ static coco_status coco__write_inline(coco__owned *o, const coco__txn *t, coco__
     } else if (rc == COCO_OK) {
         rec->entries = (coco_str){ (const char *)out->p, out->n };
     }
-    coco__view_free(&base);
     return out->failed ? COCO_ENOMEM : rc;
 }
 
-COCO__IN coco_status coco__owned_write(coco__owned *o, const coco__txn *t, coco__rec *rec, bool commit, coco__buf *out)
+COCO__IN coco_status coco__owned_write(coco__owned *o, const coco__txn *t, coco__rec *rec, bool commit, coco__merge *m)
 {
-    const coco__mem *mem = o->changes ? o->arena->mem : NULL; /* of a hit there is none */
-    coco__merge m = { .values = { .mem = mem }, .value = { .mem = mem }, .commit = commit };
-    coco_status rc;
-
-    if (!o->changes) return COCO_OK;
+    if (!o->changes) return COCO_OK; /* as of a hit */
     coco__sort_changes(o);
-    coco__view_init(&m.into, mem);
-    rc =
-        rec->flags & COCO__R_PAGED ? coco__write_pages(o, t, rec->id, &m, out) : coco__write_inline(o, t, rec, &m, out);
-    coco__view_free(&m.into);
-    coco__arena_free(&m.values);
-    coco__buf_free(&m.value);
-    return rc;
+    m->commit = commit;
+    return rec->flags & COCO__R_PAGED ? coco__write_pages(o, t, rec->id, m) : coco__write_inline(o, t, rec, m);
 }
 
 /* ---- Single entries of any component ---- */
@@ -743,16 +736,16 @@ COCO__IN coco_status coco__entry_get(const coco__txn *t, const coco__rec *rec, c
     return rc;
 }
 
-COCO__IN coco_status coco__entry_remove(const coco__txn *t, coco__rec *rec, coco_str ekey, coco__buf *out)
+COCO__IN coco_status coco__entry_remove(const coco__txn *t, coco__rec *rec, coco_str ekey, coco__merge *m)
 {
     coco__arena arena;
     coco__owned o;
     coco_status rc = COCO_ENOMEM;
 
-    coco__arena_init(&arena, out->mem);
+    coco__arena_init(&arena, m->out.mem);
     /* used only to merge one removal; reads nothing */
     coco__owned_init(&o, (struct coco__run *)(uintptr_t)1, &arena, rec);
-    if (coco__owned_change(&o, ekey)) rc = coco__owned_write(&o, t, rec, true, out);
+    if (coco__owned_change(&o, ekey)) rc = coco__owned_write(&o, t, rec, true, m);
     coco__owned_free(&o);
     coco__arena_free(&arena);
     return rc;
@@ -769,6 +762,7 @@ COCO__IN coco_status coco__own(coco__owned *o, uint64_t space, coco_str key, coc
     coco__ekey_make(&k, space, key.p, key.n);
     coco_str ekey = { (char *)k.b, k.n };
     ch = coco__owned_changed(o, ekey);
+    if (space == COCO__S_MEMO) o->memos = 1;
     if (!ch) {
         COCO_TRY(coco__owned_find(o, ekey, &e));
         bool given = e && was && !(space == COCO__S_STATE && o->run->full);
@@ -782,8 +776,8 @@ COCO__IN coco_status coco__own(coco__owned *o, uint64_t space, coco_str key, coc
         if ((there && space == COCO__S_MEMO && !old.p) || !(ch = coco__owned_change(o, ekey))) return COCO_ENOMEM;
         ch->was = there;
         ch->record = old;
-    } else if (was) {
-        *was = ch->after;
+    } else {
+        if (was) *was = ch->after;
         if (!value.p) return COCO_OK;
     }
     ch->after = coco__arena_str(o->arena, value);

@@ -39,10 +39,8 @@ COCO__IN void coco__dbkey_id(coco__dbkey *k, enum coco__kind kind, uint64_t id, 
 
 COCO__IN void coco__place_key(coco__dbkey *k, enum coco__kind kind, const coco__place *at)
 {
-    uint8_t cut[COCO__CUT_LENGTH];
-    size_t n = coco__cut(cut, at->segment.p, at->segment.n);
-
-    coco__dbkey_id(k, kind, at->parent, cut, n);
+    coco__dbkey_id(k, kind, at->parent, NULL, 0);
+    k->n += coco__cut(k->b + k->n, at->segment.p, at->segment.n);
 }
 
 /* ---- Reading and writing records ---- */
@@ -75,10 +73,26 @@ COCO__IN coco_status coco__check_payload(const coco__txn *t, const MDB_val *key,
     return coco_err_set(t->err, COCO_ECORRUPT, "state database %s: record %s is damaged", t->env->dir, name);
 }
 
+/* Components' records, owners and tombstones are mostly used in order: from a cursor that stands near, LMDB finds their
+ * places without a search. NULL: there is none for the key. */
+static MDB_cursor *coco__near(const coco__txn *t, const coco__dbkey *k)
+{
+    coco__txn *txn = (coco__txn *)(uintptr_t)t;
+    MDB_cursor **cur = k->b[0] == COCO__COMPONENT   ? &txn->records
+                       : k->b[0] == COCO__OWNER     ? &txn->owners
+                       : k->b[0] == COCO__TOMBSTONE ? &txn->tombs
+                                                    : NULL;
+
+    if (!cur || !t->writes) return NULL;
+    if (!*cur) (void)mdb_cursor_open(t->mdb, t->dbi, cur); /* without memory it stays NULL */
+    return *cur;
+}
+
 COCO__IN coco_status coco__get(const coco__txn *t, const coco__dbkey *k, coco_str *payload)
 {
     MDB_val key = { k->n, (void *)(uintptr_t)k->b }, data;
-    int rc = mdb_get(t->mdb, t->dbi, &key, &data);
+    MDB_cursor *near = coco__near(t, k);
+    int rc = near ? mdb_cursor_get(near, &key, &data, MDB_SET) : mdb_get(t->mdb, t->dbi, &key, &data);
 
     if (rc == MDB_NOTFOUND) return COCO_ENOTFOUND;
     if (rc) return coco__mdb_error(t->err, rc, t->env, "read");
@@ -93,12 +107,7 @@ static coco_status coco__write_failed(const coco__txn *t, int rc, const char *wh
 
 COCO__IN coco_status coco__put(const coco__txn *t, const coco__dbkey *k, const void *payload, size_t n)
 {
-    return coco__put_near(t, NULL, k, payload, n);
-}
-
-COCO__IN coco_status coco__put_near(const coco__txn *t, MDB_cursor *near, const coco__dbkey *k, const void *payload,
-                                    size_t n)
-{
+    MDB_cursor *near = coco__near(t, k);
     MDB_val key = { k->n, (void *)(uintptr_t)k->b }, data = { n + 4, NULL };
     uint32_t sum = coco__checksum(&key, payload, n);
     int rc = near ? mdb_cursor_put(near, &key, &data, MDB_RESERVE)
@@ -153,9 +162,11 @@ COCO__IN int coco__seek_back(MDB_cursor *cur, MDB_val *key, MDB_val *data)
 
 COCO__IN coco_status coco__del(const coco__txn *t, const coco__dbkey *k)
 {
-    MDB_val key = { k->n, (void *)(uintptr_t)k->b };
-    int rc = mdb_del(t->mdb, t->dbi, &key, NULL);
+    MDB_val key = { k->n, (void *)(uintptr_t)k->b }, data;
+    MDB_cursor *near = coco__near(t, k);
+    int rc = near ? mdb_cursor_get(near, &key, &data, MDB_SET) : mdb_del(t->mdb, t->dbi, &key, NULL);
 
+    if (near && rc == 0) rc = mdb_cursor_del(near, 0);
     return rc == 0 || rc == MDB_NOTFOUND ? COCO_OK : coco__write_failed(t, rc, "delete");
 }
 
@@ -189,9 +200,14 @@ COCO__IN coco_status coco__scan_close(coco__scan *s, coco_status rc)
 
 COCO__IN coco_status coco__first(const coco__txn *t, const coco__dbkey *prefix, coco__dbkey *found)
 {
+    MDB_cursor *near = coco__near(t, prefix); /* behind what was deleted last there is mostly another one */
     coco__scan s;
     bool there;
 
+    assert(!near || !found);
+    if (near && mdb_cursor_get(near, &s.key, &s.data, MDB_GET_CURRENT) == 0 && s.key.mv_size >= prefix->n &&
+        memcmp(s.key.mv_data, prefix->b, prefix->n) == 0)
+        return COCO_OK;
     coco__scan_open(&s, t, prefix, prefix->n);
     there = coco__scan_next(&s);
     if (there && found) memcpy(found->b, s.key.mv_data, found->n = s.key.mv_size);
@@ -248,7 +264,7 @@ COCO__IN coco_status coco__write(coco_app *app, const coco__writer *w, coco_err 
 {
     COCO_TRY(coco__store_app(app, true, err));
     for (;;) {
-        coco__txn t = { .dbi = app->dbi, .env = app->env, .err = err };
+        coco__txn t = { .dbi = app->dbi, .env = app->env, .err = err, .writes = true };
         coco_status rc = coco__write_once(app, w, &t);
         if (rc == COCO_OK) return rc;
         if (w->undo) w->undo(w->self);

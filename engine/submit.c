@@ -134,8 +134,11 @@ static void coco__applied_counts(coco__comp *c)
 /* Children of a component that is recorded now (or in a preview would be) are gone. */
 static void coco__gone_enter(coco__comp *c)
 {
-    coco__comp gone = { .run = c->run };
+    coco__comp gone;
 
+    if (!c->gone) return;
+    memset(&gone, 0, sizeof gone);
+    gone.run = c->run;
     for (coco__tomb *g = c->gone; g; g = g->next) {
         gone.node = (coco__node){ .up = &c->node, .comp = &gone, .segment = g->at.segment };
         for (coco__node *n = c->inner; n; n = n->next)
@@ -267,9 +270,8 @@ COCO__IN coco_status coco__run_record(coco__run *run, const coco__txn *t)
     coco__buf_byte(b, (uint8_t)((run->full ? 1u : 0u) | (run->only.p ? 2u : 0u) | (run->dropping ? 4u : 0u)));
     coco__buf_blob(b, build, strlen(build));
     for (size_t i = 0; i < sizeof run->totals / sizeof run->totals[0]; i++) coco__buf_varint(b, run->totals[i]);
-    if (b->failed) return COCO_ENOMEM;
     coco__dbkey_id(&k, COCO__RUN, run->number, NULL, 0);
-    return coco__put(t, &k, b->p, b->n);
+    return coco__put_buf(t, &k, b);
 }
 
 COCO__IN coco_status coco__counters_write(coco__run *run, const coco__txn *t)
@@ -323,12 +325,12 @@ static coco_status coco__slice_body(void *self, coco__txn *t)
 
     COCO_TRY(coco__run_record(run, t));
     if (s->commit) {
-        COCO_TRY(coco__stored(run, t, &c->at, &run->record, &rec));
+        COCO_TRY(coco__stored(t, &c->at, &run->record, &rec));
         if (!(rec.flags & COCO__R_COMPONENT)) COCO_TRY(coco__header(c, &rec));
         rec.flags |= COCO__R_PENDING;
         COCO_TRY(coco__need_id(c, t, &rec));
         for (coco__change *ch = c->owned.changes; ch; ch = ch->next) COCO_TRY(coco__commit_change(c, ch, t, &rec));
-        COCO_TRY(coco__owned_write(&c->owned, t, &rec, true, &run->pages));
+        COCO_TRY(coco__owned_write(&c->owned, t, &rec, true, &run->merge));
         COCO_TRY(coco__store_rec(run, t, &c->at, &rec));
     } else {
         COCO_TRY(coco__claims(c, t, true));
@@ -650,7 +652,7 @@ COCO__IN coco_status coco__moves_check(coco__run *run)
         bool gone;
         if (m->reported) continue;
         COCO_TRY(coco__run_read(run, &t));
-        coco_status rc = coco__stored(run, &t, &m->from, &run->record, &rec);
+        coco_status rc = coco__stored(&t, &m->from, &run->record, &rec);
         gone = !(rec.flags & COCO__R_COMPONENT) || !(rec.flags & COCO__R_PENDING);
         if (rc == COCO_OK && !gone) rc = coco__under_tomb(&t, &m->from, &gone);
         coco__run_read_end(run, &t);

@@ -271,10 +271,8 @@ typedef struct coco__encoder {
 
 static void coco__encode_bytes(coco__encoder *e, const void *p, size_t n)
 {
-    if (e->buf)
-        coco__buf_put(e->buf, p, n);
-    else
-        coco_hash_add(e->hash, p, n);
+    if (e->buf) coco__buf_put(e->buf, p, n);
+    else coco_hash_add(e->hash, p, n);
 }
 
 /* A tag and at most 16 bytes. */
@@ -619,10 +617,8 @@ COCO__IN size_t coco__bare_length(const char *p, size_t n)
 static void coco__print_symbol(coco__buf *b, coco_str s)
 {
     coco__buf_byte(b, '@');
-    if (s.n && coco__bare_length(s.p, s.n) == s.n)
-        coco__buf_put(b, s.p, s.n);
-    else
-        coco__print_quoted(b, s, false);
+    if (s.n && coco__bare_length(s.p, s.n) == s.n) coco__buf_put(b, s.p, s.n);
+    else coco__print_quoted(b, s, false);
 }
 
 static void coco__print_uuid(coco__buf *b, const uint8_t *uuid)
@@ -683,10 +679,8 @@ static void coco__print(coco__buf *b, coco_value v, int depth, bool json)
     case COCO_LIST:
     case COCO_MAP: coco__print_nested(b, v, depth, json); break;
     default:
-        if (json)
-            coco__buf_str(b, "null");
-        else
-            coco__buf_printf(b, "(%s)", v.as.s.p.cls && v.as.s.p.cls->type ? v.as.s.p.cls->type : "object");
+        if (json) coco__buf_str(b, "null");
+        else coco__buf_printf(b, "(%s)", v.as.s.p.cls && v.as.s.p.cls->type ? v.as.s.p.cls->type : "object");
     }
     if (quoted) coco__buf_byte(b, '"');
 }

@@ -522,6 +522,55 @@ static void state_of_a_renamed_item_moves(void **state)
     halt_with(COCO_EFAIL);
 }
 
+/* ---- Function memos ---------------------------------------------------------------------------------------------- */
+
+COCO_FN(doubles, (int64_t, v), .memo = true)
+{
+    runs++;
+    return coco_return(cx, coco_int(2 * v));
+}
+COCO_FN(doubled_row, (coco_value, kv, coco_target *, tab))
+{
+    coco_value v;
+
+    COCO_TRY(coco_call(cx, &doubles, COCO_ARGS(coco_at(kv, 1)), &v));
+    return coco_declare(cx, tab, coco_at(kv, 0), v);
+}
+
+static coco_status doubles_plan(coco_ctx *cx)
+{
+    coco_target *tab;
+
+    COCO_TRY(tab_of(cx, &tab));
+    return coco_mount_each(cx, COCO_AUTO, &doubled_row, view_of(cx, 0), COCO_ARGS(coco_target_value(tab)));
+}
+
+/* S6.5: also while the update lasts, and of what is called again and again. */
+static void result_that_nobody_lists_is_dropped_meanwhile(void **state)
+{
+    (void)state;
+    start(doubles_plan);
+    set(streams, 1, 10);
+    go_ready();
+    for (int i = 2; i < 5; i++) {
+        change(streams, i, 10);
+        in_sync();
+    }
+    assert_int_equal(runs, 1);
+    for (int i = 1; i < 5; i++) change(streams, i, 0);
+    for (int i = 0; i < 1100; i++) { /* now and then is after a thousand changes */
+        change(streams, 9, 20 + i % 2);
+        in_sync();
+    }
+    lines_clear(&w.actions);
+    runs = 0;
+    change(streams, 1, 10);
+    in_sync();
+    assert_int_equal(runs, 1);
+    expect_actions("+ tab:1");
+    halt();
+}
+
 /* ---- Memory, time ------------------------------------------------------------------------------------------------ */
 
 static _Atomic long bytes; /* allocated */
@@ -648,6 +697,7 @@ RUN_BOTH(TEST(live_component_updates_and_deletes_children),
          TEST(operator_reports_exceptions),
          TEST(live_component_is_caught_up_with),
          TEST(live_component_under_a_memo_is_an_error),
+         TEST(result_that_nobody_lists_is_dropped_meanwhile),
          TEST(refreshed_component_runs_again_and_again),
          TEST(refreshed_component_that_fails_runs_again),
          TEST(refreshed_component_runs_once_in_catch_up_mode),

@@ -1056,6 +1056,28 @@ COCO_FN(renders_memo, (int64_t, n, coco_target *, tab), .memo = true)
     return coco_call(cx, &renders, COCO_ARGS(coco_int(n), coco_target_value(tab)), NULL);
 }
 
+/* S6.3: what one component found in the store, and put there anew, the next ones find as it is then. */
+static void input_of_a_shared_call_is_looked_at_once_a_run(void **state)
+{
+    (void)state;
+    items_run(&renders);
+    w.config.max_inflight = 1;
+    ITEMS({ "a", 1 }, { "b", 2 }, { "c", 3 }, { "d", 4 }, { "e", 5 });
+    run(NULL);
+    expect_calls("reads_template 0");
+    docs[0].stamp = 2;
+    for (int i = 0; i < 2; i++) {
+        run(NULL);
+        expect_calls(NULL);
+        assert_int_equal(docs[0].reads, 1);
+    }
+    expect_nothing_written();
+    docs[0] = (doc){ "a", "omega", 3, 0 };
+    run(NULL);
+    expect_calls("reads_template 0");
+    expect_actions("~ tab:1", "~ tab:2", "~ tab:3", "~ tab:4", "~ tab:5");
+}
+
 static void a_changed_template_runs_again(const char *which)
 {
     ITEMS({ "a", 1 });
@@ -1698,6 +1720,7 @@ int main(void)
         MEMO_TEST(changed_input_runs_again_and_is_named),
         MEMO_TEST(touched_input_of_a_call_is_restamped),
         MEMO_TEST(touched_input_of_a_call_that_declared_is_restamped),
+        MEMO_TEST(input_of_a_shared_call_is_looked_at_once_a_run),
         MEMO_TEST(changed_tracked_input_invalidates_the_call),
         MEMO_TEST(changed_tracked_input_of_a_call_in_a_scratch_invalidates_it),
         MEMO_TEST(changed_tracked_input_of_a_call_invalidates_the_component),

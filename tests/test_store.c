@@ -1,5 +1,6 @@
 /* The store (S11): one updating process, any number of readers, growth, formats, damage, forks. */
 #include "plan.h"
+#include "engine/engine.h"
 
 #include <lmdb.h>
 #include <sys/stat.h>
@@ -494,6 +495,112 @@ static void long_runs_keep_their_progress(void **state)
     assert_int_equal(w.result.inserts, adds);
 }
 
+/* ---- Records ---- */
+
+enum { NKINDS = 4, NKEYS = 600 };
+
+/* Records as they must be: 0 none, or how long one is and one more. */
+typedef struct model {
+    size_t n[NKINDS][NKEYS];
+    uint64_t random;
+    int at; /* keys are mostly used in order */
+    bool ending;
+} model;
+
+static uint64_t chance(model *m) { return (m->random = m->random * UINT64_C(6364136223846793005) + 1) >> 33; }
+
+static void record_key(coco__dbkey *k, int kind, int i)
+{
+    static const enum coco__kind kinds[NKINDS] = { COCO__COMPONENT, COCO__OWNER, COCO__TOMBSTONE, COCO__NAME };
+    const uint8_t suffix[2] = { (uint8_t)(i % 100), (uint8_t)kind };
+
+    coco__dbkey_id(k, kinds[kind], 1000 + (uint64_t)i / 100, suffix, sizeof suffix);
+}
+
+static void expect_record(const model *m, const coco__txn *t, int kind, int i)
+{
+    coco__dbkey k;
+    coco_str p;
+
+    record_key(&k, kind, i);
+    assert_int_equal(coco__get(t, &k, &p), m->n[kind][i] ? COCO_OK : COCO_ENOTFOUND);
+    if (!m->n[kind][i]) return;
+    assert_int_equal(p.n, m->n[kind][i] - 1);
+    for (size_t at = 0; at < p.n; at++) assert_int_equal(p.p[at], (char)(i + (int)p.n));
+}
+
+/* Is there one that begins as the i-th key does, but for its suffix? */
+static void expect_first(const model *m, const coco__txn *t, int kind, int i)
+{
+    coco__dbkey k;
+    bool any = false;
+
+    record_key(&k, kind, i);
+    k.n -= 2;
+    for (int j = i / 100 * 100; j < i / 100 * 100 + 100; j++) any |= m->n[kind][j] != 0;
+    assert_int_equal(coco__first(t, &k, NULL), any ? COCO_OK : COCO_ENOTFOUND);
+}
+
+static coco_status random_records(void *self, coco__txn *t)
+{
+    model *m = self;
+    coco__dbkey k;
+    char payload[900];
+
+    for (int step = 0; step < 2000; step++) {
+        int kind = (int)(chance(m) % NKINDS), i = m->at = (chance(m) % 16 ? m->at + 1 : (int)chance(m)) % NKEYS;
+        size_t n = chance(m) % (chance(m) % 8 ? 60 : sizeof payload);
+        record_key(&k, kind, i);
+        switch (chance(m) % (m->ending ? 2 : 5)) {
+        case 0:
+            COCO_TRY(coco__del(t, &k));
+            m->n[kind][i] = 0;
+            expect_first(m, t, kind, i);
+            break;
+        case 1: expect_first(m, t, kind, (int)chance(m) % NKEYS); break;
+        case 2: expect_record(m, t, kind, i); break;
+        default:
+            memset(payload, i + (int)n, n);
+            COCO_TRY(coco__put(t, &k, payload, n));
+            m->n[kind][i] = n + 1;
+        }
+    }
+    for (int kind = 0; kind < NKINDS; kind++)
+        for (int i = 0; i < NKEYS; i++) expect_record(m, t, kind, i);
+    return COCO_OK;
+}
+
+static coco_status no_records(void *self, coco__txn *t)
+{
+    model *m = self;
+    coco__dbkey k;
+
+    for (int i = NKEYS; i--;)
+        for (int kind = 0; kind < NKINDS; kind++) {
+            record_key(&k, kind, i);
+            COCO_TRY(coco__del(t, &k));
+            m->n[kind][i] = 0;
+            expect_first(m, t, kind, i);
+        }
+    return COCO_OK;
+}
+
+/* Kinds of records that are mostly used in order are used from where the last one was. */
+static void records_are_found_whatever_was_used_before(void **state)
+{
+    model m = { .random = 1 };
+    coco__writer all = { random_records, NULL, &m, false }, none = { no_records, NULL, &m, false };
+
+    (void)state;
+    plan("tab", "");
+    update(NULL);
+    for (int i = 0; i < 60; i++) {
+        m.ending = i % 4 == 3;
+        assert_int_equal(coco__write(w.app, &all, &w.err), COCO_OK);
+    }
+    assert_int_equal(coco__write(w.app, &none, &w.err), COCO_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -515,6 +622,7 @@ int main(void)
         TEST(second_process_can_inspect),
         TEST(reader_slots_do_not_leak),
         TEST(long_runs_keep_their_progress),
+        TEST(records_are_found_whatever_was_used_before),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
