@@ -368,6 +368,29 @@ static void a_byte_that_is_no_letter_of_base64_is_found_wherever_it_stands(void 
     }
 }
 
+/* Padding stands for nothing, however much of it there is: no room is made for it, and nothing is written there. */
+static void endless_padding_of_base64_is_not_decoded(void **state)
+{
+    const size_t n = 40000;
+    coco_embedder_opts o = plain();
+    char *body = malloc(n + 100);
+    float v[3] = { 1, 1, 1 };
+    coco_embed_call call = { .texts = &COCO_STR("x"), .n = 1, .vectors = v };
+    int at;
+
+    (void)state;
+    assert_non_null(body);
+    at = sprintf(body, "{\"data\":[{\"embedding\":\"AAAAAAAAAAAAAAAA");
+    memset(body + at, '=', n);
+    strcpy(body + at + n, "\"}]}");
+    o.dimensions = 3;
+    open_with(o);
+    server.body = body;
+    assert_int_equal(coco_embed_texts(e, &call, &err), COCO_OK);
+    assert_true(v[0] == 0 && v[1] == 0 && v[2] == 0);
+    free(body);
+}
+
 /* ---- Opening ---- */
 
 static void dimensions_are_found_by_one_request(void **state)
@@ -536,6 +559,7 @@ int main(void)
         SERVED(every_kind_of_nonsense_has_its_own_clear_error),
         SERVED(what_is_taken_is_json),
         SERVED(a_byte_that_is_no_letter_of_base64_is_found_wherever_it_stands),
+        SERVED(endless_padding_of_base64_is_not_decoded),
         SERVED(a_redirect_is_not_followed_but_named),
         SERVED(a_server_that_speaks_no_http_is_a_clear_error),
         SERVED(dimensions_are_found_by_one_request),

@@ -245,12 +245,13 @@ static bool coco__emb_base64_decode(const char *letters, size_t n, unsigned char
     unsigned char last[4] = { 'A', 'A', 'A', 'A' };
     uint32_t all = 0, v, w;
     bool bad = false;
-    size_t done = n >= 48 && coco__emb_has_wide() ? coco__emb_base64_wide(letters, n, out, &bad) : 0;
-    const unsigned char *s = (const unsigned char *)letters + done;
+    size_t done;
 
+    while (n && letters[n - 1] == '=') n--;
+    done = n >= 48 && coco__emb_has_wide() ? coco__emb_base64_wide(letters, n, out, &bad) : 0;
+    const unsigned char *s = (const unsigned char *)letters + done;
     n -= done;
     out += done / 4 * 3;
-    while (n && s[n - 1] == '=') n--;
     for (; n >= 12; n -= 8, s += 8, out += 6) {
         all |= (v = coco__emb_group(s)) | (w = coco__emb_group(s + 4));
         coco__emb_store8(out, (uint64_t)v << 40 | (uint64_t)w << 16);
