@@ -74,7 +74,7 @@ static coco_status coco__memo_find(coco_ctx *cx, coco__memo_call *m, coco_str *p
 static coco_str coco__memo_know(coco_ctx *cx, const uint8_t fp[COCO__FP], coco_str payload)
 {
     coco__run *run = cx->run;
-    bool fits = !run->full && run->known_room.total + payload.n < COCO__KNOWN_BYTES;
+    bool fits = run->known_room.total + payload.n < COCO__KNOWN_BYTES;
     coco_str *k = fits ? coco__arena_alloc(&run->known_room, sizeof *k + COCO__FP + payload.n) : NULL;
 
     if (!k) return coco__arena_str(cx->arena, payload);
@@ -88,7 +88,7 @@ static coco_str coco__memo_know(coco_ctx *cx, const uint8_t fp[COCO__FP], coco_s
 static coco_status coco__memo_stored(coco_ctx *cx, const coco__memo_call *m, coco_str *payload)
 {
     coco__run *run = cx->run;
-    const coco_str *known = run->full ? NULL : coco__table_get(&run->known, m->fp, COCO__FP);
+    const coco_str *known = coco__table_get(&run->known, m->fp, COCO__FP);
     coco_status rc = known ? COCO_OK : COCO_ENOTFOUND;
     coco__memo memo;
     coco__dbkey key;
