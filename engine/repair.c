@@ -523,8 +523,7 @@ COCO__IN coco_status coco__mend_round(coco__audit *a, const coco__txn *t)
     for (const coco__fix *f = a->fixes; f; f = f->next)
         if (coco__fix_sort(f->op) < first) first = coco__fix_sort(f->op);
     for (const coco__fix *f = a->fixes; f && rc == COCO_OK; f = f->next) {
-        if (coco__fix_sort(f->op) == first) rc = coco__mend_one(&m, f);
-        if (rc == COCO_OK) rc = a->rc;
+        if (coco__fix_sort(f->op) == first && (rc = coco__mend_one(&m, f)) == COCO_OK) rc = a->rc;
         coco__arena_reset(&m.arena);
     }
     coco__buf_free(&m.out);
