@@ -285,8 +285,8 @@ static coco__reason coco__miss_early(coco__comp *c)
     if (run->full) return COCO__WHY_FORCED;
     if (!coco_str_equal(fn, coco_str_of(c->fn->name))) return COCO__WHY_FUNCTION;
     if (!c->fn->memo) return COCO__WHY_NOMEMO; /* whatever else, and whatever came first */
-    if (coco__moved_away(run, &c->at)) return COCO__WHY_MOVED;
-    if (c->rec.flags & COCO__R_PENDING) return COCO__WHY_PENDING;
+    /* what moves away marks it too, at a moment that chance decides: its memo is judged first */
+    if (c->rec.flags & COCO__R_PENDING && !coco__moved_away(run, &c->at)) return COCO__WHY_PENDING;
     if (c->rec.flags & COCO__R_MEMO) return (coco__reason)0;
     return c->rec.flags & COCO__R_FAILED ? COCO__WHY_RETRY
          : c->rec.flags & COCO__R_BELOW  ? COCO__WHY_BELOW
@@ -359,6 +359,7 @@ static coco_status coco__decide(coco_ctx *cx, coco__comp *c, const coco__mount_c
     }
     if (c->why.reason) return COCO_OK;
     COCO_TRY(coco__memo_holds(cx, c, args, &states, &set));
+    if (!c->why.reason && (c->owned.nchanges || coco__moved_away(c->run, &c->at))) c->why.reason = COCO__WHY_MOVED;
     if (c->why.reason) return COCO_OK;
     uint8_t fp[COCO__FP];
     if (c->run->opts.recheck) {
@@ -768,7 +769,6 @@ static void coco__comp_go(coco_ctx *cx, coco__comp *c, const coco__mount_call *m
         coco__waiting_failure(c);
         return;
     }
-    if (rc == COCO_OK && !c->why.reason && c->owned.nchanges) c->why.reason = COCO__WHY_MOVED;
     if (rc == COCO_OK && c->why.reason) rc = coco__comp_keep(c);
     if (rc == COCO_OK && c->why.reason == 0) {
         coco__flight_end(c);

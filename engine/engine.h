@@ -922,8 +922,7 @@ COCO__IN coco_status coco__target_at(struct coco__run *run, coco_target *parent,
                                      coco_target **out);
 /* *target NULL: void */
 COCO__IN coco_status coco__target_by_id(struct coco__run *run, uint64_t id, coco_target **target);
-/* *target NULL: none is called so */
-COCO__IN coco_status coco__target_titled(struct coco__run *run, const char *title, coco_target **target);
+COCO__IN coco_status coco__target_titled(struct coco__run *run, const char *title, coco_target **t); /* NULL: none */
 COCO__IN void coco__state_name(coco__buf *b, const coco_target *target, coco_str key); /* TITLE:key */
 COCO__IN coco_status coco__provider_write(const coco__txn *t, coco_target *target);
 COCO__IN coco_status coco__provider_destroy(const coco__txn *t, coco_target *target); /* with everything below */

@@ -658,7 +658,7 @@ static coco_status coco__settle_at(coco__run *run, const coco__txn *t, const coc
     if (!(rec.flags & COCO__R_COMPONENT)) return COCO_OK;
     rec.flags = (rec.flags & ~(uint32_t)COCO__R_PENDING) | (pending ? (uint32_t)COCO__R_PENDING : 0u);
     COCO_TRY(coco__store_rec(run, t, at, &rec));
-    return pending || !run->moves ? coco__mark_above(run, t, at->parent, pending) : COCO_OK;
+    return coco__mark_above(run, t, at->parent, pending);
 }
 
 /* A component whose condemned containers are gone is no longer pending, nor are those above. */
@@ -668,13 +668,16 @@ static coco_status coco__settled_body(void *self, coco__txn *t)
     coco__rec rec;
     coco_str value;
 
-    for (coco__condemned *d = run->condemned; d; d = d->next)
-        /* else it is to run again */
-        if (!coco__moved_away(run, &d->at)) COCO_TRY(coco__settle_at(run, t, &d->at, false));
-    for (coco__condemned *d = run->condemned; d; d = d->next) {
-        COCO_TRY(coco__stored(t, &d->at, &run->record, &rec));
-        COCO_TRY(coco__entry_get(t, &rec, d->ekey, run->passing, &value));
-        if (value.p) COCO_TRY(coco__settle_at(run, t, &d->at, true));
+    for (int pending = 0; pending < 2; pending++)
+        for (coco__condemned *d = run->condemned; d; d = d->next) {
+            if (!pending && coco__moved_away(run, &d->at)) continue; /* it is to run again */
+            COCO_TRY(coco__stored(t, &d->at, &run->record, &rec));
+            COCO_TRY(coco__entry_get(t, &rec, d->ekey, run->passing, &value));
+            if (!value.p == !pending) COCO_TRY(coco__settle_at(run, t, &d->at, pending));
+        }
+    for (coco__moved *m = run->moves; m; m = m->next) { /* what these mark above stays so */
+        COCO_TRY(coco__stored(t, &m->from, &run->record, &rec));
+        if (rec.flags & COCO__R_PENDING) COCO_TRY(coco__mark_above(run, t, m->from.parent, true));
     }
     return COCO_OK;
 }

@@ -707,7 +707,6 @@ COCO__IN coco_status coco__apply_again(coco__run *run)
 COCO__IN coco_status coco__apply_deferred(coco__run *run)
 {
     coco__comp *deferred = run->deferred;
-
     coco__comp *lists[2] = { deferred, NULL };
 
     run->deferred = NULL;

@@ -441,6 +441,33 @@ static void parent_whose_container_went_to_its_child_is_a_hit_next_time(void **s
     expect_ran("/", "/@shelf/\"tab\"");
 }
 
+/* S7.9: nor need who stands above one that let go. */
+static void ancestor_of_who_let_go_of_a_container_is_a_hit_next_time(void **state)
+{
+    (void)state;
+    plan("tab", "A: tab.1=10 | A/B: tab.2=20 [own] own.7=7 | C: tab.3=30");
+    update(NULL);
+    plan("tab", "A: tab.1=11 | A/B: tab.2=20 | C: tab.3=30 [own] own.7=7");
+    update(NULL);
+    expect_actions("~ tab:1");
+    update(NULL);
+    expect_ran("/", "/@shelf/\"tab\"");
+}
+
+/* S10.3: chance decides whether the owner is looked at before its row is taken, and not what is said of it. */
+static void reason_of_an_owner_that_has_another_is_not_that_its_row_was_taken(void **state)
+{
+    (void)state;
+    for (int used = 0; used < 2; used++) { /* then it is through before the next is looked at */
+        plan("tab", used ? "A&: tab.1=10 | B: tab.2=20" : "A: tab.1=10 | B: tab.2=20");
+        update(NULL);
+        plan("tab", used ? "A&: tab.1=10 tab.2=20 | B: tab.3=30" : "A: tab.1=10 tab.2=20 | B: tab.3=30");
+        update(NULL);
+        expect_why("/ not memoized", "/@shelf/\"tab\" not memoized", "/\"A\" input changed (argument words)",
+                   "/\"B\" input changed (argument words)");
+    }
+}
+
 /* S7.4, S7.11 */
 static void delete_that_is_tried_again_spares_a_container_made_anew(void **state)
 {
@@ -537,6 +564,8 @@ int main(void)
         TEST(container_goes_although_its_next_owner_failed_before),
         TEST(container_made_anew_below_keeps_its_rows),
         TEST(parent_whose_container_went_to_its_child_is_a_hit_next_time),
+        TEST(ancestor_of_who_let_go_of_a_container_is_a_hit_next_time),
+        TEST(reason_of_an_owner_that_has_another_is_not_that_its_row_was_taken),
         TEST(delete_that_is_tried_again_spares_a_container_made_anew),
         TEST(owner_whose_record_was_read_before_the_move_lets_go),
         TEST(moved_crate_does_not_hide_the_deletes_in_it),
