@@ -88,7 +88,7 @@ BODY(damaged_declaration_is_corrupt_and_never_a_crash)
 {
     coco_str record = declaration(cx, COLUMNS(ID, { .name = "a", .type = COCO_TEXT_T, .sql_type = "clob" }), "e");
     coco_str again;
-    char *bytes = malloc(record.n);
+    char *bytes = malloc(record.n + 1);
     coco_table_decl decl;
     unsigned seed = 1;
 
@@ -96,6 +96,9 @@ BODY(damaged_declaration_is_corrupt_and_never_a_crash)
         memcpy(bytes, record.p, record.n);
         assert_int_equal(coco_table_decode(cx, (coco_str){ bytes, n }, &decl), COCO_ECORRUPT);
     }
+    memcpy(bytes, record.p, record.n - 2); /* a length that takes a byte more than it needs */
+    memcpy(bytes + record.n - 2, "\x81\0e", 3);
+    assert_int_equal(coco_table_decode(cx, (coco_str){ bytes, record.n + 1 }, &decl), COCO_ECORRUPT);
     for (int round = 0; round < 20000; round++) {
         coco_scratch_begin(cx);
         memcpy(bytes, record.p, record.n);

@@ -120,7 +120,7 @@ static uint8_t *coco__rows_put_str(uint8_t *p, coco_str s)
     return p + s.n;
 }
 
-/* Reads a varint; false where it doesn't end or is over 64 bits. */
+/* Reads a varint; false where it doesn't end, is over 64 bits or longer than it need be. */
 static bool coco__rows_get_varint(coco_str *rest, uint64_t *v)
 {
     unsigned shift = 0;
@@ -136,7 +136,7 @@ static bool coco__rows_get_varint(coco_str *rest, uint64_t *v)
         rest->p++;
         rest->n--;
         *v |= (uint64_t)(b & 0x7f) << shift;
-        if (b < 0x80) return true;
+        if (b < 0x80) return b != 0;
         if (shift == 63) return false;
     }
     return false;
