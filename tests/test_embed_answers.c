@@ -391,6 +391,22 @@ static void endless_padding_of_base64_is_not_decoded(void **state)
     free(body);
 }
 
+static void a_list_that_begins_with_a_comma_is_no_json(void **state)
+{
+    static const char *const bodies[] = { "{\"data\":[,{\"embedding\":[1]}]}", "{,\"data\":[{\"embedding\":[1]}]}" };
+    coco_embedder_opts o = plain();
+    float v[1];
+    coco_embed_call call = { .texts = &COCO_STR("x"), .n = 1, .vectors = v };
+
+    (void)state;
+    o.dimensions = 1;
+    open_with(o);
+    for (size_t i = 0; i < 2; i++) {
+        server.body = bodies[i];
+        assert_int_equal(coco_embed_texts(e, &call, &err), COCO_EPARSE);
+    }
+}
+
 /* ---- Opening ---- */
 
 static void dimensions_are_found_by_one_request(void **state)
@@ -560,6 +576,7 @@ int main(void)
         SERVED(what_is_taken_is_json),
         SERVED(a_byte_that_is_no_letter_of_base64_is_found_wherever_it_stands),
         SERVED(endless_padding_of_base64_is_not_decoded),
+        SERVED(a_list_that_begins_with_a_comma_is_no_json),
         SERVED(a_redirect_is_not_followed_but_named),
         SERVED(a_server_that_speaks_no_http_is_a_clear_error),
         SERVED(dimensions_are_found_by_one_request),

@@ -97,14 +97,14 @@ static coco_status coco__emb_object(coco__emb_reader *r, coco__emb_member fn)
 
     if (*r->p != '{' || ++r->depth > COCO__EMB_DEPTH) return coco__emb_bad(r, r->p);
     r->p = coco__emb_blank(r->p + 1);
-    for (bool more = *r->p != '}'; more; more = *r->p == ',') {
-        r->p = coco__emb_blank(*r->p == ',' ? r->p + 1 : r->p);
+    for (bool more = *r->p != '}'; more;) {
         COCO_TRY(coco__emb_string(r, &name));
         r->p = coco__emb_blank(r->p);
         if (*r->p != ':') return coco__emb_bad(r, r->p);
         r->p = coco__emb_blank(r->p + 1);
         COCO_TRY(fn(r, name));
         r->p = coco__emb_blank(r->p);
+        if ((more = *r->p == ',')) r->p = coco__emb_blank(r->p + 1);
     }
     if (*r->p != '}') return coco__emb_bad(r, r->p);
     r->p++, r->depth--;
@@ -116,10 +116,10 @@ static coco_status coco__emb_list_of(coco__emb_reader *r, coco_status (*fn)(coco
 {
     if (*r->p != '[' || ++r->depth > COCO__EMB_DEPTH) return coco__emb_bad(r, r->p);
     r->p = coco__emb_blank(r->p + 1);
-    for (bool more = *r->p != ']'; more; more = *r->p == ',') {
-        r->p = coco__emb_blank(*r->p == ',' ? r->p + 1 : r->p);
+    for (bool more = *r->p != ']'; more;) {
         COCO_TRY(fn(r));
         r->p = coco__emb_blank(r->p);
+        if ((more = *r->p == ',')) r->p = coco__emb_blank(r->p + 1);
     }
     if (*r->p != ']') return coco__emb_bad(r, r->p);
     r->p++, r->depth--;
