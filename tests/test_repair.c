@@ -306,8 +306,8 @@ static void dependency_of_no_known_kind_is_found_and_repaired(void **state)
     lines_clear(&problems);
 }
 
-/* Numbers of targets rise on the way down: one whose record is lost isn't put together below itself, nor below one with a
- * higher number, again and again. */
+/* Numbers of targets rise on the way down: one whose record is lost isn't put together below itself, nor below one with
+ * a higher number, again and again. */
 static void target_is_not_put_together_below_itself(void **state)
 {
     size_t n;
