@@ -6,8 +6,9 @@
 #include "rows_sqlite.h"
 
 static char own_db[100], before_db[100], before_sqlite[160];
-static enum { CHANGED, REBUILT, MANY, NEW_FILE } kind_of; /* what the update is of: many rows by one statement */
-static bool later;                                        /* after the change */
+typedef enum update_kind { CHANGED, REBUILT, MANY /* rows by one statement */, NEW_FILE } update_kind;
+static update_kind kind_of;
+static bool later; /* after the change */
 
 #define ID { .name = "id", .type = COCO_INT_T, .key = true }
 static const coco_schema *const narrow = COLUMNS(ID, { .name = "a", .type = COCO_TEXT_T });
@@ -83,7 +84,7 @@ static void rests(void)
     assert_int_equal(w.result.inserts + w.result.updates + w.result.deletes, 0);
 }
 
-static void sweep_sqlite(fault_kind kind, int of)
+static void sweep_sqlite(fault_kind kind, update_kind of)
 {
     static const sweep writing = { .before = before, .act = act, .back = back, .look = look, .rest = rests,
                                    .names = "docs" };
