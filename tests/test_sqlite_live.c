@@ -149,7 +149,8 @@ static void file_that_is_replaced_is_read(void **state)
     await_failure("no such database");
     live_nap(100);
     AWAIT(live.applied == 0 && live.failures == 1);
-    sql("CREATE TABLE src (id INTEGER PRIMARY KEY, v INTEGER); INSERT INTO src VALUES (2, 22)");
+    /* one commit: an empty table would be read, too */
+    sql("BEGIN; CREATE TABLE src (id INTEGER PRIMARY KEY, v INTEGER); INSERT INTO src VALUES (2, 22); COMMIT");
     await_applied(2);
     halt_live(COCO_EFAIL);
     expect_shelf("shelf:\"tab\" = null", "tab:2 = 22");
