@@ -622,13 +622,13 @@ static coco_status coco__under_tomb(const coco__txn *t, const coco__place *place
     coco_str p;
     coco_status rc;
 
-    for (*under = false;;) {
+    for (int depth = 0;; depth++) {
         coco__place_key(&k, COCO__TOMBSTONE, &at);
         rc = coco__get(t, &k, &p);
         *under = rc == COCO_OK;
         if (rc != COCO_ENOTFOUND || !at.parent) return rc == COCO_ENOTFOUND ? COCO_OK : rc;
-        coco__dbkey_id(&k, COCO__PARENT, at.parent, NULL, 0);
-        COCO_TRY(coco__get(t, &k, &p));
+        if (depth == COCO__DEEPEST) return coco_err_set(t->err, COCO_ECORRUPT, COCO__CIRCLE);
+        COCO_TRY(coco__get_id(t, COCO__PARENT, at.parent, &p));
         COCO_TRY(coco__place_get(p, &at));
     }
 }

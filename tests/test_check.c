@@ -191,6 +191,31 @@ COCO_FN(everything, (bool, less))
                            COCO_ARGS(t));
 }
 
+/* States with keys so long that a page holds a few, below a path that no component has. */
+COCO_FN(wide, (int, n, coco_value, tab), .memo = true)
+{
+    char key[500];
+
+    for (int i = 1; i <= n; i++) {
+        memset(key, 'a' + i, sizeof key);
+        coco_value text = coco_text_n((coco_str){ key, i == n ? sizeof key : 400 });
+        COCO_TRY(coco_declare(cx, coco_object_of(tab, &coco_target_class), text, coco_null()));
+    }
+    return COCO_OK;
+}
+COCO_FN(everything_wide, (bool, less))
+{
+    coco_target *tab, *index;
+
+    COCO_TRY(mount_tab(cx, "tab", coco_null(), &tab));
+    COCO_TRY(coco_attachment(cx, tab, "index", &index));
+    COCO_TRY(coco_declare(cx, index, coco_int(1), coco_int(1)));
+    COCO_TRY(coco_mount(cx, COCO_PATH(coco_text("a"), coco_text("b")), &wide,
+                        COCO_ARGS(coco_int(less ? 6 : 8), coco_target_value(tab)), NULL));
+    return coco_mount_each(cx, COCO_AUTO, &item_row, items(cx, less ? "b=2" : "a=1 b=2", true),
+                           COCO_ARGS(coco_target_value(tab)));
+}
+
 static const char *words_arg;
 COCO_FN(long_key, ())
 {
@@ -200,13 +225,14 @@ COCO_FN(long_key, ())
     return coco_mount_each(cx, COCO_AUTO, &item_row, items(cx, words_arg, false), COCO_ARGS(coco_target_value(tab)));
 }
 
+static coco_fn *whole = &everything; /* the program */
 static coco_value less_arg;
 static void make_everything(bool less) /* less: half of it is no longer declared */
 {
     restart();
     less_arg = coco_bool(less);
     w.config.args = (coco_args){ &less_arg, 1 };
-    program(&everything);
+    program(whole);
 }
 
 /* What is on the shelf as text, sorted. */
@@ -344,6 +370,34 @@ static void every_record_may_be_harmed_and_repaired(void **state)
     for (int h = 0; h < HARMS; h++)
         for (int less = 0; less < 2; less++)
             for (size_t n = 0; survives(n, (enum harm)h, less); n++) continue;
+    put_db_back();
+    forget_shelf();
+    free(wanted[0]), free(wanted[1]);
+}
+
+/* The app's record lost, numbers are given out again that others have; each time another record is lost beside it. */
+static bool update_ends(size_t n, bool less)
+{
+    char key[80];
+
+    put_db_back();
+    harm(COCO__META, "", 0, TAKE_AWAY);
+    if (!do_harm(0, "", n, TAKE_AWAY, key)) return false;
+    make_everything(less);
+    (void)try_update(NULL);
+    if (repair() != COCO_OK) fail_msg("%s: repair: %s", key, w.err.msg);
+    if (check_here() != COCO_OK) fail_msg("%s: after the repair: %s", key, w.err.msg);
+    return true;
+}
+
+static void update_ends_where_numbers_are_given_out_twice(void **state)
+{
+    (void)state;
+    whole = &everything_wide;
+    settle_everything();
+    for (int less = 0; less < 2; less++)
+        for (size_t n = 0; update_ends(n, less); n++) continue;
+    whole = &everything;
     put_db_back();
     forget_shelf();
     free(wanted[0]), free(wanted[1]);
@@ -572,6 +626,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(every_record_may_be_harmed_and_repaired),
+        TEST(update_ends_where_numbers_are_given_out_twice),
         TEST(damaged_record_is_named_by_check),
         TEST(what_was_repaired_is_told_and_passes),
         TEST(lost_owner_entry_is_found_and_repaired),
