@@ -26,6 +26,32 @@ static void equal_texts_of_a_call_are_sent_once(void **state)
     assert_int_equal(server.texts, 3);
 }
 
+/* Texts of one length, beginning, middle and end are told apart all the same, however many. */
+static void texts_that_are_nearly_equal_are_told_apart(void **state)
+{
+    static const size_t counts[] = { 2, 50, 3000 };
+    enum { MOST = 3000, BYTES = 300 };
+    char *all = malloc((size_t)MOST * BYTES), number[8];
+    float *v = malloc(sizeof(float) * 2 * MOST * 8);
+    coco_str t[2 * MOST];
+
+    (void)state;
+    memset(all, 'x', (size_t)MOST * BYTES);
+    for (size_t i = 0; i < MOST; i++)
+        memcpy(all + i * BYTES + 100, number, (size_t)snprintf(number, sizeof number, "%zu", i));
+    open_with(plain());
+    for (size_t k = 0; k < sizeof counts / sizeof counts[0]; k++) {
+        size_t n = counts[k]; /* each of them twice */
+        embed_server_forget(&server);
+        for (size_t i = 0; i < 2 * n; i++) t[i] = (coco_str){ all + i % n * BYTES, BYTES };
+        ok(coco_embed_texts(e, &(coco_embed_call){ .texts = t, .n = 2 * n, .vectors = v }, &err));
+        for (size_t i = 0; i < 2 * n; i++) assert_true(vector_is_of(v + i * 8, 8, t[i]));
+        assert_int_equal(server.texts, n);
+    }
+    free(all);
+    free(v);
+}
+
 static void a_batch_has_at_most_max_texts_and_max_bytes(void **state)
 {
     coco_embedder_opts o = plain();
@@ -420,6 +446,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SERVED(every_text_is_embedded_exactly_once_and_gets_its_own_vector),
         SERVED(equal_texts_of_a_call_are_sent_once),
+        SERVED(texts_that_are_nearly_equal_are_told_apart),
         SERVED(a_batch_has_at_most_max_texts_and_max_bytes),
         SERVED(a_text_longer_than_max_bytes_goes_alone),
         SERVED(as_many_requests_are_under_way_as_allowed_and_no_more),

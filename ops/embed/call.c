@@ -22,20 +22,39 @@ static uint64_t coco__emb_mix(const char *p, size_t n)
     return h ^ h >> 32;
 }
 
-/* Fills in which, texts and n; table has size entries, a power of two, of which SIZE_MAX is free. */
-static void coco__emb_distinct(coco__emb_call *c, size_t *table, size_t size)
+/* A hash that touches little of a long text: of its length, its beginning, middle and end. */
+static uint64_t coco__emb_sample(const char *p, size_t n)
 {
+    char some[96 + sizeof n];
+
+    if (n <= sizeof some) return coco__emb_mix(p, n);
+    memcpy(some, p, 32);
+    memcpy(some + 32, p + n / 2, 32);
+    memcpy(some + 64, p + n - 32, 32);
+    memcpy(some + 96, &n, sizeof n);
+    return coco__emb_mix(some, sizeof some);
+}
+
+/* Fills in which, texts and n; table has size entries, a power of two, of which SIZE_MAX is free. By the whole texts,
+ * or by samples: false then, if so many samples are alike that the others would take too long. */
+static bool coco__emb_distinct(coco__emb_call *c, size_t *table, size_t size, bool whole)
+{
+    size_t vain = 0;
+
+    c->n = 0;
     for (size_t i = 0; i < size; i++) table[i] = SIZE_MAX;
     for (size_t i = 0; i < c->in->n; i++) {
         const coco_str *t = &c->in->texts[i];
-        size_t at = (size_t)coco__emb_mix(t->p, t->n) & (size - 1);
-        while (table[at] != SIZE_MAX && !coco_str_equal(*c->texts[table[at]], *t)) at = (at + 1) & (size - 1);
+        size_t at = (size_t)(whole ? coco__emb_mix(t->p, t->n) : coco__emb_sample(t->p, t->n)) & (size - 1);
+        for (; table[at] != SIZE_MAX && !coco_str_equal(*c->texts[table[at]], *t); vain++) at = (at + 1) & (size - 1);
+        if (!whole && vain > 4 * c->in->n) return false;
         if (table[at] == SIZE_MAX) {
             table[at] = c->n;
             c->texts[c->n++] = t;
         }
         c->which[i] = table[at];
     }
+    return true;
 }
 
 /* Gives back what the call holds; its pieces are with the transport by then. */
@@ -73,7 +92,7 @@ static coco_status coco__emb_call_begin(coco_embedder *e, coco__emb_call *c)
         coco__emb_free(e, table);
         return COCO_ENOMEM;
     }
-    coco__emb_distinct(c, table, size);
+    if (!coco__emb_distinct(c, table, size, false)) coco__emb_distinct(c, table, size, true);
     coco__emb_free(e, table);
     for (size_t i = 0; i < c->n; i++) c->status[i] = COCO__EMB_OPEN;
     if (c->n == n) return COCO_OK;
