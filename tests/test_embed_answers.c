@@ -127,6 +127,30 @@ static void every_text_arrives_as_it_is(void **state)
     assert_string_equal(server.log[1], mended);
 }
 
+/* Many are looked at together: one that needs a second look may be any of them. */
+static void a_character_of_a_long_text_arrives_wherever_it_stands(void **state)
+{
+    static const char *const others[] = { "\"", "\\", "\n", "\x01", "\x1f", "\x7f", "\xc3\xa9" };
+    coco_str t[140];
+    float v[140 * 8];
+
+    (void)state;
+    open_with(plain());
+    for (size_t k = 0; k < sizeof others / sizeof others[0]; k++) {
+        for (size_t i = 0; i < 140; i++) {
+            char *p = calloc(1, 160);
+            memset(p, 'x', 150);
+            memcpy(p + i, others[k], strlen(others[k]));
+            t[i] = (coco_str){ p, 150 };
+        }
+        ok(coco_embed_texts(e, &(coco_embed_call){ .texts = t, .n = 140, .vectors = v }, &err));
+        for (size_t i = 0; i < 140; i++) {
+            assert_true(vector_is_of(v + i * 8, 8, t[i])); /* which is made of what arrived */
+            free((void *)(uintptr_t)t[i].p);
+        }
+    }
+}
+
 /* Numbers are rounded to double and then to float, as numpy does it, whatever the locale. */
 static void numbers_are_read_as_strtod_does(void **state)
 {
@@ -368,6 +392,60 @@ static void a_byte_that_is_no_letter_of_base64_is_found_wherever_it_stands(void 
     }
 }
 
+/* Where the closing quote of a vector should be stands another one: the first one counts. */
+static void base64_ends_at_the_first_quote(void **state)
+{
+    static const struct { size_t dims; const char *body; coco_status rc; const char *says; } kinds[] = {
+        { 1, "{\"data\":[{\"embedding\":\"AADAPw\",\"index\":0}]}", COCO_OK, "" },
+        { 2, "{\"data\":[{\"embedding\":\"AADAPw==\",\"x\":1}]}", COCO_EPARSE, "has 1 dimensions, not 2" },
+        { 2, "{\"data\":[{\"embedding\":\"AADAPw\", \"x\":1}]}", COCO_EPARSE, "has 1 dimensions, not 2" },
+        { 2, "{\"data\":[{\"embedding\":\"AADAP\",  \"x\":1}]}", COCO_EPARSE, "5 letters of base64" },
+        { 2, "{\"data\":[{\"embedding\":\"AADAPw**\",,\"x\":1}]}", COCO_EPARSE, "is cut off: 8 letters" },
+    };
+    coco_embedder_opts o = plain();
+
+    (void)state;
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        float v[2] = { 0, 0 };
+        coco_embed_call call = { .texts = &COCO_STR("x"), .n = 1, .vectors = v };
+        o.dimensions = kinds[i].dims;
+        open_with(o);
+        server.body = kinds[i].body;
+        assert_int_equal(coco_embed_texts(e, &call, &err), kinds[i].rc);
+        if (kinds[i].rc == COCO_OK) assert_true(v[0] == 1.5f);
+        else if (!strstr(err.msg, kinds[i].says)) fail_msg("%zu: %s", i, err.msg);
+    }
+}
+
+/* One of 64 floats is no number, or infinite. */
+static void nan_and_infinity_in_base64_are_found_wherever_they_stand(void **state)
+{
+    static const uint32_t others[] = { 0x7f800000, 0xff800000, 0x7f800001, 0xffc00000, 0x7fffffff, 0xffffffff,
+                                       0x7f7fffff, 0xff7fffff, 0x007fffff, 0x80000000 };
+    coco_embedder_opts o = plain();
+    uint32_t bits[64] = { 0 };
+    float v[64];
+
+    (void)state;
+    o.dimensions = 64;
+    open_with(o);
+    for (size_t i = 0; i < 10 * 64; i++) {
+        coco_embed_call call = { .texts = &COCO_STR("x"), .n = 1, .vectors = v };
+        embed_text t = { 0 };
+        bits[i % 64] = others[i / 64];
+        embed_puts(&t, "{\"data\":[{\"embedding\":\"");
+        embed_base64(&t, (unsigned char *)bits, sizeof bits);
+        embed_puts(&t, "\"}]}");
+        server.body = t.p;
+        assert_int_equal(coco_embed_texts(e, &call, &err), i / 64 < 6 ? COCO_EPARSE : COCO_OK);
+        if (i / 64 < 6) assert_non_null(strstr(err.msg, "holds NaN or a number beyond"));
+        else assert_memory_equal(v, bits, sizeof v);
+        bits[i % 64] = 0;
+        free(t.p);
+    }
+    server.body = NULL;
+}
+
 /* Padding stands for nothing, however much of it there is: no room is made for it, and nothing is written there. */
 static void endless_padding_of_base64_is_not_decoded(void **state)
 {
@@ -570,11 +648,14 @@ int main(void)
         SERVED(refusal_of_the_form_that_was_chosen_or_of_a_list_is_a_failure),
         SERVED(the_request_holds_what_the_options_say),
         SERVED(every_text_arrives_as_it_is),
+        SERVED(a_character_of_a_long_text_arrives_wherever_it_stands),
         SERVED(numbers_are_read_as_strtod_does),
         SERVED(every_kind_of_wrong_answer_has_its_own_clear_error),
         SERVED(every_kind_of_nonsense_has_its_own_clear_error),
         SERVED(what_is_taken_is_json),
         SERVED(a_byte_that_is_no_letter_of_base64_is_found_wherever_it_stands),
+        SERVED(base64_ends_at_the_first_quote),
+        SERVED(nan_and_infinity_in_base64_are_found_wherever_they_stand),
         SERVED(endless_padding_of_base64_is_not_decoded),
         SERVED(a_list_that_begins_with_a_comma_is_no_json),
         SERVED(a_redirect_is_not_followed_but_named),

@@ -64,14 +64,23 @@ static bool coco__emb_escaped(const char *p, size_t *n)
     return true;
 }
 
+/* The first byte from p on that may be none of a string's plain ones. */
+static const char *coco__emb_plain_end(const char *p)
+{
+    uint64_t odd;
+
+    while (!(odd = coco__emb_odd8(coco__emb_load8(p)))) p += 8;
+    return p + coco__emb_low_zeros(odd) / 8;
+}
+
 /* Passes over a string; *s is what stands between the quotes. */
 static coco_status coco__emb_string(coco__emb_reader *r, coco_str *s)
 {
-    const char *p = r->p + 1;
+    const char *p = r->p;
     size_t n;
 
-    if (*r->p != '"') return coco__emb_bad(r, r->p);
-    for (; *p != '"'; p++) {
+    if (*p != '"') return coco__emb_bad(r, p);
+    while (*(p = coco__emb_plain_end(p + 1)) != '"') {
         if ((unsigned char)*p < ' ') return coco__emb_bad(r, p);
         if (*p != '\\') continue;
         if (!coco__emb_escaped(p + 1, &n)) return coco__emb_bad(r, p);
@@ -137,7 +146,7 @@ static coco_status coco__emb_skip(coco__emb_reader *r)
     if (*r->p == '{') return coco__emb_object(r, coco__emb_skip_member);
     if (*r->p == '[') return coco__emb_list_of(r, coco__emb_skip);
     if (*r->p == '"') return coco__emb_string(r, &s);
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < 3 && *r->p >= 'f'; i++)
         if (strncmp(r->p, words[i], strlen(words[i])) == 0) {
             r->p += strlen(words[i]);
             return COCO_OK;
@@ -174,9 +183,9 @@ static float *coco__emb_vector_room(const coco_embedder *e, coco__emb_vectors *a
     return v;
 }
 
-/* A vector has been read. */
+/* A vector has been read; whether all its numbers are finite. */
 static coco_status coco__emb_vector_done(const coco_embedder *e, coco__emb_vectors *a, const float *v, size_t n,
-                                         coco_err *err)
+                                         bool finite, coco_err *err)
 {
     if (n == 0) return coco__emb_fail(e, err, COCO_EPARSE, "vector %zu of the answer is empty", a->n);
     if (a->dimensions && n != a->dimensions)
@@ -185,7 +194,7 @@ static coco_status coco__emb_vector_done(const coco_embedder *e, coco__emb_vecto
     if (n > COCO__EMB_MAX_DIMENSIONS)
         return coco__emb_fail(e, err, COCO_EPARSE, "vector %zu of the answer has %zu dimensions; at most %d can be",
                               a->n, n, COCO__EMB_MAX_DIMENSIONS);
-    if (!coco__emb_finite(v, n))
+    if (!finite)
         return coco__emb_fail(e, err, COCO_EPARSE,
                               "vector %zu of the answer holds NaN or a number beyond what a float32 can hold", a->n);
     a->at = v;
@@ -222,11 +231,11 @@ static coco_status coco__emb_read_list(coco__emb_reader *r)
 
     if (!v) return coco__emb_oom(r->err);
     r->p = coco__emb_blank(r->p);
-    if (*r->p == ']') return coco__emb_vector_done(e, a, v, 0, r->err);
+    if (*r->p == ']') return coco__emb_vector_done(e, a, v, 0, true, r->err);
     end = coco__emb_numbers(e, r->p, v, room, &n);
     if (end[-1] == ']') {
         r->p = end;
-        return coco__emb_vector_done(e, a, v, n, r->err);
+        return coco__emb_vector_done(e, a, v, n, coco__emb_finite(v, n), r->err);
     }
     if (n == room)
         return coco__emb_fail(e, r->err, COCO_EPARSE, "vector %zu of the answer has more than %zu dimensions", a->n,
@@ -237,33 +246,52 @@ static coco_status coco__emb_read_list(coco__emb_reader *r)
                           a->n, near);
 }
 
-/* The reader is behind the opening quote, and then behind the closing one. */
-static coco_status coco__emb_read_base64(coco__emb_reader *r)
+/* Reads the base64 between the reader and the quote, and passes over both. */
+static coco_status coco__emb_decode(coco__emb_reader *r, const char *quote)
 {
     const coco_embedder *e = r->e;
     coco__emb_vectors *a = r->a;
-    const char *quote = memchr(r->p, '"', (size_t)(r->end - r->p));
-    size_t letters = quote ? (size_t)(quote - r->p) : 0, bytes = coco__emb_base64_size(r->p, letters);
+    size_t letters = (size_t)(quote - r->p), bytes = coco__emb_base64_size(r->p, letters);
+    bool finite;
     float *v;
 
-    if (!quote) return coco__emb_fail(e, r->err, COCO_EPARSE, "the answer ends within vector %zu", a->n);
     if (bytes % 4)
         return coco__emb_fail(e, r->err, COCO_EPARSE,
                               "vector %zu of the answer is cut off: %zu letters of base64 are no whole float32s", a->n,
                               letters);
-    if (a->dimensions && bytes / 4 != a->dimensions) return coco__emb_vector_done(e, a, NULL, bytes / 4, r->err);
+    if (a->dimensions && bytes / 4 != a->dimensions)
+        return coco__emb_vector_done(e, a, NULL, bytes / 4, true, r->err);
     /* Most answers are in order: then this is its place already. */
     if (a->out && a->dimensions && !a->there[a->n]) v = a->out + a->n * a->dimensions;
     else if (!(v = coco__emb_vector_room(e, a, bytes / 4))) return coco__emb_oom(r->err);
-    if (!coco__emb_base64_floats(r->p, letters, v))
+    if (!coco__emb_base64_floats(r->p, letters, v, bytes / 4, &finite))
         return coco__emb_fail(e, r->err, COCO_EPARSE, "vector %zu of the answer is not base64", a->n);
+    COCO_TRY(coco__emb_vector_done(e, a, v, bytes / 4, finite, r->err));
     r->p = quote + 1;
-    return coco__emb_vector_done(e, a, v, bytes / 4, r->err);
+    return COCO_OK;
+}
+
+/* The reader is behind the opening quote, and then behind the closing one. As a rule that is where the dimensions say:
+ * what is decoded up to there has no quote in it, so it needn't be looked for. */
+static coco_status coco__emb_read_base64(coco__emb_reader *r)
+{
+    size_t left = (size_t)(r->end - r->p), n = (r->a->dimensions * 4 + 2) / 3 * 4;
+    coco_status rc = n < left && r->p[n] == '"' ? coco__emb_decode(r, r->p + n) : COCO_EPARSE;
+    const char *quote;
+
+    if (rc != COCO_EPARSE) return rc;
+    if ((quote = memchr(r->p, '"', left)) != NULL) return coco__emb_decode(r, quote);
+    return coco__emb_fail(r->e, r->err, COCO_EPARSE, "the answer ends within vector %zu", r->a->n);
 }
 
 /* ---- The shape ---- */
 
-static bool coco__emb_named(coco_str name, const char *is) { return coco_str_equal(name, coco_str_of(is)); }
+static inline bool coco__emb_named(coco_str name, const char *is)
+{
+    size_t n = strlen(is);
+
+    return name.n == n && memcmp(name.p, is, n) == 0;
+}
 
 /* The value of "embedding". */
 static coco_status coco__emb_vector(coco__emb_reader *r)
