@@ -55,6 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     bool there[4];
     coco__emb_vectors a = { .out = out, .there = there, .want = n ? 1 + data[0] % 4 : 1 };
     coco__emb_buf b = { 0 };
+    coco_str heard;
     coco_err err;
     char said[200];
 
@@ -64,15 +65,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         coco__emb_base64_init();
     }
     e.o.model = "m";
-    PROMISE(coco__emb_add(&e, &b, (const char *)data + 1, n - 1));
-    if (coco__emb_answer(&e, &a, &b, &err) == COCO_OK) {
+    PROMISE(coco__emb_add(&e, &b, (const char *)data + 1, n - 1) && coco__emb_reserve(&e, &b, COCO__EMB_PAD));
+    memset(b.p + b.n, 0, COCO__EMB_PAD);
+    heard = (coco_str){ b.p, b.n };
+    if (coco__emb_answer(&e, &a, heard, &err) == COCO_OK) {
         PROMISE(a.n == a.want && a.dimensions > 0);
         for (size_t i = 0; i < a.want; i++) PROMISE(there[i]);
         reads_the_same(&a, b.p, b.n);
     }
-    coco__emb_message(&e, &b, said, sizeof said);
+    coco__emb_message(&e, heard, said, sizeof said);
     PROMISE(*said);
-    coco__emb_too_large(500, &b);
+    coco__emb_too_large(500, heard);
     coco__emb_free(&e, a.v);
     coco__emb_buf_free(&e, &b);
     return 0;

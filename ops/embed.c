@@ -69,7 +69,8 @@ typedef struct coco__emb_piece {
     coco__emb_call *call;         /* NULL: its call has left */
     coco__emb_line *line;         /* while it is in flight */
     size_t from, n;               /* its texts, by their place among the call's different ones */
-    coco__emb_buf body, answer;   /* of the request, behind e->gap bytes, and of the response */
+    coco__emb_buf body, answer;   /* of the request, behind e->gap bytes, and of the response … */
+    size_t head;                  /* … behind so many, which are its head's */
     size_t limit;                 /* bytes of answer at most */
     unsigned tries;               /* begun */
     int64_t first_failed;         /* when its first try had failed; 0: none has */

@@ -381,17 +381,13 @@ static coco_status coco__emb_judge(coco__emb_reader *r)
                           r->a->want);
 }
 
-/* Reads the vectors of a successful answer; there must have room for a->want. After an error what is in out is void.
- * Errors: COCO_EPARSE, COCO_ENOMEM. */
-static coco_status coco__emb_answer(const coco_embedder *e, coco__emb_vectors *a, coco__emb_buf *b, coco_err *err)
+/* Reads the vectors of a successful answer, behind which COCO__EMB_PAD zeros stand; there must have room for a->want.
+ * After an error what is in out is void. Errors: COCO_EPARSE, COCO_ENOMEM. */
+static coco_status coco__emb_answer(const coco_embedder *e, coco__emb_vectors *a, coco_str s, coco_err *err)
 {
-    coco__emb_reader r = { .e = e, .a = a, .err = err };
+    coco__emb_reader r = { .e = e, .a = a, .begin = s.p, .p = s.p, .end = s.p + s.n, .err = err };
 
-    if (b->n == 0) return coco__emb_fail(e, err, COCO_EPARSE, "the answer is empty");
-    if (!coco__emb_reserve(e, b, COCO__EMB_PAD)) return coco__emb_oom(err);
-    memset(b->p + b->n, 0, COCO__EMB_PAD);
-    r.begin = r.p = b->p;
-    r.end = b->p + b->n;
+    if (s.n == 0) return coco__emb_fail(e, err, COCO_EPARSE, "the answer is empty");
     a->n = 0;
     a->tokens = 0;
     a->dimensions = e->dimensions;
@@ -413,13 +409,13 @@ static const char *coco__emb_said(const json_t *root)
 }
 
 /* What the server said, into out: the message of a JSON error, else the beginning of the text. */
-static void coco__emb_message(const coco_embedder *e, const coco__emb_buf *b, char *out, size_t size)
+static void coco__emb_message(const coco_embedder *e, coco_str heard, char *out, size_t size)
 {
-    json_t *root = json_loadb(b->n ? b->p : "", b->n, JSON_REJECT_DUPLICATES, NULL);
+    json_t *root = json_loadb(heard.p, heard.n, JSON_REJECT_DUPLICATES, NULL);
     const char *s = coco__emb_said(root);
 
     if (s) coco__emb_quote(e, s, strlen(s), out, size);
-    else coco__emb_quote(e, b->n ? b->p : "", b->n, out, size < 200 ? size : 200);
+    else coco__emb_quote(e, heard.p, heard.n, out, size < 200 ? size : 200);
     json_decref(root);
     if (!*out) snprintf(out, size, "nothing more was said");
 }
@@ -431,12 +427,12 @@ static bool coco__emb_may_pass(long status)
 }
 
 /* Whether the answer has one of the n signs, in any case. Only its beginning is looked at. */
-static bool coco__emb_says(const coco__emb_buf *b, const char *const *signs, size_t count)
+static bool coco__emb_says(coco_str heard, const char *const *signs, size_t count)
 {
     char text[4096];
-    size_t n = b->n < sizeof text ? b->n : sizeof text - 1;
+    size_t n = heard.n < sizeof text ? heard.n : sizeof text - 1;
 
-    for (size_t i = 0; i < n; i++) text[i] = b->p[i] ? b->p[i] : ' ';
+    for (size_t i = 0; i < n; i++) text[i] = heard.p[i] ? heard.p[i] : ' ';
     text[n] = '\0';
     for (size_t i = 0; i < count; i++)
         if (strcasestr(text, signs[i])) return true;
@@ -450,7 +446,7 @@ static bool coco__emb_blames_request(long status)
 }
 
 /* Whether the answer says that the batch is too large: the rule in the manual. */
-static bool coco__emb_too_large(long status, const coco__emb_buf *b)
+static bool coco__emb_too_large(long status, coco_str heard)
 {
     static const char *const signs[] = {
         "context length", "context_length", "context size", "input length", "batch size", "too large", "is too long",
@@ -459,13 +455,13 @@ static bool coco__emb_too_large(long status, const coco__emb_buf *b)
     };
 
     return status == 413 ||
-           (coco__emb_blames_request(status) && coco__emb_says(b, signs, sizeof signs / sizeof signs[0]));
+           (coco__emb_blames_request(status) && coco__emb_says(heard, signs, sizeof signs / sizeof signs[0]));
 }
 
 /* Whether the answer says that base64 isn't to be had: the rule in the manual. */
-static bool coco__emb_form_refused(long status, const coco__emb_buf *b)
+static bool coco__emb_form_refused(long status, coco_str heard)
 {
     static const char *const signs[] = { "encoding_format", "base64" };
 
-    return (coco__emb_blames_request(status) || status == 501) && coco__emb_says(b, signs, 2);
+    return (coco__emb_blames_request(status) || status == 501) && coco__emb_says(heard, signs, 2);
 }

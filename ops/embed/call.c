@@ -235,7 +235,7 @@ static bool coco__emb_halve(coco_embedder *e, coco__emb_call *c, coco__emb_piece
     coco_err why;
 
     if (n == 1) {
-        coco__emb_message(e, &p->answer, said, sizeof said);
+        coco__emb_message(e, coco__emb_heard(p), said, sizeof said);
         coco__emb_fail(e, &why, COCO_EINVAL, "a text of %zu bytes is too large: answered %ld: %s", c->texts[from]->n,
                        p->out.status, said);
         coco__emb_text_fails(c, from, &why);
@@ -269,14 +269,15 @@ static void coco__emb_accept(coco_embedder *e, coco__emb_call *c, coco__emb_piec
     bool *there = coco__emb_realloc(e, a->there, p->n * sizeof *there);
     coco_err why;
 
-    if (!there) {
+    if (there) a->there = there;
+    if (!there || !coco__emb_reserve(e, &p->answer, COCO__EMB_PAD)) {
         coco__emb_no_memory(e, c, p);
         return;
     }
-    a->there = there;
+    memset(p->answer.p + p->answer.n, 0, COCO__EMB_PAD);
     a->want = p->n;
     a->out = c->vectors ? c->vectors + p->from * e->dimensions : NULL;
-    if (coco__emb_answer(e, a, &p->answer, &why) != COCO_OK) {
+    if (coco__emb_answer(e, a, coco__emb_heard(p), &why) != COCO_OK) {
         coco__emb_call_fails(e, c, p, &why);
         return;
     }
@@ -323,10 +324,10 @@ static bool coco__emb_refused(coco_embedder *e, coco__emb_call *c, coco__emb_pie
     coco_err why;
 
     /* Before the tries: a 500 that speaks of length will not pass. */
-    if (coco__emb_too_large(status, &p->answer)) return coco__emb_halve(e, c, p);
-    if (e->o.encoding == COCO_EMBED_AUTO && p->base64 && coco__emb_form_refused(status, &p->answer))
+    if (coco__emb_too_large(status, coco__emb_heard(p))) return coco__emb_halve(e, c, p);
+    if (e->o.encoding == COCO_EMBED_AUTO && p->base64 && coco__emb_form_refused(status, coco__emb_heard(p)))
         return coco__emb_as_list(e, c, p);
-    coco__emb_message(e, &p->answer, said, sizeof said);
+    coco__emb_message(e, coco__emb_heard(p), said, sizeof said);
     if (*p->out.location)
         coco__emb_fail(e, &why, rc, "answered %ld, a redirect to %s: none is followed", status, p->out.location);
     else

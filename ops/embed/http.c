@@ -138,13 +138,26 @@ static bool coco__emb_read_head(coco__emb_http *h, coco__emb_piece *p, size_t n)
 
 /* ---- Bytes ---- */
 
+/* What has come of the answer's body. */
+static coco_str coco__emb_heard(const coco__emb_piece *p)
+{
+    return (coco_str){ p->answer.n ? p->answer.p + p->head : "", p->answer.n - p->head };
+}
+
+/* Before a try: nothing has come. */
+static void coco__emb_forget(coco__emb_piece *p)
+{
+    p->out = (coco__emb_outcome){ .code = CURLE_OK };
+    p->answer.n = p->head = 0;
+}
+
 /* libcurl's callback: more of the answer. */
 static size_t coco__emb_receive(char *data, size_t size, size_t n, void *piece)
 {
     coco__emb_piece *p = piece;
 
     n *= size;
-    if (n > p->limit - p->answer.n) p->out.overflow = true;
+    if (n > p->limit - coco__emb_heard(p).n) p->out.overflow = true;
     else if (!coco__emb_add(p->e, &p->answer, data, n)) p->out.no_memory = true;
     else return n;
     return n ? 0 : 1;
@@ -221,6 +234,33 @@ static coco__emb_fate coco__emb_feed(coco__emb_http *h, coco__emb_piece *p, cons
     }
     if (n) h->keep = false;
     return h->next == coco__emb_nothing ? coco__emb_whole : coco__emb_more;
+}
+
+/* Takes n bytes of a body that lie in their place, behind what has come. */
+static coco__emb_fate coco__emb_feed_body(coco__emb_http *h, coco__emb_piece *p, size_t n)
+{
+    if (n > h->left) h->keep = false, n = (size_t)h->left;
+    p->answer.n += n;
+    coco__emb_had(h, n);
+    return h->next == coco__emb_nothing ? coco__emb_whole : coco__emb_more;
+}
+
+/* Takes the first n bytes of an answer, which lie where its body is wanted. A body of a length stays there. */
+static coco__emb_fate coco__emb_feed_first(coco__emb_http *h, coco__emb_piece *p, size_t n)
+{
+    coco__emb_buf all = p->answer;
+    coco__emb_fate fate;
+    size_t head;
+
+    if (!coco__emb_feed_head(h, p, all.p, n, &head)) return coco__emb_odd;
+    if (h->next == coco__emb_length && h->left <= p->limit) {
+        p->answer.n = p->head = head;
+        return coco__emb_feed_body(h, p, n - head);
+    }
+    p->answer = (coco__emb_buf){ 0 };
+    fate = coco__emb_feed(h, p, all.p + head, n - head);
+    coco__emb_buf_free(p->e, &all);
+    return fate;
 }
 
 /* Nothing more comes; error: errno, or 0 where the server has closed. In libcurl's words. */

@@ -191,37 +191,40 @@ static void coco__emb_ask(const coco_embedder *e, coco__emb_line *l)
 }
 
 /* Whether the open connection can be used for another request: what came, or that it was closed, meanwhile ends it. So
- * does time, since others on the way may have forgotten it. */
+ * does time, since others on the way may have forgotten it. Right behind an answer, with which all that was there has
+ * been read, a look isn't worth its price. */
 static bool coco__emb_usable(const coco__emb_line *l, int64_t now)
 {
     char c;
 
+    if (now - l->at < COCO__EMB_MS) return true;
     return now - l->at < 100 * COCO__EMB_SECOND && recv(l->fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
            (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 
-/* Takes what has come. A long body goes straight to its place. */
+/* Takes what has come. A long body goes straight to its place, and so does a whole answer where the last one over this
+ * line had a length: one read is enough then. */
 static coco__emb_fate coco__emb_hear(coco__emb_line *l)
 {
     coco__emb_piece *p = l->piece;
     coco__emb_http *h = &l->http;
+    coco__emb_buf *a = &p->answer;
     char in[16384];
 
     for (;;) {
-        bool direct = h->next == coco__emb_length && h->left <= p->limit - p->answer.n &&
-                      coco__emb_reserve(p->e, &p->answer, (size_t)h->left);
-        size_t room = direct ? (size_t)h->left : h->next == coco__emb_head ? 4096 : sizeof in;
-        ssize_t n = recv(l->fd, direct ? p->answer.p + p->answer.n : in, room, 0);
-        coco__emb_fate fate = coco__emb_more;
+        bool first = h->next == coco__emb_head && h->n == 0 && h->length;
+        bool body = h->next == coco__emb_length && h->left <= p->limit - coco__emb_heard(p).n;
+        size_t room = body ? (size_t)h->left + 1 : h->next == coco__emb_head ? COCO__EMB_HEAD_MAX : sizeof in;
+        if ((first || body) && !coco__emb_reserve(p->e, a, room)) {
+            p->out.no_memory = true;
+            return coco__emb_broken;
+        }
+        if (first) room = a->cap;
+        ssize_t n = recv(l->fd, first ? a->p : body ? a->p + a->n : in, room, 0);
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return coco__emb_more;
         if (n <= 0) return coco__emb_feed_end(h, p, l->used, n < 0 ? errno : 0);
-        if (direct) {
-            p->answer.n += (size_t)n;
-            coco__emb_had(h, (size_t)n);
-            if (h->next == coco__emb_nothing) fate = coco__emb_whole;
-        } else {
-            fate = coco__emb_feed(h, p, in, (size_t)n);
-        }
+        coco__emb_fate fate = first ? coco__emb_feed_first(h, p, (size_t)n)
+                            : body  ? coco__emb_feed_body(h, p, (size_t)n) : coco__emb_feed(h, p, in, (size_t)n);
         if (fate != coco__emb_more || (size_t)n < room) return fate;
     }
 }
@@ -236,8 +239,7 @@ static void coco__emb_go_on(coco_embedder *e, coco__emb_line *l, int64_t now)
     if ((fate = coco__emb_hear(l)) == coco__emb_more) return;
     if (fate == coco__emb_odd) e->plain = false;
     if (fate == coco__emb_odd || fate == coco__emb_stale) {
-        p->out = (coco__emb_outcome){ .code = CURLE_OK };
-        p->answer.n = 0;
+        coco__emb_forget(p);
         coco__emb_give_libcurl(e, l);
         return;
     }
@@ -254,7 +256,7 @@ static void coco__emb_late(coco_embedder *e, coco__emb_line *l)
 
     p->out.code = CURLE_OPERATION_TIMEDOUT;
     snprintf(p->out.why, sizeof p->out.why, "Operation timed out after %u milliseconds with %zu bytes received",
-             e->o.timeout_ms, p->answer.n);
+             e->o.timeout_ms, coco__emb_heard(p).n);
     coco__emb_shut(e, l);
     coco__emb_end(e, p);
 }
@@ -359,8 +361,7 @@ static void coco__emb_set_out(coco_embedder *e, coco__emb_piece *p, int64_t now)
     coco__emb_line *l = p->line;
     bool open = e->plain && l->use == coco__emb_open && coco__emb_usable(l, now);
 
-    p->out = (coco__emb_outcome){ .code = CURLE_OK };
-    p->answer.n = 0;
+    coco__emb_forget(p);
     l->at = now;
     if (open) coco__emb_ask(e, l);
     else coco__emb_give_libcurl(e, l);
