@@ -440,18 +440,25 @@ static coco_status coco__mend_root(coco__mend *m, uint64_t *id)
     return coco__mend_put(m, &k, &rec);
 }
 
-/* The place below the root where something lost is put: @lost-N. */
-static coco_status coco__mend_lost(coco__mend *m, uint64_t n, coco__place *at)
+/* Puts the record of something lost below the root: @lost-N. */
+static coco_status coco__mend_lost(coco__mend *m, uint64_t n, coco__rec *rec)
 {
     char name[40];
+    coco__place at;
+    coco__dbkey k;
     coco__buf b;
 
-    COCO_TRY(coco__mend_root(m, &at->parent));
+    COCO_TRY(coco__mend_root(m, &at.parent));
     snprintf(name, sizeof name, "lost-%llu", (unsigned long long)n);
     coco__buf_init(&b, m->arena.mem);
     coco__key_put(&b, coco_symbol(name));
-    at->segment = coco__buf_take(&b, &m->arena);
-    return at->segment.p ? COCO_OK : COCO_ENOMEM;
+    at.segment = coco__buf_take(&b, &m->arena);
+    if (!at.segment.p) return COCO_ENOMEM;
+    rec->flags &= ~(uint32_t)COCO__R_LONG;
+    if (at.segment.n > COCO__CUT) rec->flags |= COCO__R_LONG, rec->segment = at.segment;
+    coco__place_key(&k, COCO__COMPONENT, &at);
+    COCO_TRY(coco__mend_put(m, &k, rec));
+    return rec->flags & COCO__R_ID ? coco__mend_place(m, rec->id, &at) : COCO_OK;
 }
 
 /* What stands below a number, or below the one where its way up ends, goes to @lost. */
@@ -459,34 +466,24 @@ static coco_status coco__mend_attach(coco__mend *m, const coco__fix *f)
 {
     coco__place at = { coco__get_be64(f->key.b + 1), { NULL, 0 } };
     coco__rec rec = { .flags = COCO__R_ID, .id = at.parent };
-    coco__dbkey k;
 
     /* a circle is opened anywhere */
     for (int depth = 0; depth < COCO__DEEPEST && coco__mend_up(m, rec.id, &at); depth++) {
         if (!at.parent) return COCO_OK; /* an earlier fix has seen to it */
         rec.id = at.parent;
     }
-    COCO_TRY(coco__mend_lost(m, rec.id, &at));
-    coco__place_key(&k, COCO__COMPONENT, &at);
-    COCO_TRY(coco__mend_put(m, &k, &rec));
-    return coco__mend_place(m, rec.id, &at);
+    return coco__mend_lost(m, rec.id, &rec);
 }
 
 static coco_status coco__mend_move(coco__mend *m, const coco__fix *f)
 {
     coco__rec rec;
-    coco__dbkey k;
-    coco__place at;
     uint64_t n;
 
     if (coco__mend_rec(m, &f->key, &rec) && (rec.nstates || (rec.flags & COCO__R_ID))) {
         COCO_TRY(coco__mend_number(m, &n));
-        COCO_TRY(coco__mend_lost(m, n, &at));
-        rec.flags &= ~(uint32_t)COCO__R_LONG;
         if (rec.flags & COCO__R_COMPONENT) rec.flags |= COCO__R_PENDING;
-        coco__place_key(&k, COCO__COMPONENT, &at);
-        COCO_TRY(coco__mend_put(m, &k, &rec));
-        if (rec.flags & COCO__R_ID) COCO_TRY(coco__mend_place(m, rec.id, &at));
+        COCO_TRY(coco__mend_lost(m, n, &rec));
     }
     return coco__del(m->t, &f->key);
 }

@@ -86,11 +86,11 @@ COCO_FN(leaf, (int, i, coco_value, tab), .memo = true)
 /* A few states with long keys, more than a page holds; the last key is too long for a record's. */
 COCO_FN(wide, (int, n, coco_value, tab), .memo = true)
 {
-    char key[500];
+    char key[COCO__CUT + 30];
 
     for (int i = 1; i <= n; i++) {
         memset(key, 'a' + i, sizeof key);
-        coco_value text = coco_text_n((coco_str){ key, i == n ? sizeof key : 400 });
+        coco_value text = coco_text_n((coco_str){ key, i == n ? sizeof key : COCO__CUT * 5 / 6 });
         COCO_TRY(coco_declare(cx, coco_object_of(tab, &coco_target_class), text, coco_null()));
     }
     return COCO_OK;
@@ -211,7 +211,7 @@ static coco_status edits(void *self, coco__txn *t)
 
 /* ---- What is tried ---- */
 
-enum { SEEN_MAX = 20000 }; /* components that stand in one another have so many more */
+enum { SEEN_MAX = 500 }; /* components that stand in one another have so many more */
 
 static coco_status see_component(void *user, const coco_component_info *info)
 {

@@ -338,6 +338,32 @@ static void target_is_not_put_together_below_itself(void **state)
     lines_clear(&problems), lines_clear(&said);
 }
 
+/* Where keys are cut short (SMALL=1), the name of what is lost below so high a number is too long for its record's. */
+static void lost_below_the_highest_number_is_found_by_its_name(void **state)
+{
+    static const coco__mem libc;
+    const coco__rec rec = { .flags = COCO__R_COMPONENT | COCO__R_PENDING };
+    coco__buf key, payload;
+
+    (void)state;
+    scenario_begins(&store);
+    coco__buf_init(&key, &libc);
+    coco__buf_init(&payload, &libc);
+    coco__buf_byte(&key, COCO__COMPONENT);
+    coco__buf_be64(&key, (uint64_t)1 << 62);
+    coco__key_put(&key, coco_text("x"));
+    coco__rec_put(&payload, &rec);
+    raw_begin();
+    raw_put(key.p, key.n, payload.p, payload.n);
+    raw_end();
+    coco__buf_free(&key);
+    coco__buf_free(&payload);
+    snprintf(harm, sizeof harm, "a component below the highest number");
+    holds_after_harm(true);
+    w.unsound = false;
+    lines_clear(&problems), lines_clear(&said);
+}
+
 int main(int argc, char **argv)
 {
 #define TESTED(kind, name) SCENARIO_TEST(one_repair_is_enough_for_##name),
@@ -346,6 +372,7 @@ int main(int argc, char **argv)
         SCENARIO_TEST(whatever_bytes_stand_in_a_record_one_repair_is_enough),
         SCENARIO_TEST(dependency_of_no_known_kind_is_found_and_repaired),
         SCENARIO_TEST(target_is_not_put_together_below_itself),
+        SCENARIO_TEST(lost_below_the_highest_number_is_found_by_its_name),
     };
 
     if (argc > 1) cmocka_set_test_filter(argv[1]);
