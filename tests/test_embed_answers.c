@@ -417,31 +417,34 @@ static void base64_ends_at_the_first_quote(void **state)
     }
 }
 
-/* One of 64 floats is no number, or infinite. */
+/* One of so many floats is no number, or infinite: numbers whose letters end within 32, and with them. */
 static void nan_and_infinity_in_base64_are_found_wherever_they_stand(void **state)
 {
     static const uint32_t others[] = { 0x7f800000, 0xff800000, 0x7f800001, 0xffc00000, 0x7fffffff, 0xffffffff,
                                        0x7f7fffff, 0xff7fffff, 0x007fffff, 0x80000000 };
     coco_embedder_opts o = plain();
-    uint32_t bits[64] = { 0 };
-    float v[64];
 
     (void)state;
-    o.dimensions = 64;
-    open_with(o);
-    for (size_t i = 0; i < 10 * 64; i++) {
-        coco_embed_call call = { .texts = &COCO_STR("x"), .n = 1, .vectors = v };
-        embed_text t = { 0 };
-        bits[i % 64] = others[i / 64];
-        embed_puts(&t, "{\"data\":[{\"embedding\":\"");
-        embed_base64(&t, (unsigned char *)bits, sizeof bits);
-        embed_puts(&t, "\"}]}");
-        server.body = t.p;
-        assert_int_equal(coco_embed_texts(e, &call, &err), i / 64 < 6 ? COCO_EPARSE : COCO_OK);
-        if (i / 64 < 6) assert_non_null(strstr(err.msg, "holds NaN or a number beyond"));
-        else assert_memory_equal(v, bits, sizeof v);
-        bits[i % 64] = 0;
-        free(t.p);
+    for (o.dimensions = 24; o.dimensions <= 64; o.dimensions += 40) {
+        size_t n = o.dimensions;
+        uint32_t bits[64] = { 0 };
+        float *v = malloc(n * sizeof *v);
+        open_with(o);
+        for (size_t i = 0; i < 10 * n; i++) {
+            coco_embed_call call = { .texts = &COCO_STR("x"), .n = 1, .vectors = v };
+            embed_text t = { 0 };
+            bits[i % n] = others[i / n];
+            embed_puts(&t, "{\"data\":[{\"embedding\":\"");
+            embed_base64(&t, (unsigned char *)bits, n * sizeof *v);
+            embed_puts(&t, "\"}]}");
+            server.body = t.p;
+            assert_int_equal(coco_embed_texts(e, &call, &err), i / n < 6 ? COCO_EPARSE : COCO_OK);
+            if (i / n < 6) assert_non_null(strstr(err.msg, "holds NaN or a number beyond"));
+            else assert_memory_equal(v, bits, n * sizeof *v);
+            bits[i % n] = 0;
+            free(t.p);
+        }
+        free(v);
     }
     server.body = NULL;
 }

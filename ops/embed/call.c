@@ -35,24 +35,37 @@ static uint64_t coco__emb_sample(const char *p, size_t n)
     return coco__emb_mix(some, sizeof some);
 }
 
-/* Fills in which, texts and n; table has size entries, a power of two, of which SIZE_MAX is free. By the whole texts,
- * or by samples: false then, if so many samples are alike that the others would take too long. */
-static bool coco__emb_distinct(coco__emb_call *c, size_t *table, size_t size, bool whole)
+/* A place in the table of the different texts. */
+typedef struct coco__emb_slot {
+    size_t hash, text; /* which of them; SIZE_MAX: the slot is free */
+} coco__emb_slot;
+
+/* Fills in which, texts and n; table has size entries, a power of two. By hashes of the whole texts, or of samples:
+ * false then, if so many of different texts are alike that the others would take too long. All hashes come first, so
+ * that one text needn't wait for memory until another has its place. */
+static bool coco__emb_distinct(coco__emb_call *c, coco__emb_slot *table, size_t size, bool whole)
 {
     size_t vain = 0;
 
     c->n = 0;
-    for (size_t i = 0; i < size; i++) table[i] = SIZE_MAX;
+    for (size_t i = 0; i < size; i++) table[i].text = SIZE_MAX;
     for (size_t i = 0; i < c->in->n; i++) {
         const coco_str *t = &c->in->texts[i];
-        size_t at = (size_t)(whole ? coco__emb_mix(t->p, t->n) : coco__emb_sample(t->p, t->n)) & (size - 1);
-        for (; table[at] != SIZE_MAX && !coco_str_equal(*c->texts[table[at]], *t); vain++) at = (at + 1) & (size - 1);
-        if (!whole && vain > 4 * c->in->n) return false;
-        if (table[at] == SIZE_MAX) {
-            table[at] = c->n;
+        c->which[i] = (size_t)(whole ? coco__emb_mix(t->p, t->n) : coco__emb_sample(t->p, t->n));
+    }
+    for (size_t i = 0; i < c->in->n; i++) {
+        const coco_str *t = &c->in->texts[i];
+        size_t hash = c->which[i], at = hash & (size - 1);
+        for (; table[at].text != SIZE_MAX; at = (at + 1) & (size - 1)) {
+            if (table[at].hash != hash) continue;
+            if (coco_str_equal(*c->texts[table[at].text], *t)) break;
+            if (++vain > 4 * c->in->n && !whole) return false;
+        }
+        if (table[at].text == SIZE_MAX) {
+            table[at] = (coco__emb_slot){ hash, c->n };
             c->texts[c->n++] = t;
         }
-        c->which[i] = table[at];
+        c->which[i] = table[at].text;
     }
     return true;
 }
@@ -73,7 +86,8 @@ static void coco__emb_call_end(coco_embedder *e, coco__emb_call *c)
  * places. While the dimensions are looked for (e->dimensions is 0) none are kept. */
 static coco_status coco__emb_call_begin(coco_embedder *e, coco__emb_call *c)
 {
-    size_t n = c->in->n, size = 4, *table;
+    size_t n = c->in->n, size = 4;
+    coco__emb_slot *table;
     pthread_condattr_t attr;
 
     pthread_condattr_init(&attr);

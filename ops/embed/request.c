@@ -47,7 +47,6 @@ static size_t coco__emb_copy_plain(char *out, const unsigned char *p, size_t n)
         memcpy(out + done, &a, 16);
         memcpy(out + done + 16, &b, 16);
     }
-#else
 #endif
     return done;
 }

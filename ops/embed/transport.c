@@ -179,12 +179,14 @@ static void coco__emb_send_more(coco__emb_line *l)
 /* Begins an exchange over the open connection. */
 static void coco__emb_ask(const coco_embedder *e, coco__emb_line *l)
 {
-    char *body = l->piece->body.p + e->gap, number[32];
-    size_t n = (size_t)snprintf(number, sizeof number, "%zu\r\n\r\n", l->piece->body.n - e->gap);
+    coco__emb_buf *b = &l->piece->body;
+    char *p = b->p + e->gap - 4;
 
-    memcpy(body - n, number, n);
-    memcpy(body - n - e->lead.n, e->lead.p, e->lead.n);
-    l->sent = e->gap - n - e->lead.n;
+    memcpy(p, "\r\n\r\n", 4);
+    for (size_t n = b->n - e->gap; n; n /= 10) *--p = (char)('0' + n % 10);
+    p -= e->lead.n;
+    memcpy(p, e->lead.p, e->lead.n);
+    l->sent = (size_t)(p - b->p);
     l->http.next = coco__emb_head;
     l->http.n = 0;
     coco__emb_send_more(l);
