@@ -390,13 +390,6 @@ COCO__IN coco__seen_place *coco__place_below(coco__audit *a, uint64_t space, coc
     return coco__table_get(&a->places, &id, sizeof id);
 }
 
-static bool coco__maybe_absent(const coco__state *s)
-{
-    for (size_t i = 0; i < s->npossible; i++)
-        if (!s->possible[i].p) return true;
-    return false;
-}
-
 /* Is the owner index's way to the state the one to the component being looked at? */
 static coco_status coco__check_owner(coco__audit *a, const coco__entry *e, const coco__seen_place *in, coco_str key)
 {
@@ -433,13 +426,13 @@ static coco_status coco__check_state(coco__audit *a, const coco__entry *e, uint6
 
     coco__raise(&a->top.next_provider, space);
     a->nstates++;
-    if (!top || coco__state_get(e->ekey, e->value, &state) != COCO_OK) return COCO_OK;
+    if (!top || coco__state_get(0, e->ekey, e->value, &state) != COCO_OK) return COCO_OK;
     top->states++;
     a->unsettled |= state.npossible != 1 || !state.possible[0].p || state.condemned;
     if (state.container) {
         coco__seen_place *below = coco__place_below(a, space, state.key);
         if (below) below->container = true;
-        else if (!coco__maybe_absent(&state))
+        else if (!coco__any_absent(&state))
             coco__unsound(a, "a container of it has no place for its content");
     }
     return coco__check_owner(a, e, s, state.key);
@@ -462,7 +455,7 @@ COCO__IN bool coco__entry_sound(coco__audit *a, const coco__entry *e)
     case COCO__S_STATE: return e->value.n && coco__value_sound(a, e->value);
     case COCO__S_ID: return e->value.n == 8;
     default:
-        return space >= COCO__S_FIRST_PROVIDER && coco__state_get(e->ekey, e->value, &s) == COCO_OK &&
+        return space >= COCO__S_FIRST_PROVIDER && coco__state_get(0, e->ekey, e->value, &s) == COCO_OK &&
                coco__one_key(s.key);
     }
 }
@@ -557,7 +550,7 @@ static coco_status coco__check_component(coco__audit *a, const coco__rec *rec)
     coco_str p;
 
     a->nstates = a->last.n = 0;
-    a->unsettled = a->strange = false;
+    a->unsettled = rec->flags & COCO__R_NEW, a->strange = false;
     coco__raise(&a->top.next_run, rec->run);
     if (coco__get_id(&a->quiet, COCO__NAME, rec->fn, &p) != COCO_OK && !(rec->fn == 0 && pending)) /* 0: rebuilt */
         coco__unsound(a, "the name of its function is gone");

@@ -542,7 +542,8 @@ enum {
     COCO__R_SOURCE = 128,  /* children come from a source: its title */
     COCO__R_UNITS = 256,
     COCO__R_BELOW = 512,   /* no memo, because something below failed or was left out */
-    COCO__R_ALL = 1023
+    COCO__R_NEW = 1024,    /* precommit of a component whose states all are new: what is no container may be absent */
+    COCO__R_ALL = 2047
 };
 typedef struct coco__rec {
     uint32_t flags;
@@ -617,8 +618,9 @@ typedef struct coco__state {
 } coco__state;
 COCO__IN const coco__state *coco__old_of(const struct coco__change *c); /* never NULL */
 COCO__IN void coco__state_put(coco__buf *b, const coco__state *s, bool long_key);
-COCO__IN coco_status coco__state_get(coco_str ekey, coco_str value, coco__state *s);
+COCO__IN coco_status coco__state_get(uint32_t rec_flags, coco_str ekey, coco_str value, coco__state *s);
 COCO__IN void coco__possible_add(coco__state *s, coco_str record); /* where it isn't there */
+COCO__IN bool coco__any_absent(const coco__state *s); /* may it be? */
 
 typedef struct coco__entry {
     coco_str ekey, value;
@@ -687,7 +689,7 @@ typedef struct coco__owned {
     coco__buf data;         /* bytes of the current page */
     coco__table changed;    /* entry key to coco__change, but for those from `untabled` on */
     coco__change *changes, **last, *untabled;
-    size_t nchanges;
+    size_t nchanges, nnew;  /* nnew: that are new states, no containers, of one target */
     struct coco__block { char *at; size_t left; } change_room, action_room; /* where the next ones go */
 } coco__owned;
 
@@ -1046,6 +1048,7 @@ typedef struct coco__run {
     struct coco__comp *open, **open_last, *applied, **applied_last, *deferred, *spare;
     struct coco__comp *committing, *applying; /* of the transaction being written */
     size_t nopen, napplied, deferred_bytes, spare_bytes;
+    bool slice;              /* the transaction is of a slice of one component */
     bool unsynced;           /* a commit may be lost in a power cut */
     size_t inflight_bytes;
     coco__buf scratch, record, above; /* of the transaction's body */
@@ -1105,8 +1108,7 @@ COCO__IN void coco__out_of_memory(coco__run *run); /* where nobody can be told: 
 COCO__IN void coco__tomb_remove(coco__run *run, const coco__place *at);
 COCO__IN coco_status coco__tombs_load(coco__run *run, const coco__txn *t);
 COCO__IN coco_status coco__tombs_write(coco__run *run, const coco__txn *t); /* those that go */
-/* alone: no other component claims in this transaction */
-COCO__IN coco_status coco__claims(struct coco__comp *c, const coco__txn *t, bool alone);
+COCO__IN coco_status coco__claims(struct coco__comp *c, const coco__txn *t);
 COCO__IN coco_status coco__precommit(struct coco__comp *c, const coco__txn *t);
 COCO__IN coco_status coco__commit(struct coco__comp *c, const coco__txn *t);
 COCO__IN coco_status coco__commit_gone(struct coco__comp *c, const coco__txn *t); /* its gone children's tombstones */
@@ -1243,6 +1245,7 @@ typedef struct coco__comp {
     bool failed, failed_below, uncacheable;
     coco_status stopped;     /* a checkpoint said COCO_ESTOP or COCO_EDEADLINE */
     bool dirty;              /* there is something to write */
+    bool all_new;            /* by COCO__R_NEW; its commit writes the record alone */
     bool above;              /* --only: runs, but isn't submitted */
     bool memo_above;         /* a memoized component stands above: report dependencies to it */
     bool recheck;

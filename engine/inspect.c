@@ -44,7 +44,8 @@ typedef struct coco__look {
     coco__level *levels; /* from the first component's children down to where the walk is */
     size_t nlevels, cap;
     coco__buf path;      /* printed, of the component being visited; empty for the root */
-    coco_component_info *info; /* of it, and … */
+    coco_component_info *info; /* of it, … */
+    uint32_t flags;      /* … of its record, and … */
     size_t bytes;        /* … of its record with key */
     coco__dbkey page;    /* next page of its states; n 0: none to read */
     coco__view view;     /* entries being read */
@@ -136,6 +137,7 @@ static coco_status coco__look_info(coco__look *l, const coco__rec *rec, bool gon
     i->bytes = l->bytes;
     if (rec->source.n && !(i->source = coco__arena_str(&l->arena, rec->source).p)) return COCO_ENOMEM;
     if (rec->flags & COCO__R_COMPONENT) COCO_TRY(coco__look_ran(l, rec, i));
+    l->flags = rec->flags;
     l->kept = coco__arena_mark(&l->arena);
     return COCO_OK;
 }
@@ -162,7 +164,7 @@ static coco_status coco__look_state(coco__look *l, const coco__entry *e)
     coco_status rc;
 
     if (space > 0 && space < COCO__S_FIRST_PROVIDER) return COCO_OK;
-    if ((rc = coco__state_get(e->ekey, e->value, &s)) != COCO_OK) return coco__look_forgive(l, rc);
+    if ((rc = coco__state_get(l->flags, e->ekey, e->value, &s)) != COCO_OK) return coco__look_forgive(l, rc);
     COCO_TRY(coco__look_title(l, space, &title));
     if (!title.p) return COCO_OK;
     info.container = s.container;

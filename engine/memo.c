@@ -125,7 +125,8 @@ static bool coco__declared_intact(coco_ctx *cx, coco_str declared)
         if (r.bad || c || coco__table_get(&o->run->moved_states, ekey.p, ekey.n)) return false;
         if (coco__owned_find(o, ekey, &e) != COCO_OK || !e) return false;
         if (space < COCO__S_FIRST_PROVIDER) continue;
-        if (coco__state_get(e->ekey, e->value, &s) != COCO_OK || s.npossible != 1 || !s.possible[0].p || s.condemned)
+        if (coco__state_get(cx->comp->rec.flags, e->ekey, e->value, &s) != COCO_OK || s.npossible != 1 ||
+            !s.possible[0].p || s.condemned)
             return false;
         uint64_t counter = s.counter;
         if (coco__target_by_id(cx->run, space, &t) != COCO_OK || !t || coco__target_gone(t)) return false;

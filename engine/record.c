@@ -403,7 +403,7 @@ static coco_status coco__claim_from(coco__comp *c, coco__change *ch, const coco_
     if (!(rec.flags & COCO__R_COMPONENT)) return COCO_OK;
     COCO_TRY(coco__entry_get(t, &rec, ch->ekey, c->shared, &value));
     if (!value.p) return COCO_OK;
-    COCO_TRY(coco__state_get(ch->ekey, value, now));
+    COCO_TRY(coco__state_get(rec.flags, ch->ekey, value, now));
     if (m && strcmp(m->to_path, coco__print_path(run, c, NULL, NULL)) != 0) return coco__edup(c, ch, m->to_path);
     /* it came to be since the declaration */
     if (!ch->from) return coco__edup(c, ch, coco__print_path(run, NULL, t, from));
@@ -442,15 +442,15 @@ static coco_status coco__claim_owner(coco__comp *c, coco__change *ch, const coco
     return self ? COCO_OK : coco__claim_from(c, ch, t, &from, now);
 }
 
-static coco_status coco__claim(coco__comp *c, coco__change *ch, const coco__txn *t, bool alone)
+static coco_status coco__claim(coco__comp *c, coco__change *ch, const coco__txn *t)
 {
     coco__run *run = c->run;
-    coco__comp *first = alone ? NULL : coco__table_get(&run->claims, ch->ekey.p, ch->ekey.n);
+    coco__comp *first = run->slice ? NULL : coco__table_get(&run->claims, ch->ekey.p, ch->ekey.n);
     coco__state now = { 0 };
 
     ch->moved = false;
     if (first && first != c) return coco__edup(c, ch, coco__print_path(run, first, NULL, NULL));
-    if (!alone && !coco__table_put(&run->claims, ch->ekey.p, ch->ekey.n, c)) return COCO_ENOMEM;
+    if (!run->slice && !coco__table_put(&run->claims, ch->ekey.p, ch->ekey.n, c)) return COCO_ENOMEM;
     COCO_TRY(coco__claim_owner(c, ch, t, &now));
     if (ch->child) coco__found_possible(ch->replaced ? ch->replaced : ch->child, &now);
     if (c->claim_failed || !ch->from || ch->user_managed || coco__same_possible(&now, coco__old_of(ch)))
@@ -458,7 +458,7 @@ static coco_status coco__claim(coco__comp *c, coco__change *ch, const coco__txn 
     return coco__reclaim(c, ch, &now);
 }
 
-COCO__IN coco_status coco__claims(coco__comp *c, const coco__txn *t, bool alone)
+COCO__IN coco_status coco__claims(coco__comp *c, const coco__txn *t)
 {
     const coco_target *last = NULL;
     bool moved = false;
@@ -466,7 +466,7 @@ COCO__IN coco_status coco__claims(coco__comp *c, const coco__txn *t, bool alone)
     for (coco__change *ch = c->owned.changes; ch && !c->claim_failed; last = ch->target, ch = ch->next) {
         if (ch->target != last && ch->record.p && coco__target_gone(ch->target))
             COCO_TRY(coco__claim_fails(c, ch, COCO_ENOTFOUND, " is declared into what is made anew", "", ""));
-        else if (ch->claimed && ch->target) COCO_TRY(coco__claim(c, ch, t, alone));
+        else if (ch->claimed && ch->target) COCO_TRY(coco__claim(c, ch, t));
         moved |= ch->moved;
     }
     for (coco__change *ch = c->owned.changes; moved && ch && !c->claim_failed; ch = ch->next)
@@ -509,8 +509,9 @@ COCO__IN coco_status coco__precommit(coco__comp *c, const coco__txn *t)
     if (!(rec.flags & COCO__R_COMPONENT)) COCO_TRY(coco__header(c, &rec));
     COCO_TRY(coco__need_id(c, t, &rec));
     COCO_TRY(coco__precommit_states(c, t, &rec));
-    COCO_TRY(coco__owned_write(&c->owned, t, &rec, false, &c->run->merge));
+    COCO_TRY(coco__owned_write(&c->owned, t, &rec, c->all_new, &c->run->merge));
     rec.flags |= COCO__R_PENDING;
+    if (c->all_new) rec.flags |= COCO__R_NEW;
     return coco__store_rec(c->run, t, &c->at, &rec);
 }
 
@@ -597,18 +598,22 @@ COCO__IN coco_status coco__commit_gone(coco__comp *c, const coco__txn *t)
 
 COCO__IN coco_status coco__commit(coco__comp *c, const coco__txn *t)
 {
+    bool part = c->run->slice;
     coco__rec rec;
 
     COCO_TRY(coco__write_above(c, t));
     COCO_TRY(coco__stored(t, &c->at, &c->run->record, &rec));
     if (c->deleting) return coco__commit_removal(c, t, &rec);
     COCO_TRY(coco__need_id(c, t, &rec));
-    for (coco__change *ch = c->owned.changes; ch; ch = ch->next) COCO_TRY(coco__commit_change(c, ch, t, &rec));
-    COCO_TRY(coco__owned_write(&c->owned, t, &rec, true, &c->run->merge));
-    if (!c->restamp && !(c->failed && (rec.flags & COCO__R_COMPONENT))) COCO_TRY(coco__header(c, &rec));
-    COCO_TRY(coco__commit_memo(c, &rec));
-    if (!c->failed && !c->restamp) {
-        rec.flags = (rec.flags & ~(uint32_t)COCO__R_PENDING) | (c->condemns ? (uint32_t)COCO__R_PENDING : 0u);
+    for (coco__change *ch = c->owned.changes; ch && !c->all_new; ch = ch->next)
+        COCO_TRY(coco__commit_change(c, ch, t, &rec));
+    if (!c->all_new) COCO_TRY(coco__owned_write(&c->owned, t, &rec, true, &c->run->merge));
+    if (!c->restamp && !((part || c->failed) && (rec.flags & COCO__R_COMPONENT))) COCO_TRY(coco__header(c, &rec));
+    if (part) rec.flags |= COCO__R_PENDING;
+    else COCO_TRY(coco__commit_memo(c, &rec));
+    if (!part && !c->failed && !c->restamp) {
+        rec.flags &= ~(uint32_t)(COCO__R_PENDING | COCO__R_NEW);
+        if (c->condemns) rec.flags |= COCO__R_PENDING;
         COCO_TRY(coco__commit_gone(c, t));
     }
     return coco__store_rec(c->run, t, &c->at, &rec);

@@ -259,17 +259,25 @@ typedef struct coco__count {
     bool looking;
 } coco__count;
 
+/* The state that an entry stands for, and where; *t NULL: none, or nowhere. */
+static coco_status coco__entry_state(coco__run *run, const coco__entry *e, coco_target **t, coco__state *s)
+{
+    uint64_t space = coco__ekey_space((const uint8_t *)e->ekey.p, e->ekey.n, NULL);
+
+    *t = NULL;
+    if (space < COCO__S_FIRST_PROVIDER) return COCO_OK;
+    COCO_TRY(coco__target_by_id(run, space, t));
+    return *t ? coco__state_get(0, e->ekey, e->value, s) : COCO_OK;
+}
+
 static coco_status coco__count_entry(void *self, const coco__entry *e)
 {
     coco__count *n = self;
     coco_target *t, *child;
     coco__state s;
-    uint64_t space = coco__ekey_space((const uint8_t *)e->ekey.p, e->ekey.n, NULL);
 
-    if (space < COCO__S_FIRST_PROVIDER) return COCO_OK;
-    COCO_TRY(coco__target_by_id(n->run, space, &t));
+    COCO_TRY(coco__entry_state(n->run, e, &t, &s));
     if (!t || coco__table_get(&n->run->claims, e->ekey.p, e->ekey.n)) return COCO_OK; /* claims: of a preview */
-    COCO_TRY(coco__state_get(e->ekey, e->value, &s));
     if (!n->looking) t->top->doomed++;
     n->touches |= t->top->tripped;
     if (!s.container || s.user_managed) return COCO_OK;
@@ -363,7 +371,7 @@ static coco_status coco__guard(coco__run *run)
         coco_str value;
         COCO_TRY(coco__condemned_read(run, d, &run->record, &value));
         if (!value.p) continue;
-        COCO_TRY(coco__state_get(d->ekey, value, &s));
+        COCO_TRY(coco__state_get(0, d->ekey, value, &s));
         if (!s.user_managed) coco__target_now(d->child)->condemned = true;
     }
     for (size_t i = 0; coco__table_next(&run->targets, &i, &slot);) {
@@ -441,11 +449,8 @@ static coco_status coco__container_entry(void *self, const coco__entry *e)
     coco__depth *d = self;
     coco_target *t, *child;
     coco__state s;
-    uint64_t space = coco__ekey_space((const uint8_t *)e->ekey.p, e->ekey.n, NULL);
 
-    if (space < COCO__S_FIRST_PROVIDER) return COCO_OK;
-    COCO_TRY(coco__target_by_id(d->comp->run, space, &t));
-    COCO_TRY(coco__state_get(e->ekey, e->value, &s));
+    COCO_TRY(coco__entry_state(d->comp->run, e, &t, &s));
     if (!t || !s.container) return COCO_OK;
     if (t->depth > d->deepest) d->deepest = t->depth;
     if (t->depth != d->depth) return COCO_OK;
@@ -760,14 +765,11 @@ static coco_status coco__forget_entry(void *self, const coco__entry *e)
     coco_target *t, *child = NULL;
     coco__change *c;
     coco__state s;
-    uint64_t space = coco__ekey_space((const uint8_t *)e->ekey.p, e->ekey.n, NULL);
     bool below = false;
 
-    if (space < COCO__S_FIRST_PROVIDER) return COCO_OK;
-    COCO_TRY(coco__target_by_id(f->comp->run, space, &t));
+    COCO_TRY(coco__entry_state(f->comp->run, e, &t, &s));
     if (!t) return COCO_OK;
     for (const coco_target *up = t; up; up = up->parent) below |= up == f->target;
-    COCO_TRY(coco__state_get(e->ekey, e->value, &s));
     if (s.container) COCO_TRY(coco__target_at(f->comp->run, t, s.key, (coco_str){ 0 }, &child));
     if (!below && child != f->target) return COCO_OK;
     if (!(c = coco__owned_change(&f->comp->owned, e->ekey))) return COCO_ENOMEM;

@@ -163,7 +163,7 @@ static coco_status coco__rebuilt_entry(coco__rebuilt *b, const coco__entry *e)
     if (p.p && coco__place_get(p, &owner) == COCO_OK && coco__owner_true(b->m->a, e->ekey, p) &&
         (owner.parent != b->at.parent || !coco_str_equal(owner.segment, b->at.segment)))
         return COCO_OK;
-    if (coco__state_get(e->ekey, e->value, &s) != COCO_OK) return COCO_OK;
+    if (coco__state_get(0, e->ekey, e->value, &s) != COCO_OK) return COCO_OK;
     if (s.container && !coco__place_below(b->m->a, space, s.key))
         return coco__rebuilt_state(b, e->ekey, &s, (coco_str){ NULL, 0 });
     return coco__rebuilt_add(b, e->ekey, e->value);
@@ -322,7 +322,7 @@ static coco_status coco__rebuilt_write(coco__rebuilt *b)
         COCO_TRY(coco__mend_place(b->m, rec->id, &b->at));
     }
     rec->flags &= ~(uint32_t)(COCO__R_PAGED | COCO__R_LONG);
-    if (rec->flags & COCO__R_COMPONENT) rec->flags |= COCO__R_PENDING;
+    if (rec->flags & COCO__R_COMPONENT) rec->flags |= COCO__R_PENDING | (b->whole ? 0u : (uint32_t)COCO__R_NEW);
     if (!coco__memo_sound(b->m->a, rec)) {
         rec->flags &= ~(uint32_t)(COCO__R_MEMO | COCO__R_FAILED);
         rec->argkey = rec->states = rec->result = (coco_str){ NULL, 0 };
@@ -377,7 +377,7 @@ static bool coco__mend_container(coco__mend *m, uint64_t parent, coco_str suffix
     coco_status rc = coco__entry_get(&m->quiet, &rec, ekey, &m->arena, &value);
     ekey.p = coco__arena_copy(&m->arena, e.b, e.n); /* the state borrows its key */
     if (rc == COCO_ENOMEM || !ekey.p) m->a->rc = COCO_ENOMEM;
-    return rc == COCO_OK && value.p && ekey.p && coco__state_get(ekey, value, s) == COCO_OK && s->container;
+    return rc == COCO_OK && value.p && ekey.p && coco__state_get(0, ekey, value, s) == COCO_OK && s->container;
 }
 
 /* A target's record anew: under the same number, as what is below it is recorded with it; with a counter that it can't

@@ -78,10 +78,10 @@ static coco_status coco__apply_retry(coco__run *run, const coco_sink *sink, coco
         for (size_t i = 0; i < n; i++) {
             if (v[i]->answer == COCO_UNANSWERED && rc == COCO_OK) v[i]->answer = COCO_OK;
             if (v[i]->answer < 0 && v[i]->transient) transient = true;
+            left += v[i]->answer != COCO_OK;
         }
-        coco__unanswer_content(v, n);
-        for (size_t i = 0; i < n; i++) left += v[i]->answer != COCO_OK;
         if (left == 0) return COCO_OK;
+        coco__unanswer_content(v, n);
         if (!transient || coco__stopped(run) != COCO_OK || coco__monotonic_ns() - begun + wait * 1000000u > budget)
             return rc != COCO_OK ? rc : COCO_EFAIL;
         user = coco__user_begin(run);

@@ -8,7 +8,10 @@
  * the pages they fall in and leaves the others alone, so that one changed row of a million costs one page.
  *
  * A page's label is a lower bound of its keys; the first page has the empty label, so that every key falls into some
- * page. */
+ * page.
+ *
+ * Where there were no states, and all that come are new and of one target, they are written once: at the precommit, as
+ * they are from the commit on. Until then COCO__R_NEW in the record says that each may be absent as well. */
 #include "engine.h"
 
 /* ---- Entry keys and values ---- */
@@ -67,7 +70,7 @@ COCO__IN void coco__state_put(coco__buf *b, const coco__state *s, bool long_key)
     }
 }
 
-COCO__IN coco_status coco__state_get(coco_str ekey, coco_str value, coco__state *s)
+COCO__IN coco_status coco__state_get(uint32_t of, coco_str ekey, coco_str value, coco__state *s)
 {
     coco__reader r = coco__reader_of(value.p, value.n);
     uint8_t flags = coco__read_byte(&r);
@@ -89,6 +92,7 @@ COCO__IN coco_status coco__state_get(coco_str ekey, coco_str value, coco__state 
         s->possible[i].n = (size_t)n - 1;
         s->possible[i].p = (const char *)coco__read_bytes(&r, (size_t)n - 1);
     }
+    if ((of & COCO__R_NEW) && !s->container) coco__possible_add(s, (coco_str){ NULL, 0 });
     return r.bad || coco__left(&r) ? COCO_ECORRUPT : COCO_OK;
 }
 

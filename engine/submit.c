@@ -95,6 +95,7 @@ COCO__IN void coco__queue(coco__comp *c)
     coco__round_begin(run);
     run->inflight_bytes += c->arena.total;
     if (c->op) coco__changed(run); /* it is written at once */
+    c->all_new = !c->rec.nstates && c->owned.nnew == c->owned.nchanges;
     if (coco__needs_precommit(c)) {
         c->state = COCO__OPEN;
         coco__append(&run->open_last, &run->nopen, c);
@@ -307,100 +308,18 @@ COCO__IN void coco__transaction_done(coco__run *run)
     coco__round_clear(run);
 }
 
-/* ---- Large components: their changes in slices, a transaction each, so that no transaction frees pages by the ten
- *  thousands (LMDB writes the list of free pages again and again). Until the last slice the component stays pending.
- *  ---- */
-
-typedef struct coco__slice {
-    coco__comp *c;
-    bool commit;
-} coco__slice;
-
-static coco_status coco__slice_body(void *self, coco__txn *t)
-{
-    coco__slice *s = self;
-    coco__comp *c = s->c;
-    coco__run *run = c->run;
-    coco__rec rec;
-
-    COCO_TRY(coco__run_record(run, t));
-    if (s->commit) {
-        COCO_TRY(coco__stored(t, &c->at, &run->record, &rec));
-        if (!(rec.flags & COCO__R_COMPONENT)) COCO_TRY(coco__header(c, &rec));
-        rec.flags |= COCO__R_PENDING;
-        COCO_TRY(coco__need_id(c, t, &rec));
-        for (coco__change *ch = c->owned.changes; ch; ch = ch->next) COCO_TRY(coco__commit_change(c, ch, t, &rec));
-        COCO_TRY(coco__owned_write(&c->owned, t, &rec, true, &run->merge));
-        COCO_TRY(coco__store_rec(run, t, &c->at, &rec));
-    } else {
-        COCO_TRY(coco__claims(c, t, true));
-        if (!c->claim_failed) COCO_TRY(coco__precommit(c, t));
-    }
-    return coco__counters_write(run, t);
-}
-
-static void coco__slice_undo(void *self)
-{
-    coco__comp *c = ((coco__slice *)self)->c;
-
-    if (c->parent) c->parent->ancestors_marked = false;
-    c->claim_failed = COCO_OK;
-    coco__transaction_undo(c->run);
-}
-
-static void coco__targets_stored(coco__comp *c)
-{
-    const coco_target *last = NULL;
-
-    for (coco__change *ch = c->owned.changes; ch; last = ch->target, ch = ch->next) {
-        coco__renewed(c, ch);
-        for (coco_target *t = ch->target == last ? NULL : ch->target; t; t = t->parent) t->stored = true;
-        if (ch->child && ch->child_fate != COCO__CHILD_GONE) ch->child->stored = true;
-    }
-}
-
-/* Writes all but the last slice; the round's own transaction takes what is left in changes. */
-static coco_status coco__write_slices(coco__run *run, coco__comp *c, bool commit)
-{
-    coco__slice s = { c, commit };
-    coco__writer w = { coco__slice_body, coco__slice_undo, &s, false };
-
-    c->owned.all = NULL;
-    for (size_t left = c->owned.nchanges; left > COCO__SLICE && !c->claim_failed && !c->deleting; left -= COCO__SLICE) {
-        coco__change *last, *rest = coco__owned_cut(&c->owned, COCO__SLICE, &last);
-        if (!c->owned.all) c->owned.all = c->owned.changes; /* sorted by the first cut */
-        coco_status rc = coco__write(run->app, &w, &run->fatal);
-        if (rc == COCO_OK && !commit) coco__targets_stored(c);
-        if (rc == COCO_OK) coco__transaction_done(run);
-        last->next = rest;
-        c->owned.changes = rest;
-        if (rc != COCO_OK) {
-            c->owned.changes = c->owned.all;
-            return rc;
-        }
-    }
-    return COCO_OK;
-}
-
-/* The whole list again, once the round is written. */
-static void coco__slices_end(coco__comp *list)
-{
-    for (coco__comp *c = list; c; c = c->next)
-        if (c->owned.all) c->owned.changes = c->owned.all, c->owned.all = NULL;
-}
-
 static coco_status coco__round_body(void *self, coco__txn *t)
 {
     coco__run *run = self;
 
     COCO_TRY(coco__run_record(run, t));
-    COCO_TRY(coco__memos_write(run, t));
+    if (!run->slice) COCO_TRY(coco__memos_write(run, t));
     for (coco__comp *c = run->committing; c; c = c->next) COCO_TRY(coco__commit(c, t));
-    for (coco__comp *c = run->applying; c; c = c->next) COCO_TRY(coco__claims(c, t, false));
+    for (coco__comp *c = run->applying; c; c = c->next) COCO_TRY(coco__claims(c, t));
     for (coco__comp *c = run->applying; c; c = c->next)
         if (!c->claim_failed) COCO_TRY(coco__precommit(c, t));
-    COCO_TRY(coco__tombs_write(run, t));
-    COCO_TRY(coco__live_store(run, t));
+    if (!run->slice) COCO_TRY(coco__tombs_write(run, t));
+    if (!run->slice) COCO_TRY(coco__live_store(run, t));
     return coco__counters_write(run, t);
 }
 
@@ -408,13 +327,63 @@ static void coco__round_undo(void *self)
 {
     coco__run *run = self;
 
-    for (coco__comp *c = run->committing; c; c = c->next)
-        if (c->parent) c->parent->ancestors_marked = false;
-    for (coco__comp *c = run->applying; c; c = c->next) {
-        if (c->parent) c->parent->ancestors_marked = false;
-        c->claim_failed = COCO_OK;
-    }
+    for (int i = 0; i < 2; i++)
+        for (coco__comp *c = i ? run->applying : run->committing; c; c = c->next) {
+            if (c->parent) c->parent->ancestors_marked = false;
+            c->claim_failed = COCO_OK;
+        }
     coco__transaction_undo(run);
+}
+
+/* ---- Large components: their changes in slices, a transaction each, so that no transaction frees pages by the ten
+ *  thousands (LMDB writes the list of free pages again and again). Until the last slice the component stays pending.
+ *  ---- */
+
+static void coco__targets_stored(coco__comp *c)
+{
+    const coco_target *last = NULL;
+
+    for (coco__change *ch = c->owned.changes; ch; last = ch->target, ch = c->all_new ? NULL : ch->next) {
+        coco__renewed(c, ch);
+        for (coco_target *t = ch->target == last ? NULL : ch->target; t; t = t->parent) t->stored = true;
+        if (ch->child && ch->child_fate != COCO__CHILD_GONE) ch->child->stored = true;
+    }
+}
+
+/* Writes all but the last slice of c, as the only one in *list, which is committing or applying; the round's own
+ * transaction takes what is left in changes. */
+static coco_status coco__write_slices(coco__run *run, coco__comp *c, coco__comp **list)
+{
+    coco__writer w = { coco__round_body, coco__round_undo, run, false };
+    coco__comp *next = c->next;
+    coco__change *last;
+    coco_status rc = COCO_OK;
+
+    c->owned.all = NULL;
+    c->next = NULL;
+    *list = c;
+    run->slice = true;
+    for (size_t left = c->owned.nchanges; left > COCO__SLICE && rc == COCO_OK && !c->claim_failed && !c->deleting;
+         left -= COCO__SLICE) {
+        coco__change *rest = coco__owned_cut(&c->owned, COCO__SLICE, &last);
+        if (!c->owned.all) c->owned.all = c->owned.changes; /* sorted by the first cut */
+        rc = coco__write(run->app, &w, &run->fatal);
+        if (rc == COCO_OK && run->applying) coco__targets_stored(c);
+        if (rc == COCO_OK) coco__transaction_done(run);
+        last->next = rest;
+        c->owned.changes = rest;
+    }
+    run->slice = false;
+    *list = NULL;
+    c->next = next;
+    return rc;
+}
+
+/* The whole list again, once the round is written. */
+static void coco__slices_end(coco__comp *list)
+{
+    for (coco__comp *c = list; c; c = c->next)
+        if (c->owned.all) c->owned.changes = c->owned.all, c->owned.all = NULL;
 }
 
 /* The transaction is in: providers and tombstones count as stored. */
@@ -441,7 +410,7 @@ static void coco__committed(coco__comp *c)
     coco__run *run = c->run;
 
     run->inflight_bytes -= run->inflight_bytes < c->arena.total ? run->inflight_bytes : c->arena.total;
-    for (coco__change *ch = c->owned.changes; ch; ch = ch->next) {
+    for (coco__change *ch = c->owned.changes; ch && !c->all_new; ch = ch->next) {
         coco__renewed(c, ch); /* where there was no precommit */
         if (ch->child_fate == COCO__CHILD_GONE && ch->child && !ch->cancelled)
             coco__target_now(ch->child)->gone = true, run->epoch++;
@@ -564,8 +533,6 @@ static coco_status coco__round(coco__run *run, bool last)
     coco__comp *lists[2] = { run->applied, run->open };
     coco__writer w = { coco__round_body, coco__round_undo, run, last || run->open != NULL || coco__live_tokens(run) };
 
-    run->committing = run->applied;
-    run->applying = run->open;
     run->applied = run->open = NULL;
     run->applied_last = &run->applied;
     run->open_last = &run->open;
@@ -574,20 +541,24 @@ static coco_status coco__round(coco__run *run, bool last)
     if (run->fatal.code) return coco__round_failed(run, lists);
     if (run->preview) return COCO_OK;
     coco_status rc = COCO_OK;
-    for (coco__comp *c = lists[0]; c && rc == COCO_OK; c = c->next) rc = coco__write_slices(run, c, true);
-    for (coco__comp *c = lists[1]; c && rc == COCO_OK; c = c->next) rc = coco__write_slices(run, c, false);
+    for (coco__comp *c = lists[0]; c && rc == COCO_OK; c = c->next)
+        if (!c->all_new) rc = coco__write_slices(run, c, &run->committing);
+    for (coco__comp *c = lists[1]; c && rc == COCO_OK; c = c->next) rc = coco__write_slices(run, c, &run->applying);
+    run->committing = lists[0];
+    run->applying = lists[1];
     if (rc == COCO_OK) rc = coco__write(run->app, &w, &run->fatal);
     coco__slices_end(lists[0]);
     coco__slices_end(lists[1]);
+    if (rc == COCO_OK) {
+        run->fatal.code = COCO_OK;
+        run->unsynced = !w.durable;
+        coco__round_stored(run);
+    }
+    run->committing = run->applying = NULL;
     if (rc != COCO_OK) {
-        run->committing = run->applying = NULL;
         if (!run->fatal.code) coco_err_set(&run->fatal, rc, "%s", coco_status_text(rc));
         return coco__round_failed(run, lists);
     }
-    run->fatal.code = COCO_OK;
-    run->unsynced = !w.durable;
-    coco__round_stored(run);
-    run->committing = run->applying = NULL;
     for (coco__comp *c = lists[0], *next; c; c = next) {
         next = c->next;
         coco__committed(c);

@@ -55,7 +55,7 @@ static coco_status coco__reconcile(coco_ctx *cx, coco_target *t, const coco_chan
     return COCO_OK;
 }
 
-static bool coco__any_absent(const coco__state *s)
+COCO__IN bool coco__any_absent(const coco__state *s)
 {
     for (size_t i = 0; i < s->npossible; i++)
         if (!s->possible[i].p) return true;
@@ -136,7 +136,7 @@ static coco_status coco__find_owner(coco_ctx *cx, coco__declaration *d)
     }
     if (rc == COCO_OK) rc = coco__rec_get(p, &rec, t.err);
     if (rc == COCO_OK) rc = coco__entry_get(&t, &rec, d->ekey, cx->arena, &value);
-    if (rc == COCO_OK && value.p) rc = coco__state_get(d->ekey, value, &d->old);
+    if (rc == COCO_OK && value.p) rc = coco__state_get(rec.flags, d->ekey, value, &d->old);
     else if (rc == COCO_OK) rc = COCO_ENOTFOUND;
     coco__run_read_end(run, &t);
     if (rc == COCO_ENOTFOUND) {
@@ -171,7 +171,7 @@ static coco_status coco__declare_find(coco_ctx *cx, coco__declaration *d)
     if (!e) return coco__find_owner(cx, d);
     if (!coco__owned_mark(o)) return coco__declared_twice(cx, d);
     d->was = true;
-    return coco__state_get(e->ekey, e->value, &d->old);
+    return coco__state_get(cx->comp->rec.flags, e->ekey, e->value, &d->old);
 }
 
 /* Keeps the possibilities with the component: they were read from a page that goes. */
@@ -212,6 +212,7 @@ static coco_status coco__declare_change(coco_ctx *cx, coco__declaration *d, cons
     } else if (c->old && c->old->npossible) {
         c->record = c->old->possible[0];
     }
+    comp->owned.nnew += !c->old && !d->container && c->target == comp->owned.changes->target;
     if (d->owner.segment.p) {
         if (!(c->from = coco__arena_alloc(comp->shared, sizeof *c->from))) return COCO_ENOMEM;
         c->from->owner = d->owner;
@@ -519,7 +520,7 @@ COCO__IN coco_status coco__declare_gone(coco__comp *comp, const coco__entry *e, 
         return COCO_OK;
     }
     if (mode == COCO__DEL_VOID) return COCO_OK;
-    COCO_TRY(coco__state_get(e->ekey, value, &s));
+    COCO_TRY(coco__state_get(comp->rec.flags, e->ekey, value, &s));
     if (mode == COCO__DEL_CONTENT && s.container) return COCO_OK;
     if (mode == COCO__DEL_CONTAINER && !s.container) return COCO_OK;
     if (!s.user_managed) COCO_TRY(coco__target_ready(t, NULL));

@@ -23,10 +23,10 @@ static void state(const coco__entry *e)
     coco__state s, again;
     coco__buf b;
 
-    if (coco__state_get(e->ekey, e->value, &s) != COCO_OK) return;
+    if (coco__state_get(0, e->ekey, e->value, &s) != COCO_OK) return;
     coco__buf_init(&b, &fuzz_mem);
     coco__state_put(&b, &s, true);
-    PROMISE(coco__state_get(e->ekey, (coco_str){ (char *)b.p, b.n }, &again) == COCO_OK);
+    PROMISE(coco__state_get(0, e->ekey, (coco_str){ (char *)b.p, b.n }, &again) == COCO_OK);
     PROMISE(s.npossible == again.npossible && s.counter == again.counter && coco_str_equal(s.key, again.key));
     for (size_t i = 0; i < s.npossible; i++) PROMISE(coco_str_equal(s.possible[i], again.possible[i]));
     coco__buf_free(&b);

@@ -169,7 +169,7 @@ static inline void dump_state(coco__buf *b, const coco__entry *e)
 {
     coco__state s;
 
-    if (coco__state_get(e->ekey, e->value, &s) != COCO_OK) abort();
+    if (coco__state_get(0, e->ekey, e->value, &s) != COCO_OK) abort();
     coco__buf_printf(b, "%s%s%s #%d", s.container ? " container" : "", s.user_managed ? " user's" : "",
                      s.condemned ? " condemned" : "", (int)s.counter);
     for (size_t i = 0; i < s.npossible; i++) {

@@ -148,6 +148,27 @@ static void unchanged_states_write_nothing(void **state)
     expect_nothing_written();
 }
 
+static coco_status refusing_apply(void *self, coco_action **actions, size_t n, coco_err *err)
+{
+    (void)self, (void)actions, (void)n;
+    return coco_err_set(err, COCO_EIO, "no");
+}
+
+/* S7.3: all of them are new, and are written once, before the sink is asked. */
+static void new_states_that_a_sink_refused_may_be_missing(void **state)
+{
+    (void)state;
+    null_sink.apply = refusing_apply;
+    update_fails(COCO_EIO, NULL);
+    null_sink.apply = null_apply;
+    restart();
+    without = 11;
+    expect_counts(0, MANY - 1, 1);
+    expect_counts(0, 0, 0);
+    without = INT64_MIN;
+    expect_counts(1, 0, 0);
+}
+
 /* A restart in between: what counts is on disk. */
 static void declarations_may_come_in_any_order(void **state)
 {
@@ -333,6 +354,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PAGES(one_changed_state_of_many_writes_at_most_64_kib),
         PAGES(unchanged_states_write_nothing),
+        PAGES(new_states_that_a_sink_refused_may_be_missing),
         PAGES(declarations_may_come_in_any_order),
         PAGES(states_inserted_between_others_find_their_pages),
         PAGES(most_states_may_go),

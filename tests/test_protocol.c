@@ -92,7 +92,7 @@ static void note_state(picture *out, uint64_t provider, const coco__state *s)
 }
 
 /* Notes the states; is one of them between two values? */
-static bool note_entries(picture *out, coco_str bytes)
+static bool note_entries(picture *out, const coco__rec *rec, coco_str bytes)
 {
     static const coco__mem mem = { { NULL, NULL } };
     bool unsettled = false;
@@ -105,7 +105,7 @@ static bool note_entries(picture *out, coco_str bytes)
         uint64_t space = coco__ekey_space((const uint8_t *)ekey.p, ekey.n, NULL);
         coco__state s;
         if (space < COCO__S_FIRST_PROVIDER) continue;
-        assert_int_equal(coco__state_get(ekey, v.entries[i].value, &s), COCO_OK);
+        assert_int_equal(coco__state_get(rec->flags, ekey, v.entries[i].value, &s), COCO_OK);
         note_state(out, space, &s);
         unsettled |= s.npossible != 1;
     }
@@ -120,12 +120,12 @@ static bool note_all_entries(picture *out, const coco__txn *t, const coco__rec *
     coco__scan s;
     coco_str p;
 
-    if (!(rec->flags & COCO__R_PAGED)) return note_entries(out, rec->entries);
+    if (!(rec->flags & COCO__R_PAGED)) return note_entries(out, rec, rec->entries);
     coco__dbkey_id(&pages, COCO__PAGE, rec->id, NULL, 0);
     coco__scan_open(&s, t, &pages, pages.n);
     while (coco__scan_next(&s)) {
         assert_int_equal(coco__check_payload(t, &s.key, &s.data, &p), COCO_OK);
-        unsettled |= note_entries(out, p);
+        unsettled |= note_entries(out, rec, p);
     }
     assert_int_equal(coco__scan_close(&s, COCO_OK), COCO_OK);
     return unsettled;
