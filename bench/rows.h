@@ -37,7 +37,7 @@ static inline coco_str row_text(char *out, const char *word, int64_t i)
     return (coco_str){ out, n + digits };
 }
 
-/* Row i; its text differs where i is `changed`. */
+/* Row i, whose texts are in t; its text differs where i is `changed`. */
 static inline struct row row_make(int64_t i, int64_t changed, struct texts *t)
 {
     memset(t->body, 'a' + (int)(i % 26), 200);
@@ -47,14 +47,21 @@ static inline struct row row_make(int64_t i, int64_t changed, struct texts *t)
                          row_text(t->f, "some f ", i) };
 }
 
-/* Declares n rows; changed: the one that differs, -1 for none. */
+enum { ROWS_AT_ONCE = 32 };
+
+/* Declares n rows, some at a time, as a program does that reads them from somewhere; changed: the one that differs, -1
+ * for none. */
 static inline coco_status rows_declare(coco_ctx *cx, coco_table *table, int64_t n, int64_t changed)
 {
-    struct texts t;
+    struct texts t[ROWS_AT_ONCE];
+    struct row rows[ROWS_AT_ONCE];
+    size_t some = 0;
 
     for (int64_t i = 0; i < n; i++) {
-        struct row r = row_make(i, changed, &t);
-        COCO_TRY(coco_declare_row(cx, table, &r));
+        rows[some] = row_make(i, changed, &t[some]);
+        if (++some < ROWS_AT_ONCE && i + 1 < n) continue;
+        COCO_TRY(coco_declare_rows(cx, table, rows, some));
+        some = 0;
     }
     return COCO_OK;
 }

@@ -13,5 +13,6 @@
 #include "rows/schema.c" /* schemas, and the record of a table's declaration */
 #include "rows/diff.c"   /* from one declaration to another */
 #include "rows/cell.c"   /* columns of structs and value maps as cells; encoded rows */
+#include "rows/fingerprints.c" /* of several rows at once */
 #include "rows/table.c"  /* declaring rows, reconciling them */
 #include "rows/row.c"    /* rows read from a source */

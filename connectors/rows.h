@@ -232,6 +232,11 @@ const coco_schema *coco_table_schema(const coco_table *table); /* as declared, w
 coco_status coco_declare_row(coco_ctx *cx, coco_table *table, const void *row);
 coco_status coco_declare_values(coco_ctx *cx, coco_table *table, coco_value map);
 
+/* Declares an array of n structs, in order, in less time than each by itself: four rows are fingerprinted at once, which
+ * is most of what a row costs that doesn't change. Errors: as above, those of the first row that has one; the rows in
+ * front of it are declared. */
+coco_status coco_declare_rows(coco_ctx *cx, coco_table *table, const void *rows, size_t n);
+
 /* A row read from a table or query: the item of the connectors' sources. As a memo key it is its source and key; its
  * memo state is the version where the source has a column for that, else the content. */
 typedef struct coco_row coco_row;
@@ -335,6 +340,10 @@ coco_status coco_table_new(coco_ctx *cx, coco_target *target, const coco_schema 
 coco_status coco_rows_reconcile(coco_ctx *cx, void *self, const coco_change *in, coco_decision *out);
 coco_str coco_row_of(const coco_action *a); /* the encoded row; empty for a delete */
 
+/* The encoded row that a desired value of a handler's reconcile stands for, and what its tracking record begins with. The
+ * value is the row (bytes), or a list of both, for a row whose fingerprint is known. p NULL: neither. */
+coco_str coco_row_desired(const coco_value *desired, uint8_t record[16]);
+
 /* One column of an encoded row. */
 typedef struct coco_cell {
     coco_type type;
@@ -359,6 +368,7 @@ bool coco_cell_next(coco_str *rest, coco_cell *cell);
  * row, a verify hook compares what it read back. Errors: as coco_declare_values. */
 coco_status coco_row_encode(coco_ctx *cx, const coco_rows *rows, coco_value values, coco_str *row, coco_value *key);
 void coco_row_record(coco_str row, uint8_t out[16]);
+void coco_row_records(const coco_str *rows, size_t n, uint8_t (*out)[16]); /* of several, in less time */
 
 /* The same from cells in the schema's order, unchecked: what a system gave back. */
 coco_status coco_row_encode_cells(coco_ctx *cx, const coco_cell *cells, size_t n, coco_str *row);

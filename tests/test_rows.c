@@ -312,6 +312,41 @@ static void half_floats_round_as_ieee_says(void **state)
     assert_int_equal(coco_half_of(5.9604645e-8f), 1);
 }
 
+/* Of two to five rows whose lengths differ, ending in their last blocks at the same and at different turns, anywhere in
+ * memory: the digests of each by itself. */
+static void fingerprints_of_several_rows_are_those_of_each(void **state)
+{
+    enum { LONGEST = 5000 };
+    static uint8_t bytes[LONGEST + 64];
+    uint8_t out[5][16], alone[16];
+    coco_str rows[5];
+    uint64_t chance = 1;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)(i * i >> 3 ^ i);
+    for (size_t turn = 0; turn < 12000; turn++) {
+        size_t n = turn % 6;
+        for (size_t i = 0; i < n; i++) {
+            chance = chance * 6364136223846793005u + 1442695040888963407u;
+            size_t most = turn % 7 ? 601 : LONGEST, from = chance >> 58;
+            rows[i] = (coco_str){ (const char *)bytes + from, i == turn % 5 ? turn / 18 : (size_t)(chance >> 20) % most };
+        }
+        coco_row_records(rows, n, out);
+        for (size_t i = 0; i < n; i++) {
+            coco_row_record(rows[i], alone);
+            assert_memory_equal(out[i], alone, 16);
+        }
+    }
+    for (size_t n = 0; n <= 600; n++) { /* four of one length */
+        for (size_t i = 0; i < 4; i++) rows[i] = (coco_str){ (const char *)bytes + 17 * i + n % 8, n };
+        coco_row_records(rows, 4, out);
+        for (size_t i = 0; i < 4; i++) {
+            coco_row_record(rows[i], alone);
+            assert_memory_equal(out[i], alone, 16);
+        }
+    }
+}
+
 BODY(names_are_quoted)
 {
     assert_true(coco_str_equal(coco_sql_quoted(cx, "a\"b", '"'), COCO_STR("\"a\"\"b\"")));
@@ -331,6 +366,7 @@ int main(void)
         TEST(equal_rows_have_equal_bytes),
         TEST(texts_have_the_form_of_their_type),
         TEST(half_floats_round_as_ieee_says),
+        TEST(fingerprints_of_several_rows_are_those_of_each),
         TEST(names_are_quoted),
     };
 

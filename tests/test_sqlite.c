@@ -213,7 +213,12 @@ static coco_status plain_rows(coco_ctx *cx)
         { 2, 1, 1, true, { filled, 3000 }, { filled, 31 } },
         { 3, 1, 1, true, { filled, 64 }, { filled, 1900 } },
     };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    const size_t n = sizeof rows / sizeof rows[0];
+    if (plan.n == 3) return coco_declare_rows(cx, t, rows, n);
+    if (plan.n == 4) rows[5].text = COCO_STR("\xff\xff");
+    if (plan.n == 5) rows[2] = rows[1];
+    if (plan.n > 3) return coco_declare_rows(cx, t, rows, n);
+    for (size_t i = 0; i < n; i++) {
         const struct plain *r = &rows[i];
         if (plan.n == 0) COCO_TRY(coco_declare_row(cx, t, r));
         else COCO_TRY(coco_declare_values(cx, t, MAP(PAIR("id", coco_int(r->id)), PAIR("small", coco_int(r->small)),
@@ -237,6 +242,52 @@ static void plain_struct_is_the_row_of_its_values(void **state)
     plan.n = 2;
     update_fails(COCO_EINVAL, NULL);
     assert_non_null(strstr(w.err.msg, "column text: text that is not UTF-8"));
+}
+
+/* Some of them by the long way, with others on either side. */
+static void array_of_structs_is_the_rows_of_each(void **state)
+{
+    (void)state;
+    plan.main = plain_rows;
+    update(NULL);
+    expect_counts(8, 0, 0);
+    plan.n = 3;
+    update(NULL);
+    expect_counts(0, 0, 0);
+    plan.n = 4;
+    update_fails(COCO_EINVAL, NULL);
+    assert_non_null(strstr(w.err.msg, "column text: text that is not UTF-8"));
+    plan.n = 5;
+    update_fails(COCO_EDUP, NULL);
+}
+
+/* A vector is none of the members that are encoded as they are read. */
+struct pointed {
+    int64_t id;
+    coco_floats v;
+};
+static const coco_schema POINTED = COCO_SCHEMA(struct pointed, COCO_FIELD(struct pointed, id, COCO_INT_T, .key = true),
+                                               COCO_FIELD(struct pointed, v, COCO_VECTOR_T, .dim = 2));
+static coco_status pointed_rows(coco_ctx *cx)
+{
+    const float at[] = { 1, 2, 3 };
+    const struct pointed rows[] = { { 1, { at, 2 } }, { 2, { at + 1, 2 } }, { 3, { at, 2 } } };
+    coco_table *t;
+
+    COCO_TRY(coco_sqlite_mount_table(cx, db_value(), "points", &POINTED, NULL, &t));
+    COCO_TRY(coco_declare_rows(cx, t, NULL, 0));
+    if (plan.n) return coco_declare_rows(cx, t, NULL, 1);
+    return coco_declare_rows(cx, t, rows, 3);
+}
+static void array_of_structs_with_vectors_is_the_rows_of_each(void **state)
+{
+    (void)state;
+    plan.main = pointed_rows;
+    update(NULL);
+    expect_sql("SELECT id, hex(v) FROM points", "1|0000803F00000040", "2|0000004000004040", "3|0000803F00000040");
+    plan.n = 1;
+    update_fails(COCO_EINVAL, NULL);
+    assert_non_null(strstr(w.err.msg, "no row to declare"));
 }
 
 /* Values instead of a struct, and those that don't fit. */
@@ -785,6 +836,8 @@ int main(void)
         DB_TEST(bad_row_fails_its_own_component_alone),
         DB_TEST(every_type_is_stored_as_the_manual_says),
         DB_TEST(plain_struct_is_the_row_of_its_values),
+        DB_TEST(array_of_structs_is_the_rows_of_each),
+        DB_TEST(array_of_structs_with_vectors_is_the_rows_of_each),
         DB_TEST(values_become_a_row),
         DB_TEST(value_that_does_not_fit_is_an_error_that_names_it),
         DB_TEST(keys_of_several_columns),

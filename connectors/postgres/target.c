@@ -68,7 +68,8 @@ static coco_status coco__pg_no_nul(coco_ctx *cx, const coco__pg_place *place, co
 {
     const coco_schema *s = &place->rows.decl.schema;
     bool strip = place->run->db->opts.nul == COCO_POSTGRES_NUL_STRIP;
-    coco_str rest = coco_text_of(*in->desired), key;
+    uint8_t record[16];
+    coco_str rest = coco_row_desired(in->desired, record), key;
     coco_cell cell;
 
     for (size_t i = 0; i < s->n && coco_cell_next(&rest, &cell); i++) {

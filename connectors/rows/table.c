@@ -143,17 +143,29 @@ static coco_status coco__rows_declare_cells(coco__rows_enc *e, coco_table *table
     return coco_declare(e->cx, table->target, coco__rows_key(e->cx, s, cells, keys), coco_bytes(bytes, n));
 }
 
-/* *declared false: the row takes the long way. */
-static coco_status coco__rows_declare_plain(coco_ctx *cx, coco_table *table, const void *row, bool *declared)
+/* Declares rows of plain structs, as many as are fingerprinted side by side. *done: how many; where it is fewer than n
+ * and COCO__ROWS_LANES, the next one takes the long way. */
+static coco_status coco__rows_declare_plain(coco_ctx *cx, coco_table *table, const char *rows, size_t n, size_t *done)
 {
-    uint8_t bytes[COCO__ROWS_BUFFER], *end;
-    coco_value keys[COCO__ROWS_KEYS], *key = keys;
+    const coco_schema *s = table->schema;
+    uint8_t bytes[COCO__ROWS_LANES][COCO__ROWS_BUFFER], records[COCO__ROWS_LANES][16], *end;
+    coco_value keys[COCO__ROWS_LANES][COCO__ROWS_KEYS], *key;
+    coco_str encoded[COCO__ROWS_LANES];
+    size_t i, nkeys = 0;
 
-    end = coco__rows_put_plain(table->schema, row, bytes, &key);
-    *declared = end != NULL;
-    if (!end) return COCO_OK;
-    return coco_declare(cx, table->target, coco_list(keys, (size_t)(key - keys)),
-                        coco_bytes(bytes, (size_t)(end - bytes)));
+    for (i = 0; i < n && i < COCO__ROWS_LANES; i++) {
+        key = keys[i];
+        if (!(end = coco__rows_put_plain(s, rows + i * s->row_size, bytes[i], &key))) break;
+        encoded[i] = (coco_str){ (char *)bytes[i], (size_t)(end - bytes[i]) };
+        nkeys = (size_t)(key - keys[i]);
+    }
+    *done = i;
+    coco_row_records(encoded, *done, records);
+    for (i = 0; i < *done; i++) {
+        coco_value desired[] = { coco_bytes(bytes[i], encoded[i].n), coco_bytes(records[i], 16) };
+        COCO_TRY(coco_declare(cx, table->target, coco_list(keys[i], nkeys), coco_list(desired, 2)));
+    }
+    return COCO_OK;
 }
 
 static coco_status coco__rows_declare(coco_ctx *cx, coco_table *table, const coco__rows_in *in)
@@ -162,13 +174,6 @@ static coco_status coco__rows_declare(coco_ctx *cx, coco_table *table, const coc
     coco_cell few[COCO__ROWS_CELLS], *cells = few;
     coco_status rc = COCO_OK;
 
-    COCO_TRY(coco_error(cx));
-    if (!table) return coco_fail(cx, COCO_EINVAL, "no table to declare a row in");
-    if (in->row && table->plain) {
-        bool declared;
-        rc = coco__rows_declare_plain(cx, table, in->row, &declared);
-        if (declared) return rc;
-    }
     e.rows = coco_target_self(table->target);
     if (table->schema->n > COCO__ROWS_CELLS && !(cells = coco__rows_temp(&e, table->schema->n * sizeof *cells)))
         rc = COCO_ENOMEM;
@@ -180,14 +185,32 @@ static coco_status coco__rows_declare(coco_ctx *cx, coco_table *table, const coc
 
 coco_status coco_declare_row(coco_ctx *cx, coco_table *table, const void *row)
 {
-    if (!row) return coco_fail(cx, COCO_EINVAL, "no row to declare");
-    if (table && !table->schema->row_size)
+    return coco_declare_rows(cx, table, row, 1);
+}
+
+coco_status coco_declare_rows(coco_ctx *cx, coco_table *table, const void *rows, size_t n)
+{
+    const char *row = rows;
+
+    COCO_TRY(coco_error(cx));
+    if (!table) return coco_fail(cx, COCO_EINVAL, "no table to declare a row in");
+    if (!rows && n) return coco_fail(cx, COCO_EINVAL, "no row to declare");
+    if (!table->schema->row_size)
         return coco_fail(cx, COCO_EINVAL, "the table was declared without a struct: use coco_declare_values");
-    return coco__rows_declare(cx, table, &(coco__rows_in){ .row = row });
+    for (size_t done; n; n -= done, row += done * table->schema->row_size) {
+        done = 0;
+        if (table->plain) COCO_TRY(coco__rows_declare_plain(cx, table, row, n, &done));
+        if (done) continue;
+        COCO_TRY(coco__rows_declare(cx, table, &(coco__rows_in){ .row = row }));
+        done = 1;
+    }
+    return COCO_OK;
 }
 
 coco_status coco_declare_values(coco_ctx *cx, coco_table *table, coco_value map)
 {
+    COCO_TRY(coco_error(cx));
+    if (!table) return coco_fail(cx, COCO_EINVAL, "no table to declare a row in");
     return coco__rows_declare(cx, table, &(coco__rows_in){ .values = map });
 }
 
@@ -252,6 +275,18 @@ static coco_status coco__rows_carry(coco_ctx *cx, coco_str row, coco_str record,
     return COCO_OK;
 }
 
+coco_str coco_row_desired(const coco_value *desired, uint8_t record[16])
+{
+    const bool known = desired->kind == COCO_LIST;
+    const coco_value row = known ? coco_at(*desired, 0) : *desired;
+    const coco_str bytes = coco_text_of(row), given = known ? coco_text_of(coco_at(*desired, 1)) : bytes;
+
+    if (row.kind != COCO_BYTES || (known && given.n != 16)) return (coco_str){ NULL, 0 };
+    if (known) memcpy(record, given.p, 16);
+    else coco_row_record(bytes, record);
+    return bytes;
+}
+
 /* The fingerprint decides; only what is acted on is copied. */
 coco_status coco_rows_reconcile(coco_ctx *cx, void *self, const coco_change *in, coco_decision *out)
 {
@@ -263,15 +298,14 @@ coco_status coco_rows_reconcile(coco_ctx *cx, void *self, const coco_change *in,
     out->act = true;
     out->action.kind = !in->desired ? COCO_DELETE : there ? COCO_UPDATE : COCO_INSERT;
     if (!in->desired) return COCO_OK;
-    if (in->desired->kind != COCO_BYTES)
+    coco_str row = coco_row_desired(in->desired, record);
+    if (!row.p)
         return coco_fail(cx, COCO_ETYPE, "table %s: rows are declared with coco_declare_row or coco_declare_values",
                          rows->table);
-    coco_row_record(coco_text_of(*in->desired), record);
     if (same && in->possible[0].n >= 16 && memcmp(in->possible[0].p, record, 16) == 0) {
         out->act = false;
         return COCO_OK;
     }
-    coco_str row = coco_text_of(*in->desired);
     return coco__rows_carry(cx, row, (coco_str){ (const char *)record, coco__rows_keep(rows, row, record) }, out);
 }
 
