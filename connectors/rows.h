@@ -232,9 +232,9 @@ const coco_schema *coco_table_schema(const coco_table *table); /* as declared, w
 coco_status coco_declare_row(coco_ctx *cx, coco_table *table, const void *row);
 coco_status coco_declare_values(coco_ctx *cx, coco_table *table, coco_value map);
 
-/* Declares an array of n structs, in order, in less time than each by itself: four rows are fingerprinted at once, which
- * is most of what a row costs that doesn't change. Errors: as above, those of the first row that has one; the rows in
- * front of it are declared. */
+/* Declares an array of n structs, in order, in less time than each by itself: four rows are fingerprinted at once, and
+ * that is most of what a row costs that doesn't change. Errors: as above, those of the first row that has one; the rows
+ * in front of it are declared. */
 coco_status coco_declare_rows(coco_ctx *cx, coco_table *table, const void *rows, size_t n);
 
 /* A row read from a table or query: the item of the connectors' sources. As a memo key it is its source and key; its
@@ -340,8 +340,8 @@ coco_status coco_table_new(coco_ctx *cx, coco_target *target, const coco_schema 
 coco_status coco_rows_reconcile(coco_ctx *cx, void *self, const coco_change *in, coco_decision *out);
 coco_str coco_row_of(const coco_action *a); /* the encoded row; empty for a delete */
 
-/* The encoded row that a desired value of a handler's reconcile stands for, and what its tracking record begins with. The
- * value is the row (bytes), or a list of both, for a row whose fingerprint is known. p NULL: neither. */
+/* The encoded row that a desired value of a handler's reconcile stands for, and what its tracking record begins with.
+ * The value is the row (bytes), or a list of both, for a row whose fingerprint is known. p NULL: neither. */
 coco_str coco_row_desired(const coco_value *desired, uint8_t record[16]);
 
 /* One column of an encoded row. */
