@@ -314,13 +314,14 @@ static coco__comp *coco__in_flight(const coco__run *run, const coco__place *at)
     return c && !c->failed ? c : NULL;
 }
 
-/* Does it declare the state? After its function has returned, what is not declared any more has a change. */
-static coco_status coco__declares(coco__comp *c, coco_str ekey, bool *declares)
+/* Does it declare the state? After its function has returned, what is not declared any more has a change, or was
+ * condemned before; what is declared, and was condemned, has one. */
+static coco_status coco__declares(coco__comp *c, coco_str ekey, bool condemned, bool *declares)
 {
     const coco__change *ch = coco__owned_changed(&c->owned, ekey);
 
-    *declares = ch ? ch->record.p != NULL : c->state != COCO__RUNNING;
-    return ch || *declares ? COCO_OK : coco__owned_pin(&c->owned, ekey, declares);
+    *declares = ch ? ch->record.p != NULL : !condemned;
+    return ch || c->state != COCO__RUNNING ? COCO_OK : coco__owned_pin(&c->owned, ekey, declares);
 }
 
 static coco_status coco__note_move(coco__comp *c, coco__change *ch, const coco__txn *t, bool let_go)
@@ -407,7 +408,7 @@ static coco_status coco__claim_from(coco__comp *c, coco__change *ch, const coco_
     if (m && strcmp(m->to_path, coco__print_path(run, c, NULL, NULL)) != 0) return coco__edup(c, ch, m->to_path);
     /* it came to be since the declaration */
     if (!ch->from) return coco__edup(c, ch, coco__print_path(run, NULL, t, from));
-    if (other) COCO_TRY(coco__declares(other, ch->ekey, &declares));
+    if (other) COCO_TRY(coco__declares(other, ch->ekey, now->condemned, &declares));
     if (declares) return coco__edup(c, ch, coco__print_path(run, other, NULL, NULL));
     if (run->only.p) {
         coco__buf path;

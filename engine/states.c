@@ -554,7 +554,8 @@ static coco_status coco__merge_change(coco__merge *m, const coco__change *c, con
 {
     coco__state s;
 
-    if (c->cancelled) return COCO_OK;
+    /* still recorded, although another component has it: that was in a try of this transaction */
+    if (c->cancelled) return base ? coco__merge_add(m, c->ekey, base->value) : COCO_OK;
     if (m->commit ? c->after.p != NULL : c->early) return coco__merge_add(m, c->ekey, c->after);
     if (m->commit && !coco__change_stays(c)) return COCO_OK;
     if (!m->commit && (!c->target || (!c->action && !c->claimed)))

@@ -29,6 +29,7 @@
     X(container_condemned_below_a_memo, "top", "P: top.1=1 | P/t: [tab] tab.7=70", "top", "P: top.2=2 | P/t: ") \
     X(container_moved_and_renamed, "", "a&: [#box] [tab] | r: box.1=10 tab.1=1 | s: box.2=20", "", \
       "b&: [#box] | r: box.1=10 | q: box.3=30") \
+    X(container_let_go_and_taken, "tab", "a: tab.1=10 [own] | b: tab.2=20", "tab", "a: tab.1=10 | b: tab.2=20 [own]") \
     X(container_that_becomes_a_row, "tab tab/x", "a: tab/x.1=10 | B: tab.2=2", "tab", "a: tab.x=5 | B: tab.2=2") \
     X(value_taken_over_from_a_gone_child, "tab+u", \
       "p: tab.9=90 | p/a: tab.1=10 | P: tab.8=80 | P/a: tab.2=20 | P/a/b: tab.3=30", "tab+u", \

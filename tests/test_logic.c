@@ -229,6 +229,16 @@ static void branches_of_a_conditional_may_open_one_brace(void **state)
     assert_true(same(BRANCHES("!a"), BRANCHES("a"), "g"));
 }
 
+/* Of two backslashes the second is the splice, and the first would escape the end of the line. */
+static void literal_that_is_open_in_a_directive_ends_with_its_line(void **state)
+{
+#define OPEN(x) "#error don't\\\\\n\nCOCO_FN(f, ()) { return " x "; }\n"
+
+    (void)state;
+    assert_true(same(OPEN("1"), OPEN(" 1 /* one */"), "f"));
+    assert_false(same(OPEN("1"), OPEN("2"), "f"));
+}
+
 static void function_of_two_branches_is_one_entry(void **state)
 {
     char message[512], *out;
@@ -325,6 +335,7 @@ int main(void)
         cmocka_unit_test(function_registered_by_hand_is_found),
         cmocka_unit_test(strings_and_characters_are_read_as_such),
         cmocka_unit_test(branches_of_a_conditional_may_open_one_brace),
+        cmocka_unit_test(literal_that_is_open_in_a_directive_ends_with_its_line),
         cmocka_unit_test(function_of_two_branches_is_one_entry),
         cmocka_unit_test(odd_declarators_are_understood),
         cmocka_unit_test(errors_name_the_file_and_the_line),

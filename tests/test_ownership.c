@@ -483,6 +483,27 @@ static void delete_that_is_tried_again_spares_a_container_made_anew(void **state
     expect_sound(__FILE__, __LINE__);
 }
 
+static void stop_now(void) { coco_app_stop(w.app); }
+
+/* S7.9: what an owner let go of before a stop it doesn't let go of again; it may be taken all the same. */
+static void container_let_go_before_a_stop_moves_in_the_next_update(void **state)
+{
+    (void)state;
+    plan("tab", "A: tab.1=10 [own] own.7=7 | B: tab.2=20");
+    update(NULL);
+    plan("tab", "A: tab.1=11 | B: tab.2=20");
+    w.before_apply = stop_now;
+    update_fails(COCO_ESTOP, NULL);
+    w.before_apply = NULL;
+    plan("tab", "A: tab.1=11 | B: tab.2=20 [own] own.7=7");
+    update(NULL);
+    expect_actions("+ own:7");
+    expect_shelf("own:7 = 7", "shelf:\"own\" = null", "shelf:\"tab\" = null", "tab:1 = 11", "tab:2 = 20");
+    expect_sound(__FILE__, __LINE__);
+    update(NULL);
+    expect_ran("/", "/@shelf/\"tab\"");
+}
+
 static void save_the_database(void) { db_save(); }
 
 /* S7.9, S11.4: a row was taken from a component that is gone. It is pending until its delete, and what stands above it
@@ -559,6 +580,7 @@ int main(void)
         TEST(row_of_a_component_set_aside_is_a_duplicate),
         TEST(partial_update_refuses_the_row_of_a_skipped_owner),
         TEST(container_moves_with_its_content),
+        TEST(container_let_go_before_a_stop_moves_in_the_next_update),
         TEST(crash_before_the_old_owner_is_deleted_leaves_a_sound_state),
         TEST(container_goes_although_its_next_owner_fails),
         TEST(container_goes_although_its_next_owner_failed_before),

@@ -134,7 +134,8 @@ static size_t literal_end(unit *u, size_t i, bool pp)
 {
     size_t j = i + 1;
 
-    while (j < u->ntext && u->text[j] != u->text[i] && u->text[j] != '\n') j += u->text[j] == '\\' ? 2 : 1;
+    while (j < u->ntext && u->text[j] != u->text[i] && u->text[j] != '\n')
+        j += u->text[j] == '\\' && u->text[j + 1] != '\n' ? 2 : 1;
     if (j < u->ntext && u->text[j] == u->text[i]) return j + 1;
     if (!pp) fail(u, u->lines[i], "%s is never closed", u->text[i] == '"' ? "a string" : "a character constant");
     return j < u->ntext ? j : u->ntext;
