@@ -376,9 +376,6 @@ COCO__IN bool coco__owner_true(coco__audit *a, coco_str ekey, coco_str payload)
     return rc == COCO_OK && value.p;
 }
 
-static bool coco__same_place(const coco__place *a, const coco__place *b)
-{ return a->parent == b->parent && coco_str_equal(a->segment, b->segment); }
-
 /* The record of a container's place; NULL: there is none. */
 COCO__IN coco__seen_place *coco__place_below(coco__audit *a, uint64_t space, coco_str key)
 {
@@ -398,7 +395,7 @@ static coco_status coco__check_owner(coco__audit *a, const coco__entry *e, const
     coco_str p;
 
     coco__dbkey_raw(&k, COCO__OWNER, e->ekey.p, e->ekey.n);
-    if (coco__peek(a, &k, &p) && coco__place_get(p, &owner) == COCO_OK && coco__same_place(&owner, &a->at)) {
+    if (coco__peek(a, &k, &p) && coco__place_get(p, &owner) == COCO_OK && coco__place_equal(&owner, &a->at)) {
         a->nowners++;
         return COCO_OK;
     }
@@ -519,7 +516,7 @@ static coco_status coco__check_id(coco__audit *a, const coco__rec *rec)
     coco__place at;
 
     coco__raise(&a->top.next_id, rec->id);
-    if (!coco__peek_place(a, rec->id, &at) || !coco__same_place(&at, &a->at))
+    if (!coco__peek_place(a, rec->id, &at) || !coco__place_equal(&at, &a->at))
         return coco__unsound(a, "its children and pages are not found by its number");
     a->nparents++;
     if ((rec->flags & COCO__R_COMPONENT) || coco__any_child(&a->t, COCO__COMPONENT, rec->id)) return COCO_OK;

@@ -415,6 +415,7 @@ COCO__IN coco_status coco__txn_begin(coco_env *env, unsigned flags, MDB_txn **tx
 #define COCO__SLICE 3
 #define COCO__ROUND 2
 #define COCO__KNOWN_BYTES 1200
+#define COCO__DEEPEST 200
 #else
 #define COCO__CUT 470
 #define COCO__PAGE_BYTES 1310 /* three fit into a page of LMDB */
@@ -423,6 +424,7 @@ COCO__IN coco_status coco__txn_begin(coco_env *env, unsigned flags, MDB_txn **tx
 #define COCO__SLICE 8192 /* changes of one component in a transaction */
 #define COCO__ROUND 1024
 #define COCO__KNOWN_BYTES ((size_t)1 << 20) /* of stored function memos that a run keeps in memory */
+#define COCO__DEEPEST 4000 /* only in a damaged database do components stand deeper: in one another */
 #endif
 /* A round is walked some ten times from its first component to its last. What the processor's cache doesn't hold costs
  * more than the commits that smaller rounds add; where components are large, their number is what is to be kept up. */
@@ -523,6 +525,7 @@ COCO__IN coco_status coco__write(coco_app *app, const coco__writer *w, coco_err 
 COCO__IN coco_status coco__read_begin(coco_app *app, MDB_txn **cached, coco__txn *t, coco_err *err);
 COCO__IN void coco__read_end(coco_app *app, coco__txn *t); /* resets the cached transaction */
 
+enum { COCO__NAMES_MAX = 1 << 24 }; /* of functions: all are loaded at once */
 /* Counters of an app; one record, written when changed. */
 typedef struct coco__meta {
     uint64_t next_id, next_provider, next_run, next_int_id, next_depset, next_name;
@@ -580,7 +583,6 @@ COCO__IN coco_status coco__provider_get(coco_str payload, coco__provider_rec *p)
 /* The key of its record below its parent's number, not cut; an attachment's begins with a byte that no key has. */
 COCO__IN void coco__provider_suffix(coco__buf *b, coco_str key, bool attachment);
 
-enum { COCO__DEEPEST = 4000 }; /* only in a damaged database do components stand deeper: in one another */
 #define COCO__CIRCLE "state database: components stand in one another"
 
 /* Where a component is recorded. */
@@ -591,6 +593,7 @@ typedef struct coco__place {
 COCO__IN void coco__place_key(coco__dbkey *k, enum coco__kind kind, const coco__place *at);
 COCO__IN void coco__place_put(coco__buf *b, const coco__place *at);
 COCO__IN coco_status coco__place_get(coco_str payload, coco__place *at);
+COCO__IN bool coco__place_equal(const coco__place *a, const coco__place *b);
 /* The encoded path of a place, by climbing. */
 COCO__IN coco_status coco__place_path(const coco__txn *t, const coco__place *at, coco__buf *path);
 
@@ -933,6 +936,7 @@ COCO__IN void coco__target_count(coco_target *target, int64_t delta);
 /* The owner index. What comes in ascending order needs no lookup: it is beyond all that is recorded. */
 COCO__IN bool coco__owner_none(const coco_target *target, coco_str ekey);  /* surely nobody owns it */
 COCO__IN coco_status coco__owner_top(coco_target *target, const coco__txn *t); /* makes sure that it is known */
+COCO__IN coco_status coco__owner_get(const coco__txn *t, coco_str ekey, coco__place *at); /* points into LMDB */
 COCO__IN coco_status coco__owner_put(const coco__txn *t, coco_target *target, coco_str ekey, const coco__place *at);
 COCO__IN void coco__target_block(coco_target *target); /* a delete in it failed */
 COCO__IN coco_status coco__top_states(struct coco__run *run, coco_target *top, uint64_t *n);

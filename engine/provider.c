@@ -461,6 +461,16 @@ COCO__IN coco_status coco__owner_top(coco_target *target, const coco__txn *t)
     return rc;
 }
 
+COCO__IN coco_status coco__owner_get(const coco__txn *t, coco_str ekey, coco__place *at)
+{
+    coco__dbkey k;
+    coco_str p;
+
+    coco__dbkey_raw(&k, COCO__OWNER, ekey.p, ekey.n);
+    COCO_TRY(coco__get(t, &k, &p));
+    return coco__place_get(p, at);
+}
+
 COCO__IN coco_status coco__owner_put(const coco__txn *t, coco_target *target, coco_str ekey, const coco__place *at)
 {
     coco__buf *b = &target->run->scratch;

@@ -427,20 +427,14 @@ static coco_status coco__claim_from(coco__comp *c, coco__change *ch, const coco_
 /* What the index says of the state now: *now is what another component has recorded of it. */
 static coco_status coco__claim_owner(coco__comp *c, coco__change *ch, const coco__txn *t, coco__state *now)
 {
-    coco__dbkey k;
     coco__place from;
-    coco_str p;
-    coco_status rc;
 
     if (coco__owner_none(ch->target, ch->ekey)) return COCO_OK;
-    coco__dbkey_raw(&k, COCO__OWNER, ch->ekey.p, ch->ekey.n);
-    rc = coco__get(t, &k, &p);
+    coco_status rc = coco__owner_get(t, ch->ekey, &from);
     if (rc != COCO_OK) return rc == COCO_ENOTFOUND ? COCO_OK : rc;
-    coco_str copy = coco__arena_str(c->shared, p);
-    if (!copy.p) return COCO_ENOMEM;
-    COCO_TRY(coco__place_get(copy, &from));
-    bool self = from.parent == c->at.parent && coco_str_equal(from.segment, c->at.segment);
-    return self ? COCO_OK : coco__claim_from(c, ch, t, &from, now);
+    if (coco__place_equal(&from, &c->at)) return COCO_OK;
+    from.segment = coco__arena_str(c->shared, from.segment);
+    return from.segment.p ? coco__claim_from(c, ch, t, &from, now) : COCO_ENOMEM;
 }
 
 static coco_status coco__claim(coco__comp *c, coco__change *ch, const coco__txn *t)
@@ -523,16 +517,12 @@ static coco_status coco__owner_remove(coco__comp *c, const coco__change *ch, con
 {
     coco__dbkey k;
     coco__place at;
-    coco_str p;
-    coco_status rc;
+    coco_status rc = coco__owner_get(t, ch->ekey, &at);
 
-    coco__dbkey_raw(&k, COCO__OWNER, ch->ekey.p, ch->ekey.n);
-    rc = coco__get(t, &k, &p);
-    if (rc == COCO_ENOTFOUND) return COCO_OK;
-    COCO_TRY(rc);
-    COCO_TRY(coco__place_get(p, &at));
-    if (at.parent != c->at.parent || !coco_str_equal(at.segment, c->at.segment)) return COCO_OK;
+    if (rc != COCO_OK) return rc == COCO_ENOTFOUND ? COCO_OK : rc;
+    if (!coco__place_equal(&at, &c->at)) return COCO_OK;
     coco__target_count(ch->target, -1);
+    coco__dbkey_raw(&k, COCO__OWNER, ch->ekey.p, ch->ekey.n);
     return coco__del(t, &k);
 }
 

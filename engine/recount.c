@@ -122,8 +122,11 @@ static coco_status coco__depset_fp_row(coco__audit *a, const coco__dbkey *k, coc
 
 static coco_status coco__name_row(coco__audit *a, const coco__dbkey *k, coco_str payload)
 {
-    coco__raise(&a->top.next_name, coco__key_number(k));
-    return payload.p && payload.n && k->n == 9 ? COCO_OK : coco__damaged(a, k, "the name of a function");
+    uint64_t id = coco__key_number(k);
+
+    if (!payload.n || !id || id >= COCO__NAMES_MAX) return coco__damaged(a, k, "the name of a function");
+    coco__raise(&a->top.next_name, id);
+    return COCO_OK;
 }
 
 static coco_status coco__run_row(coco__audit *a, const coco__dbkey *k, coco_str payload)

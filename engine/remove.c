@@ -209,7 +209,7 @@ static coco_status coco__drop_empty(coco__run *run, const coco__txn *t, uint64_t
         if (has || rc == COCO_ENOTFOUND) return COCO_OK;
         COCO_TRY(rc);
         COCO_TRY(coco__stored(t, &at, &run->record, &rec));
-        if (rec.flags & COCO__R_COMPONENT) return COCO_OK;
+        if ((rec.flags & COCO__R_COMPONENT) || rec.id != id) return COCO_OK; /* or it wouldn't end */
         COCO_TRY(coco__drop_record(run, t, &at, &rec));
         id = at.parent;
     }

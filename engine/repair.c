@@ -161,7 +161,7 @@ static coco_status coco__rebuilt_entry(coco__rebuilt *b, const coco__entry *e)
     coco__dbkey_raw(&k, COCO__OWNER, e->ekey.p, e->ekey.n);
     coco_str p = coco__mend_read(b->m, &k);
     if (p.p && coco__place_get(p, &owner) == COCO_OK && coco__owner_true(b->m->a, e->ekey, p) &&
-        (owner.parent != b->at.parent || !coco_str_equal(owner.segment, b->at.segment)))
+        !coco__place_equal(&owner, &b->at))
         return COCO_OK;
     if (coco__state_get(0, e->ekey, e->value, &s) != COCO_OK) return COCO_OK;
     if (s.container && !coco__place_below(b->m->a, space, s.key))

@@ -319,15 +319,9 @@ COCO__IN coco_status coco__meta_get(const coco__txn *t, coco__meta *m)
     *m = (coco__meta){ 1, COCO__S_FIRST_PROVIDER, 1, 1, 1, 1 };
     if ((rc = coco__get(t, &k, &p)) != COCO_OK) return rc == COCO_ENOTFOUND ? COCO_OK : rc;
     coco__reader r = coco__reader_of(p.p, p.n);
-    m->next_id = coco__read_varint(&r);
-    m->next_provider = coco__read_varint(&r);
-    m->next_run = coco__read_varint(&r);
-    m->next_int_id = coco__read_varint(&r);
-    m->next_depset = coco__read_varint(&r);
-    m->next_name = coco__read_varint(&r);
-    /* none begins at 0, and names are few: they are loaded at once */
-    bool wrong = !m->next_id || m->next_provider < COCO__S_FIRST_PROVIDER || !m->next_run || !m->next_int_id ||
-                 !m->next_depset || !m->next_name || m->next_name > 1u << 24;
+    bool wrong = false; /* none begins at 0 */
+    for (uint64_t *v = &m->next_id; v <= &m->next_name; v++) wrong |= !(*v = coco__read_varint(&r));
+    wrong |= m->next_provider < COCO__S_FIRST_PROVIDER || m->next_name > COCO__NAMES_MAX;
     return r.bad || wrong ? coco__bad_record(t->err, "counters") : COCO_OK;
 }
 
@@ -466,6 +460,9 @@ COCO__IN coco_status coco__place_get(coco_str payload, coco__place *at)
     at->segment = (coco_str){ (const char *)r.p, coco__left(&r) };
     return r.bad ? COCO_ECORRUPT : COCO_OK;
 }
+
+COCO__IN bool coco__place_equal(const coco__place *a, const coco__place *b)
+{ return a->parent == b->parent && coco_str_equal(a->segment, b->segment); }
 
 /* Segments come last first: gather them, then turn the whole around segment by segment. */
 COCO__IN coco_status coco__place_path(const coco__txn *t, const coco__place *at, coco__buf *path)

@@ -124,10 +124,8 @@ static coco_status coco__find_owner(coco_ctx *cx, coco__declaration *d)
     }
     if (!run->app->has_dbi || !d->target->stored || coco__owner_none(d->target, d->ekey)) return COCO_OK;
     COCO_TRY(coco__run_read(run, &t));
-    coco__dbkey_raw(&k, COCO__OWNER, d->ekey.p, d->ekey.n);
     rc = coco__owner_top(d->target, &t);
-    if (rc == COCO_OK) rc = coco__get(&t, &k, &p);
-    if (rc == COCO_OK) rc = coco__place_get(p, &d->owner);
+    if (rc == COCO_OK) rc = coco__owner_get(&t, d->ekey, &d->owner);
     if (rc == COCO_OK && !(d->owner.segment.p = coco__arena_copy(cx->arena, d->owner.segment.p, d->owner.segment.n)))
         rc = COCO_ENOMEM;
     if (rc == COCO_OK) {

@@ -547,6 +547,62 @@ static void update_of_components_that_stand_in_one_another_fails_until_repaired(
     expect_shelf("shelf:\"tab\" = null", "tab:1 = 10", "tab:2 = 21", "tab:3 = 30");
 }
 
+/* All names are loaded at once: their numbers are bounded. */
+static void name_with_a_number_too_high_is_damage(void **state)
+{
+    coco__dbkey k;
+
+    (void)state;
+    plan("tab", "A: tab.1=10");
+    update(NULL);
+    coco__dbkey_id(&k, COCO__NAME, 1u << 24, NULL, 0);
+    raw_begin();
+    raw_put(k.b, k.n, "f", 1);
+    raw_end();
+    w.unsound = true;
+    assert_int_equal(check_here(), COCO_ECORRUPT);
+    expect_said("the name of a function is damaged");
+    if (repair() != COCO_OK) fail_msg("%s", w.err.msg);
+    passes();
+}
+
+/* What stands below number so-and-so stands in itself then. */
+static void stand_in_itself(const char *text)
+{
+    static const coco__mem libc;
+    static raw_record links[64];
+    coco__buf itself;
+
+    coco__buf_init(&itself, &libc);
+    raw_begin();
+    size_t n = raw_read(COCO__PARENT, links, 64);
+    for (size_t i = 0; i < n; i++) {
+        if (!holds(links[i].payload, links[i].n, text)) continue;
+        itself.n = 0;
+        coco__place_put(&itself, &(coco__place){ coco__get_be64(links[i].key + 1), { "", 0 } });
+        raw_put(links[i].key, links[i].nkey, itself.p, itself.n);
+    }
+    raw_end();
+    coco__buf_free(&itself);
+    w.unsound = true;
+}
+
+/* The inner nodes above what is deleted are looked at one after the other, as long as nothing stands below them. */
+static void deletion_ends_where_a_component_stands_in_itself(void **state)
+{
+    (void)state;
+    plan("tab", "above: | above/end: | other: | other/kid: ");
+    update(NULL);
+    stand_in_itself("above");
+    give_record(COCO__COMPONENT, "end", "other"); /* with a number: it goes without a commit, which would climb */
+    plan("tab", "");
+    (void)try_update(NULL);
+    if (repair() != COCO_OK) fail_msg("%s", w.err.msg);
+    passes();
+    update(NULL);
+    expect_shelf("shelf:\"tab\" = null");
+}
+
 /* ---- Beside others ---- */
 
 static void repair_is_refused_while_an_update_runs(void)
@@ -635,6 +691,8 @@ int main(void)
         TEST(what_hangs_nowhere_is_claimed_from_the_lost),
         TEST(component_with_anothers_record_keeps_what_stands_below_it),
         TEST(update_of_components_that_stand_in_one_another_fails_until_repaired),
+        TEST(name_with_a_number_too_high_is_damage),
+        TEST(deletion_ends_where_a_component_stands_in_itself),
         TEST(check_works_beside_an_update_and_repair_does_not),
         TEST(unknown_app_is_an_error),
         TEST(page_damage_is_reported_by_a_child),
