@@ -198,13 +198,11 @@ COCO__IN coco_status coco__use_set(coco__audit *a, uint64_t id)
 
 static bool coco__one_key(coco_str s) { return coco__key_length((const uint8_t *)s.p, s.n) == s.n; }
 
-/* Is what stands behind the number in k the cut form of suffix? */
-static bool coco__key_fits(const coco__dbkey *k, coco_str suffix)
+static bool coco__is_cut_of(const void *p, size_t n, coco_str key)
 {
     uint8_t cut[COCO__CUT_LENGTH];
-    size_t n = coco__cut(cut, suffix.p, suffix.n);
 
-    return coco__bytes_cmp(cut, n, k->b + 9, k->n - 9) == 0;
+    return coco__bytes_cmp(cut, coco__cut(cut, key.p, key.n), p, n) == 0;
 }
 
 /* May a target in the one with a number have the key? That of a type is a list of its name and its own key. */
@@ -224,7 +222,7 @@ COCO__IN bool coco__provider_sound(coco__audit *a, const coco__dbkey *k, coco_st
     a->bytes.n = 0;
     coco__provider_suffix(&a->bytes, rec.key, rec.attachment);
     if (a->bytes.failed) a->rc = COCO_ENOMEM;
-    return coco__key_fits(k, coco__buf_view(&a->bytes));
+    return coco__is_cut_of(k->b + 9, k->n - 9, coco__buf_view(&a->bytes));
 }
 
 COCO__IN coco_status coco__provider_row(coco__audit *a, const coco__dbkey *k, coco_str payload)
@@ -453,7 +451,7 @@ COCO__IN bool coco__entry_sound(coco__audit *a, const coco__entry *e)
     case COCO__S_ID: return e->value.n == 8;
     default:
         return space >= COCO__S_FIRST_PROVIDER && coco__state_get(0, e->ekey, e->value, &s) == COCO_OK &&
-               coco__one_key(s.key);
+               coco__one_key(s.key) && coco__is_cut_of(e->ekey.p + skip, e->ekey.n - skip, s.key);
     }
 }
 
@@ -578,7 +576,7 @@ static bool coco__segment_sound(const coco__dbkey *k, const coco__rec *rec, coco
     at->segment = (coco_str){ (const char *)k->b + 9, k->n - 9 };
     if (rec->flags & COCO__R_LONG) at->segment = rec->segment;
     if (!at->parent) return at->segment.n == 0 && k->n == 9;
-    return coco__key_fits(k, at->segment) && coco__one_key(at->segment);
+    return coco__is_cut_of(k->b + 9, k->n - 9, at->segment) && coco__one_key(at->segment);
 }
 
 /* Decodes a component's record, whose parts must go together. */

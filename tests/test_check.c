@@ -547,6 +547,38 @@ static void update_of_components_that_stand_in_one_another_fails_until_repaired(
     expect_shelf("shelf:\"tab\" = null", "tab:1 = 10", "tab:2 = 21", "tab:3 = 30");
 }
 
+/* A key too long for an entry's is cut there; in full it stands in the value, and must be the one that was cut. */
+static void state_whose_key_is_anothers_is_mended(void **state)
+{
+    static raw_record records[256];
+    char key[500];
+
+    (void)state;
+    memset(key, 'i', sizeof key);
+    whole = &everything_wide;
+    make_everything(false);
+    update(NULL);
+    raw_begin();
+    size_t n = raw_read(0, records, 256);
+    for (size_t i = 0; i < n; i++)
+        for (size_t at = 0; at + sizeof key <= records[i].n; at++) {
+            if (memcmp(records[i].payload + at, key, sizeof key) != 0) continue;
+            records[i].payload[at + sizeof key - 1] = 'j';
+            raw_put(records[i].key, records[i].nkey, records[i].payload, records[i].n);
+            w.unsound = true;
+        }
+    raw_end();
+    assert_true(w.unsound);
+    assert_int_equal(check_here(), COCO_ECORRUPT);
+    expect_said("what it has recorded is malformed");
+    if (repair() != COCO_OK) fail_msg("%s", w.err.msg);
+    passes();
+    make_everything(false);
+    update(NULL);
+    passes();
+    whole = &everything;
+}
+
 /* All names are loaded at once: their numbers are bounded. */
 static void name_with_a_number_too_high_is_damage(void **state)
 {
@@ -691,6 +723,7 @@ int main(void)
         TEST(what_hangs_nowhere_is_claimed_from_the_lost),
         TEST(component_with_anothers_record_keeps_what_stands_below_it),
         TEST(update_of_components_that_stand_in_one_another_fails_until_repaired),
+        TEST(state_whose_key_is_anothers_is_mended),
         TEST(name_with_a_number_too_high_is_damage),
         TEST(deletion_ends_where_a_component_stands_in_itself),
         TEST(check_works_beside_an_update_and_repair_does_not),
