@@ -17,6 +17,9 @@
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <strings.h>
 #include <sys/stat.h>
@@ -35,6 +38,7 @@
 #include "localfs/text.c"    /* decoding */
 #include "localfs/overlap.c" /* what is both listed and written to */
 #include "localfs/tree.c"    /* directories that are watched */
+#include "localfs/ahead.c"   /* files looked at by another thread */
 #include "localfs/walk.c"    /* the source */
 #include "localfs/wanted.c"  /* one path of it, by itself */
 #include "localfs/pending.c" /* paths of which something is told soon */

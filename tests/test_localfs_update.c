@@ -825,6 +825,92 @@ static void links_are_followed_or_skipped_as_asked(void **state)
     check_listing("b\nreal/a\n");
 }
 
+/* ---- A large one, of which another thread looks at files ahead ---- */
+
+enum { MANY = 3000, MANY_DIRS = 3 };
+
+/* The i-th file, in the order of the paths; its size is i % 50. */
+static const char *many_path(char path[40], int i)
+{
+    const int each = MANY / MANY_DIRS;
+    bool deep = i % each >= 400 && i % each < 600; /* files, a directory, files */
+
+    snprintf(path, 40, deep ? "d%d/m/f%04d" : i % each < 400 ? "d%d/f%04d" : "d%d/n%04d", i / each, i);
+    return path;
+}
+
+static void put_many(void)
+{
+    char path[40], full[50];
+
+    for (int i = 0; i < MANY; i++) {
+        snprintf(full, sizeof full, "in/%s", many_path(path, i));
+        put_bytes(full, "..................................................", (size_t)i % 50);
+    }
+}
+
+static struct { int stop_at, slow_at, given; } large; /* 0: never */
+
+/* Each file comes once, in order, with the size that is its own. */
+static coco_status list_large(coco_ctx *cx)
+{
+    coco_source *files = coco_walk_dir(cx, coco_text("in"), &plan.walk);
+    char path[40], full[50];
+    int i = 0;
+
+    large.given = 0;
+    COCO_EACH(cx, files, key, file) {
+        i += large.slow_at && i == large.slow_at + 1; /* it is gone */
+        assert_string_equal(coco_text_of(key).p, many_path(path, i));
+        assert_int_equal(coco_file_size(coco_object_of(file, &coco_file_class)), i % 50);
+        large.given++;
+        if (large.stop_at && i == large.stop_at) break;
+        if (large.slow_at && i == large.slow_at) {
+            nanosleep(&(struct timespec){ 0, 200000000 }, NULL);
+            snprintf(full, sizeof full, "in/%s", many_path(path, i + 1));
+            assert_int_equal(unlink(full), 0);
+        }
+        i++;
+    }
+    return coco_error(cx);
+}
+
+static void large_listing_gives_each_file_once_in_order_as_it_is(void **state)
+{
+    (void)state;
+    put_many();
+    plan.main = list_large;
+    large.stop_at = large.slow_at = 0;
+    for (int turn = 0; turn < 3; turn++) {
+        update();
+        assert_int_equal(large.given, MANY);
+    }
+}
+
+static void large_listing_may_end_anywhere(void **state)
+{
+    (void)state;
+    put_many();
+    plan.main = list_large;
+    large.slow_at = 0;
+    for (large.stop_at = 990; large.stop_at < 1500; large.stop_at += 37) {
+        update();
+        assert_int_equal(large.given, large.stop_at + 1);
+    }
+}
+
+/* What was seen of a file long before it is given isn't what is given. */
+static void file_that_vanishes_while_the_one_before_takes_long_is_not_given(void **state)
+{
+    (void)state;
+    put_many();
+    plan.main = list_large;
+    large.stop_at = 0;
+    large.slow_at = 1150;
+    update();
+    assert_int_equal(large.given, MANY - 1);
+}
+
 static void malformed_glob_is_a_clear_error(void **state)
 {
     (void)state;
@@ -1310,6 +1396,9 @@ int main(void)
         TEST(temporary_names_of_the_target_are_never_given),
         TEST(ignore_files_are_honoured_where_asked_for),
         TEST(links_are_followed_or_skipped_as_asked),
+        TEST(large_listing_gives_each_file_once_in_order_as_it_is),
+        TEST(large_listing_may_end_anywhere),
+        TEST(file_that_vanishes_while_the_one_before_takes_long_is_not_given),
         TEST(malformed_glob_is_a_clear_error),
         TEST(missing_source_directory_deletes_nothing),
         TEST(unreadable_directory_keeps_what_is_recorded_there),

@@ -12,19 +12,6 @@
 
 #define COCO__FS_STATE_LOCK "cocoindex.lock" /* stands in the state directory of every environment */
 
-/* What is known of an entry when it is listed. */
-enum {
-    COCO__FS_FILE = 1,   /* a regular file */
-    COCO__FS_DIR,        /* a directory */
-    COCO__FS_LINKED_DIR, /* a link to a directory */
-    COCO__FS_OTHER,      /* a pipe, a socket, a device: never given */
-    COCO__FS_UNKNOWN,    /* can't be looked at: reported as a file and as a directory, since it may be either */
-    COCO__FS_BAD_NAME,   /* not UTF-8; the name in the list is the escaped one */
-    COCO__FS_LINKED,     /* a link to a regular file */
-    COCO__FS_KINDS = 7,  /* mask of the above */
-    COCO__FS_PRUNED = 8  /* excluded directory, entered for a glob that takes back in */
-};
-
 /* Memory of the walk's cx that grows; what it outgrew stays taken, which doubling keeps below its size. */
 typedef struct coco__fs_buf {
     char *p;
@@ -58,6 +45,8 @@ typedef struct coco__fs_walk {
     const char *why;      /* … and the message; NULL: no memory for it */
     int64_t start;        /* when the listing began, ns since 1970 */
     coco__fs_marks *marks; /* of the update */
+    size_t given;         /* files */
+    coco__fs_ahead *ahead; /* looks at some of them; NULL: nobody does */
     coco__fs_level first; /* the base */
     coco__fs_level *top;  /* the directory being given; NULL: at the end */
     coco__fs_buf path;    /* path of top, then of the entry at hand */
@@ -292,12 +281,17 @@ static bool coco__fs_list(coco__fs_walk *w)
 
 /* ---- The walk -------------------------------------------------------------------------------------------------- */
 
-/* Back to the directory above. */
+/* Back to the directory above; from the base, the listing is at its end. */
 static void coco__fs_leave_level(coco__fs_walk *w)
 {
+    if (w->ahead && w->ahead->of == w->top) coco__fs_ahead_stop(w->ahead);
     closedir(w->top->dir);
     w->top->dir = NULL;
     w->top = w->top->up;
+    if (w->top) return;
+    if (w->ahead) coco__fs_ahead_end(w->ahead);
+    w->ahead = NULL;
+    w->given = 0;
 }
 
 /* The level below the top one, ready for a directory whose path (with a slash) is w->path. */
@@ -385,6 +379,24 @@ static int coco__fs_unread(const coco__fs_give *g, coco_str path, const char *wh
     return coco_fail(g->cx, COCO_EUNREAD, "%s/%s: %s", g->w->base->path, copy.p, why);
 }
 
+/* Looks at the file at hand, if that hasn't been done. */
+static void coco__fs_look_now(coco__fs_walk *w, const char *name, coco__fs_seen *out)
+{
+    coco__fs_level *level = w->top;
+    coco__fs_ahead *a = w->ahead;
+
+    if (++w->given == COCO__FS_AHEAD_FROM) a = w->ahead = coco__fs_ahead_begin(w->cx);
+    if (a && a->of != level) {
+        coco__fs_ahead_stop(a);
+        a->of = level;
+        a->dir = dirfd(level->dir);
+        a->follow = w->follow;
+        coco__fs_ahead_list(a, (char *const *)(void *)level->sorted.p, level->count);
+    }
+    if (a && coco__fs_ahead_saw(a, level->next - 1, out)) return;
+    coco__fs_stat_at(dirfd(level->dir), name, w->follow, out);
+}
+
 /* Gives the file whose path is in w->path, as a listed item. Returns 1, 0 (it is gone, or no longer a file) or an
  * error. */
 static int coco__fs_item(const coco__fs_give *g, coco_str path, bool linked)
@@ -392,18 +404,16 @@ static int coco__fs_item(const coco__fs_give *g, coco_str path, bool linked)
     coco__fs_walk *w = g->w;
     const char *name = path.p + w->top->prefix;
     const coco__fs_entry entry = { path, -1, NULL, false, true };
-    struct stat st;
+    coco__fs_seen seen;
     coco_file *file;
 
     if (linked) coco__fs_tree_link_to(&w->tree, w->base->path, &entry);
-    if (fstatat(dirfd(w->top->dir), name, &st, w->follow ? 0 : AT_SYMLINK_NOFOLLOW) != 0) {
-        if (errno == ENOENT) return 0;
-        return coco__fs_unread(g, path, strerror(errno));
-    }
-    if (!S_ISREG(st.st_mode)) return 0;
+    coco__fs_look_now(w, name, &seen);
+    if (seen.error) return seen.error == ENOENT ? 0 : coco__fs_unread(g, path, strerror(seen.error));
+    if (!seen.regular) return 0;
     if (!(file = coco__fs_file_new(g->cx, w->base, path))) return COCO_ENOMEM;
     file->start = w->start;
-    file->listed = coco__fs_stamp_of(&st);
+    file->listed = seen.stamp;
     *g->key = coco_text_n(file->path);
     *g->value = coco_object(&coco_file_class, file);
     return 1;

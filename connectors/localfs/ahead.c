@@ -1,0 +1,224 @@
+/* ahead.c - part of localfs.c: a thread that looks at files of a listed directory before they are asked for.
+ *
+ * Most of a listing in which nothing has changed is one fstatat a file; what the engine does with the file takes half
+ * as long. In a large listing a second thread does some of those calls meanwhile. Each file is looked at by whoever
+ * claims it first, so nobody waits, but for a call that is being made:
+ *   1. Files have numbers that only grow. What is seen stands beside the number of its file, and whether it is done; to
+ *      claim a file is to put its number there, which one of the two does.
+ *   2. The helper has a run of files, at most AHEAD_MOST beyond the one at hand, up to the next directory; so no two
+ *      that matter share a place. The walk gives it another run when half of it is used up.
+ *   3. What was seen long ago isn't used: a caller for whom files are slow work needs no help.
+ * The directory is open, and its list stays as it is, until coco__fs_ahead_stop has returned. */
+
+/* What is known of an entry when it is listed: the byte before its name. */
+enum {
+    COCO__FS_FILE = 1,   /* a regular file */
+    COCO__FS_DIR,        /* a directory */
+    COCO__FS_LINKED_DIR, /* a link to a directory */
+    COCO__FS_OTHER,      /* a pipe, a socket, a device: never given */
+    COCO__FS_UNKNOWN,    /* can't be looked at: reported as a file and as a directory, since it may be either */
+    COCO__FS_BAD_NAME,   /* not UTF-8; the name in the list is the escaped one */
+    COCO__FS_LINKED,     /* a link to a regular file */
+    COCO__FS_KINDS = 7,  /* mask of the above */
+    COCO__FS_PRUNED = 8  /* excluded directory, entered for a glob that takes back in */
+};
+
+enum {
+    COCO__FS_AHEAD_FROM = 1000, /* files that a walk gives before a thread pays */
+    COCO__FS_AHEAD_LEAST = 16,  /* entries left in the directory */
+    COCO__FS_AHEAD_MOST = 128,
+    COCO__FS_AHEAD_TRIES = 2000,  /* of the helper to find work, before it sleeps: a directory is listed */
+    COCO__FS_AHEAD_WAIT = 5000    /* of the walk to see that a call is through */
+};
+#define COCO__FS_AHEAD_OLD 100000000 /* ns */
+
+/* What fstatat says of an entry. */
+typedef struct coco__fs_seen {
+    int error;    /* 0, or an errno */
+    bool regular; /* a file */
+    coco__fs_stamp stamp;
+} coco__fs_seen;
+
+static void coco__fs_stat_at(int dir, const char *name, bool follow, coco__fs_seen *out)
+{
+    struct stat st;
+
+    out->error = fstatat(dir, name, &st, follow ? 0 : AT_SYMLINK_NOFOLLOW) == 0 ? 0 : errno;
+    if (out->error) return;
+    out->regular = S_ISREG(st.st_mode);
+    out->stamp = coco__fs_stamp_of(&st);
+}
+
+enum { COCO__FS_AHEAD_IDLE, COCO__FS_AHEAD_ASKED, COCO__FS_AHEAD_BUSY };
+
+typedef struct coco__fs_ahead {
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t woken;
+    atomic_int state; /* IDLE: what follows is the walk's, else it stays as it is */
+    const void *of;   /* whose list it is; NULL: nobody's */
+    char *const *names;
+    size_t n;
+    int dir;
+    bool follow;
+    bool slow;         /* the caller is: no more help with this directory */
+    size_t next, end;  /* the helper's run */
+    uint64_t first;    /* number of the first name */
+    int64_t since;     /* when the run was given */
+    atomic_bool stop, asleep, quit;
+    struct {
+        _Atomic uint64_t turn; /* twice the number of who was claimed last; 1 more: done */
+        coco__fs_seen look;
+    } looks[COCO__FS_AHEAD_MOST];
+} coco__fs_ahead;
+
+/* Invariant 1. */
+static bool coco__fs_ahead_claim(_Atomic uint64_t *turn, uint64_t number)
+{
+    uint64_t was = atomic_load(turn);
+
+    return was < 2 * number && atomic_compare_exchange_strong(turn, &was, 2 * number);
+}
+
+/* ---- The helper ------------------------------------------------------------------------------------------------ */
+
+static void coco__fs_ahead_run(coco__fs_ahead *a)
+{
+    for (size_t i = a->next; i < a->end && !atomic_load(&a->stop); i++) {
+        size_t at = i % COCO__FS_AHEAD_MOST;
+        int kind = a->names[i][-1] & COCO__FS_KINDS;
+        if (kind != COCO__FS_FILE && kind != COCO__FS_LINKED) break;
+        if (!coco__fs_ahead_claim(&a->looks[at].turn, a->first + i)) continue;
+        coco__fs_stat_at(a->dir, a->names[i], a->follow, &a->looks[at].look);
+        atomic_store(&a->looks[at].turn, 2 * (a->first + i) + 1);
+    }
+}
+
+/* Waits for a run; false: there is none to come. */
+static bool coco__fs_ahead_asked(coco__fs_ahead *a)
+{
+    for (int tries = 0; !atomic_load(&a->quit); tries++) {
+        int asked = COCO__FS_AHEAD_ASKED;
+        if (atomic_compare_exchange_strong(&a->state, &asked, COCO__FS_AHEAD_BUSY)) return true;
+        if (tries < COCO__FS_AHEAD_TRIES) continue;
+        pthread_mutex_lock(&a->lock);
+        atomic_store(&a->asleep, true);
+        while (atomic_load(&a->state) == COCO__FS_AHEAD_IDLE && !atomic_load(&a->quit))
+            pthread_cond_wait(&a->woken, &a->lock);
+        atomic_store(&a->asleep, false);
+        pthread_mutex_unlock(&a->lock);
+        tries = 0;
+    }
+    return false;
+}
+
+static void *coco__fs_ahead_thread(void *self)
+{
+    coco__fs_ahead *a = self;
+
+    while (coco__fs_ahead_asked(a)) {
+        coco__fs_ahead_run(a);
+        atomic_store(&a->state, COCO__FS_AHEAD_IDLE);
+    }
+    return NULL;
+}
+
+/* ---- The walk's side ------------------------------------------------------------------------------------------- */
+
+static void coco__fs_ahead_wake(coco__fs_ahead *a)
+{
+    if (!atomic_load(&a->asleep)) return;
+    pthread_mutex_lock(&a->lock);
+    pthread_cond_signal(&a->woken);
+    pthread_mutex_unlock(&a->lock);
+}
+
+/* The helper, in memory of cx until coco__fs_ahead_end; NULL: it wouldn't help, or there is none to be had. */
+static coco__fs_ahead *coco__fs_ahead_begin(coco_ctx *cx)
+{
+    coco__fs_ahead *a = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? coco_alloc(cx, sizeof *a) : NULL;
+    sigset_t all, before;
+
+    if (!a) return NULL;
+    pthread_mutex_init(&a->lock, NULL);
+    pthread_cond_init(&a->woken, NULL);
+    a->first = 1;
+    sigfillset(&all); /* signals are for the program's threads */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failed = pthread_create(&a->thread, NULL, coco__fs_ahead_thread, a);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return failed ? NULL : a;
+}
+
+/* It looks at nothing any more. */
+static void coco__fs_ahead_stop(coco__fs_ahead *a)
+{
+    int asked = COCO__FS_AHEAD_ASKED;
+
+    a->of = NULL;
+    if (atomic_compare_exchange_strong(&a->state, &asked, COCO__FS_AHEAD_IDLE)) return;
+    atomic_store(&a->stop, true);
+    while (atomic_load(&a->state) != COCO__FS_AHEAD_IDLE) sched_yield();
+    atomic_store(&a->stop, false);
+}
+
+static void coco__fs_ahead_end(coco__fs_ahead *a)
+{
+    coco__fs_ahead_stop(a);
+    atomic_store(&a->quit, true);
+    coco__fs_ahead_wake(a);
+    pthread_join(a->thread, NULL);
+    pthread_cond_destroy(&a->woken);
+    pthread_mutex_destroy(&a->lock);
+}
+
+static int64_t coco__fs_ahead_now(void)
+{
+    struct timespec t;
+
+#ifdef CLOCK_MONOTONIC_COARSE
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &t); /* it is asked for each file */
+#else
+    clock_gettime(CLOCK_MONOTONIC, &t);
+#endif
+    return coco__fs_ns(t);
+}
+
+/* Another list; its names get numbers above all until now. */
+static void coco__fs_ahead_list(coco__fs_ahead *a, char *const *names, size_t n)
+{
+    a->first += a->n;
+    a->names = names;
+    a->n = n;
+    a->end = 0;
+    a->slow = false;
+}
+
+/* Invariant 2: names beyond the i-th. */
+static void coco__fs_ahead_ask(coco__fs_ahead *a, size_t i)
+{
+    if (a->end > i + COCO__FS_AHEAD_MOST / 2 || a->n - i <= COCO__FS_AHEAD_LEAST) return;
+    if (atomic_load(&a->state) != COCO__FS_AHEAD_IDLE) return;
+    a->next = a->end > i ? a->end : i + 1;
+    a->end = a->n - i > COCO__FS_AHEAD_MOST ? i + COCO__FS_AHEAD_MOST : a->n;
+    a->since = coco__fs_ahead_now();
+    atomic_store(&a->state, COCO__FS_AHEAD_ASKED);
+    coco__fs_ahead_wake(a);
+}
+
+/* What was seen of the i-th name; false: it is for the caller to look. */
+static bool coco__fs_ahead_saw(coco__fs_ahead *a, size_t i, coco__fs_seen *out)
+{
+    size_t at = i % COCO__FS_AHEAD_MOST;
+    uint64_t number = a->first + i;
+
+    if (a->slow) return false;
+    coco__fs_ahead_ask(a, i);
+    if (coco__fs_ahead_claim(&a->looks[at].turn, number)) return false;
+    a->slow = coco__fs_ahead_now() - a->since > COCO__FS_AHEAD_OLD; /* invariant 3 */
+    if (a->slow) return false;
+    for (int tries = 0; atomic_load(&a->looks[at].turn) != 2 * number + 1; tries++)
+        if (tries >= COCO__FS_AHEAD_WAIT) sched_yield(); /* it has no processor */
+    *out = a->looks[at].look;
+    return true;
+}
