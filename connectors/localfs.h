@@ -114,7 +114,9 @@ typedef struct coco_walk_opts {
  * there stays, the rest goes on. A directory that the same app has as a target is left out, with a notice, if it is
  * mounted before; the base itself never is. opts may be NULL. What is wrong is the first answer of the source, so that
  * whatever uses it fails: COCO_ENOTFOUND, COCO_EACCESS or COCO_EIO for the base directory, COCO_EINVAL for a malformed
- * glob, COCO_ETYPE where base is neither a text nor a context key. NULL: out of memory (the error is kept). */
+ * glob, COCO_ETYPE where base is neither a text nor a context key. NULL: out of memory (the error is kept).
+ * A file is looked at when it is given, or up to a tenth of a second before: in a listing of more than a thousand, on
+ * more than one processor, a thread of its own, without signals, calls fstatat for some; it ends with the listing. */
 coco_source *coco_walk_dir(coco_ctx *cx, coco_value base, const coco_walk_opts *opts);
 
 /* Opens a file by its path below base (an absolute path stands for itself) as an input of the running call: a change

@@ -27,7 +27,7 @@ enum {
     COCO__FS_AHEAD_FROM = 1000, /* files that a walk gives before a thread pays */
     COCO__FS_AHEAD_LEAST = 16,  /* entries left in the directory */
     COCO__FS_AHEAD_MOST = 128,
-    COCO__FS_AHEAD_TRIES = 2000,  /* of the helper to find work, before it sleeps: a directory is listed */
+    COCO__FS_AHEAD_TRIES = 30000, /* of the helper to find work, before it sleeps: a directory is listed */
     COCO__FS_AHEAD_WAIT = 5000    /* of the walk to see that a call is through */
 };
 #define COCO__FS_AHEAD_OLD 100000000 /* ns */
