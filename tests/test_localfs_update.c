@@ -865,6 +865,8 @@ static coco_status list_large(coco_ctx *cx)
         assert_int_equal(coco_file_size(coco_object_of(file, &coco_file_class)), i % 50);
         large.given++;
         if (large.stop_at && i == large.stop_at) break;
+        if (large.slow_at && i == large.slow_at - 30)
+            nanosleep(&(struct timespec){ 0, 30000000 }, NULL); /* the other thread gets ahead */
         if (large.slow_at && i == large.slow_at) {
             nanosleep(&(struct timespec){ 0, 200000000 }, NULL);
             snprintf(full, sizeof full, "in/%s", many_path(path, i + 1));
