@@ -15,23 +15,29 @@
 /* ---- Streams ----------------------------------------------------------------------------------------------------- */
 
 enum { ITEMS = 64, STREAMS = 4 };
-typedef enum todo { TOUCH = 1, RESCAN, PUT, DELETE, READY, FAIL, RETURN, SYNC } todo;
+typedef enum todo { TOUCH = 1, RESCAN, PUT, DELETE, READY, FAIL, RETURN } todo;
 
 typedef struct stream {
     int value[ITEMS];      /* 0: there is none; under 0: it can't be read */
     todo todo;             /* for the watch; 0: nothing */
     int key, number, token;
-    uint64_t ticket;
-    bool watched, hooked;  /* hooked: answers to sync */
+    bool watched, hooked;  /* by the source opened last; hooked: answers to sync */
     atomic_bool broken;    /* the listing fails */
     bool stops_with_wait;  /* the watch sleeps on the stop descriptor */
     int found;             /* token at the start of the watch */
     int done[1000], ndone; /* tokens */
-    int watches, closes;
+    int opened, watches, closes;
     atomic_int looks;      /* how often an item was asked for */
-    const coco_feed *by;   /* the watch that does it: the last to begin */
     unsigned rescan_ms;
 } stream;
+
+/* A source over a stream. While a host runs anew, the watch of its source before may be on its way out, or not have
+ * begun yet: what the test tells is for the source opened last, and each answers to sync for itself. */
+typedef struct opened {
+    stream *s;
+    int number;
+    uint64_t ticket, answered;
+} opened;
 
 static stream streams[STREAMS];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -82,37 +88,49 @@ static inline void do_one(stream *s, coco_feed *feed, todo what)
     case DELETE: coco_feed_delete(feed, coco_int(s->key), token); break;
     case READY: coco_feed_ready(feed); break;
     case FAIL: coco_err_set(&err, COCO_EIO, "a hiccup"); coco_feed_fail(feed, &err); break;
-    case SYNC: coco_feed_synced(feed, s->ticket); break;
     default: break;
     }
 }
 
+/* With the lock. */
+static inline bool is_last(const opened *o) { return o->number == o->s->opened; }
+
+/* One thing to do, with the lock but for the doing; false: none. */
+static inline bool watch_step(opened *o, coco_feed *feed)
+{
+    stream *s = o->s;
+    todo what = is_last(o) ? s->todo : 0;
+    uint64_t ticket = o->ticket;
+
+    if (!what && ticket == o->answered) return false;
+    pthread_mutex_unlock(&lock);
+    if (what) do_one(s, feed, what);
+    else coco_feed_synced(feed, ticket);
+    pthread_mutex_lock(&lock);
+    if (!what) o->answered = ticket;
+    else if (is_last(o)) s->todo = 0;
+    return true;
+}
+
 static inline coco_status stream_watch(coco_source *src, coco_feed *feed)
 {
-    stream *s = src->self;
+    opened *o = src->self;
+    stream *s = o->s;
     coco_status rc = COCO_OK;
 
     pthread_mutex_lock(&lock);
-    s->watched = true;
-    s->by = feed;
     s->watches++;
-    s->found = (int)coco_int_of(coco_feed_token(feed));
+    if (is_last(o)) s->watched = true, s->found = (int)coco_int_of(coco_feed_token(feed));
     pthread_cond_broadcast(&changed);
     while (!coco_feed_stopping(feed)) {
-        todo what = s->by == feed ? s->todo : 0;
-        if (!what) {
-            wait_a_bit();
-            continue;
+        if (is_last(o) && s->todo == RETURN) {
+            rc = s->number;
+            break;
         }
-        if (what == RETURN) rc = s->number;
-        pthread_mutex_unlock(&lock);
-        do_one(s, feed, what);
-        pthread_mutex_lock(&lock);
-        s->todo = 0;
-        if (what == RETURN) break;
-        pthread_cond_broadcast(&changed);
+        if (watch_step(o, feed)) pthread_cond_broadcast(&changed);
+        else wait_a_bit();
     }
-    if (s->by == feed) s->watched = false, s->todo = 0;
+    if (is_last(o)) s->watched = false, s->todo = 0;
     pthread_cond_broadcast(&changed);
     pthread_mutex_unlock(&lock);
     return rc;
@@ -167,7 +185,7 @@ static void (*mid_scan)(stream *s, int key); /* called before an item is given *
 
 static inline int stream_next(coco_source *src, coco_ctx *cx, coco_value *key, coco_value *value)
 {
-    stream *s = src->self;
+    stream *s = ((opened *)src->self)->s;
     listing *l = &listings[s - streams];
 
     if (s->broken) return coco_fail(cx, COCO_EIO, "the listing broke off");
@@ -184,7 +202,7 @@ static inline int stream_next(coco_source *src, coco_ctx *cx, coco_value *key, c
 
 static inline int stream_get(coco_source *src, coco_ctx *cx, coco_value key, coco_value *value)
 {
-    stream *s = src->self;
+    stream *s = ((opened *)src->self)->s;
 
     s->looks++;
     return item_get(s, cx, (int)coco_int_of(key), value);
@@ -193,25 +211,26 @@ static inline int stream_get(coco_source *src, coco_ctx *cx, coco_value key, coc
 static inline coco_status stream_rewind(coco_source *src, coco_ctx *cx)
 {
     (void)cx;
-    listings[(stream *)src->self - streams].at = 0;
+    listings[((opened *)src->self)->s - streams].at = 0;
     return COCO_OK;
 }
 
 static inline coco_status stream_sync(coco_source *src, coco_feed *feed, uint64_t ticket)
 {
-    stream *s = src->self;
+    opened *o = src->self;
 
+    (void)feed;
+    if (!o->s->hooked) return COCO_EIO;
     pthread_mutex_lock(&lock);
-    bool may = s->hooked && s->watched && s->by == feed && !s->todo;
-    if (may) s->ticket = ticket, s->todo = SYNC;
+    o->ticket = ticket;
     pthread_cond_broadcast(&changed);
     pthread_mutex_unlock(&lock);
-    return may ? COCO_OK : COCO_EIO;
+    return COCO_OK;
 }
 
 static inline void stream_done(coco_source *src, coco_value token)
 {
-    stream *s = src->self;
+    stream *s = ((opened *)src->self)->s;
 
     pthread_mutex_lock(&lock);
     s->done[s->ndone++] = (int)coco_int_of(token);
@@ -221,17 +240,22 @@ static inline void stream_done(coco_source *src, coco_value token)
 static inline void stream_close(coco_source *src)
 {
     pthread_mutex_lock(&lock);
-    ((stream *)src->self)->closes++;
+    ((opened *)src->self)->s->closes++;
     pthread_mutex_unlock(&lock);
 }
 
 static inline coco_source *feed_of(coco_ctx *cx, int i)
 {
     coco_source *src = coco_source_new(cx);
+    opened *o = coco_alloc(cx, sizeof *o);
 
-    if (!src) return NULL;
+    if (!src || !o) return NULL;
+    pthread_mutex_lock(&lock);
+    *o = (opened){ .s = &streams[i], .number = ++streams[i].opened };
+    streams[i].watched = false;
+    pthread_mutex_unlock(&lock);
     src->title = i ? "other" : "stream";
-    src->self = &streams[i];
+    src->self = o;
     src->watch = stream_watch;
     src->done = stream_done;
     src->close = stream_close;
