@@ -32,17 +32,19 @@
 #include <sys/vfs.h>
 #endif
 
-#include "localfs/hooks.inc" /* for tests of the watch */
+#include "localfs/hooks.inc" /* for tests */
 #include "localfs/glob.c"    /* UTF-8, globs, path operations */
 #include "localfs/file.c"    /* bases, files, reading, memo key and state */
 #include "localfs/text.c"    /* decoding */
 #include "localfs/overlap.c" /* what is both listed and written to */
 #include "localfs/tree.c"    /* directories that are watched */
+#include "localfs/helper.c"  /* threads that help */
 #include "localfs/ahead.c"   /* files looked at by another thread */
 #include "localfs/walk.c"    /* the source */
 #include "localfs/wanted.c"  /* one path of it, by itself */
 #include "localfs/pending.c" /* paths of which something is told soon */
 #include "localfs/watch.c"   /* the source, live */
-#include "localfs/write.c"   /* the target's sink */
+#include "localfs/write.c"   /* files and directories made and removed */
+#include "localfs/apply.c"   /* the target's sink */
 #include "localfs/target.c"  /* its handler */
 #include "localfs/declare.c" /* declaring what it should hold */

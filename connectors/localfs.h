@@ -116,7 +116,8 @@ typedef struct coco_walk_opts {
  * whatever uses it fails: COCO_ENOTFOUND, COCO_EACCESS or COCO_EIO for the base directory, COCO_EINVAL for a malformed
  * glob, COCO_ETYPE where base is neither a text nor a context key. NULL: out of memory (the error is kept).
  * A file is looked at when it is given, or up to a tenth of a second before: in a listing of more than a thousand, on
- * more than one processor, a thread of its own, without signals, calls fstatat for some; it ends with the listing. */
+ * more than one processor, a thread of its own, without signals, calls fstatat for some, and as long as nearly all of
+ * them are read, reads those under 8 KiB, which coco_file_read then gives; it ends with the listing. */
 coco_source *coco_walk_dir(coco_ctx *cx, coco_value base, const coco_walk_opts *opts);
 
 /* Opens a file by its path below base (an absolute path stands for itself) as an input of the running call: a change
@@ -172,7 +173,8 @@ bool coco_glob_match(const char *glob, coco_str path);
  * link, an empty directory. A name may have slashes; directories on the way are made. Don't also declare one of those
  * with coco_dir_declare_dir: it would be removed when the file was its last. A name that is absolute, empty, has an
  * empty part, `.`, `..`, a NUL or `.coco-` at the start of a part is COCO_EREFUSED, and so is one that leads through
- * a symbolic link below the base (when it is written). The base itself may be one.
+ * a symbolic link below the base (when it is written). The base itself may be one. Of 64 files or more in a row a
+ * thread of its own, without signals, writes some, where there is more than one processor.
  *
  * Behind the back of the app: a directory of the target that was deleted is made again and refilled by a plain update,
  * and one that was given a mode gets it back. Of files, verify compares kind, the mode if one was given, size and

@@ -7,6 +7,7 @@
 #define _XOPEN_SOURCE 700 /* nftw */
 #endif
 #include "../connectors/localfs.h"
+#include "../connectors/localfs/hooks.inc"
 
 #include <dirent.h>
 #include <errno.h>
@@ -281,6 +282,7 @@ static int end(void **state)
 
     (void)state;
     with_rights();
+    coco__fs_hooks.put_ms = 0;
     if (chdir(home) != 0 || nftw(cwd, remove_one, 20, FTW_DEPTH | FTW_PHYS) != 0) return -1;
     assert_int_equal(live, 0);
     assert_int_equal(left, 0);
@@ -839,12 +841,15 @@ static const char *many_path(char path[40], int i)
     return path;
 }
 
-static void put_many(void)
+/* The first n files, with links where that will do, which take less time to make. */
+static void put_many(int n)
 {
-    char path[40], full[50];
+    char path[40], full[50], first[50];
 
-    for (int i = 0; i < MANY; i++) {
+    for (int i = 0; i < n; i++) {
         snprintf(full, sizeof full, "in/%s", many_path(path, i));
+        snprintf(first, sizeof first, "in/%s", many_path(path, i % 50));
+        if (i >= 50 && link(first, full) == 0) continue;
         put_bytes(full, "..................................................", (size_t)i % 50);
     }
 }
@@ -880,7 +885,7 @@ static coco_status list_large(coco_ctx *cx)
 static void large_listing_gives_each_file_once_in_order_as_it_is(void **state)
 {
     (void)state;
-    put_many();
+    put_many(MANY);
     plan.main = list_large;
     large.stop_at = large.slow_at = 0;
     for (int turn = 0; turn < 3; turn++) {
@@ -892,7 +897,7 @@ static void large_listing_gives_each_file_once_in_order_as_it_is(void **state)
 static void large_listing_may_end_anywhere(void **state)
 {
     (void)state;
-    put_many();
+    put_many(MANY);
     plan.main = list_large;
     large.slow_at = 0;
     for (large.stop_at = 990; large.stop_at < 1500; large.stop_at += 37) {
@@ -905,12 +910,174 @@ static void large_listing_may_end_anywhere(void **state)
 static void file_that_vanishes_while_the_one_before_takes_long_is_not_given(void **state)
 {
     (void)state;
-    put_many();
+    put_many(MANY);
     plan.main = list_large;
     large.stop_at = 0;
     large.slow_at = 1150;
     update();
     assert_int_equal(large.given, MANY - 1);
+}
+
+/* ---- A large one that is copied: small files are read ahead, and put by two threads ---- */
+
+enum { SOME = 1300, SLOW = 1210, BATCH = 300 };
+
+/* Each file says which it is, and in which state. */
+static void put_numbered(int i, char mark)
+{
+    char path[40], full[50], content[100];
+
+    snprintf(full, sizeof full, "in/%s", many_path(path, i));
+    snprintf(content, sizeof content, "%c %s", mark, path);
+    put(full, content);
+}
+
+static void check_numbered(int i, char mark)
+{
+    char path[40], full[50], content[100];
+
+    snprintf(full, sizeof full, "out/%s", many_path(path, i));
+    snprintf(content, sizeof content, "%c %s", mark, path);
+    check_file(full, content);
+}
+
+/* Of the files of a large listing, the first n. */
+static void put_all_numbered(int n)
+{
+    for (int i = 0; i < n; i++) put_numbered(i, 'a');
+    nanosleep(&(struct timespec){ 0, 50000000 }, NULL); /* their stamps can be trusted */
+}
+
+static bool is_slow(coco_file *file)
+{
+    char path[40];
+
+    return strcmp(coco_file_path(file).p, many_path(path, SLOW)) == 0;
+}
+
+/* One file is slow, so that those behind it have been read, and changes one of them, to as many bytes and with the old
+ * time. */
+static void change_one_ahead(coco_file *file)
+{
+    struct stat st;
+    char path[40], full[50];
+
+    if (!is_slow(file)) return;
+    nanosleep(&(struct timespec){ 0, 30000000 }, NULL);
+    snprintf(full, sizeof full, "in/%s", many_path(path, SLOW + 5));
+    assert_int_equal(stat(full, &st), 0);
+    put_numbered(SLOW + 5, 'b');
+    assert_int_equal(utimensat(AT_FDCWD, full, (struct timespec[]){ st.st_atim, st.st_mtim }, 0), 0);
+}
+
+static void file_that_changes_after_it_was_read_ahead_is_copied_by_the_next_update(void **state)
+{
+    (void)state;
+    put("in/d1/large", "");
+    assert_int_equal(truncate("in/d1/large", 100000), 0);
+    put_all_numbered(SOME);
+    plan.before_read = change_one_ahead;
+    update();
+    check_counts(SOME + 2, 0, 0);
+    assert_int_equal(seen.started, SOME + 1);
+    plan.before_read = NULL;
+    update();
+    assert_true(seen.started <= 1);
+    for (int i = 0; i < SOME; i++) check_numbered(i, i == SLOW + 5 ? 'b' : 'a');
+    settle();
+    update();
+    assert_int_equal(seen.run, 0);
+    assert_int_equal(seen.started, 0);
+}
+
+static char read_first[20], read_then[20]; /* of the slow file, which changes between */
+
+COCO_FN(read_file, (coco_file *, file), .memo = true)
+{
+    coco_str content;
+    char full[100];
+
+    COCO_TRY(coco_file_read(cx, file, &content));
+    if (!is_slow(file)) return COCO_OK;
+    snprintf(read_first, sizeof read_first, "%s", content.p);
+    snprintf(full, sizeof full, "in/%s", coco_file_path(file).p);
+    assert_int_equal(unlink(full), 0);
+    put(full, "as it is");
+    nanosleep(&(struct timespec){ 0, 30000000 }, NULL); /* those behind it are read */
+    COCO_TRY(coco_file_read(cx, file, &content));
+    snprintf(read_then, sizeof read_then, "%s", content.p);
+    return COCO_OK;
+}
+
+static coco_status read_all(coco_ctx *cx)
+{
+    return coco_mount_each(cx, COCO_AUTO, &read_file, coco_walk_dir(cx, coco_text("in"), &plan.walk), COCO_NOARGS);
+}
+
+static void file_that_was_read_ahead_is_read_again_as_it_is_now(void **state)
+{
+    (void)state;
+    put_many(SOME);
+    plan.main = read_all;
+    update();
+    assert_string_equal(read_first, "..........");
+    assert_string_equal(read_then, "as it is");
+}
+
+static void file_larger_than_max_read_is_told_among_those_that_are_read_ahead(void **state)
+{
+    (void)state;
+    put_many(SOME);
+    put("in/d1/f1250x", "a text of more than twenty bytes, and than those of the others");
+    plan.main = read_all;
+    plan.walk.max_read = 50;
+    update_fails("COCO_EUNREAD", "in/d1/f1250x: 62 bytes are more than max_read allows (50)");
+    assert_int_equal(seen.failed, 1);
+}
+
+/* In whichever thread: the others are written, and the next update writes these. */
+static void files_of_a_large_batch_that_cannot_be_written_fail_alone(void **state)
+{
+    static const int in_the_way[] = { 3, 70, 150, 222, 299 };
+    const size_t n = sizeof in_the_way / sizeof *in_the_way;
+    char path[40], full[60];
+
+    (void)state;
+    put_all_numbered(BATCH);
+    for (size_t i = 0; i < n; i++) {
+        snprintf(full, sizeof full, "out/%s/of/theirs", many_path(path, in_the_way[i]));
+        put(full, "");
+    }
+    update_fails("COCO_EFAIL", "out/d0/f0299: a directory that is not empty is in the way of the file");
+    assert_int_equal(seen.failed, n);
+    for (size_t i = 0; i < n; i++) {
+        snprintf(full, sizeof full, "out/%s/of/theirs", many_path(path, in_the_way[i]));
+        assert_int_equal(unlink(full), 0);
+        *strrchr(full, '/') = '\0';
+        assert_int_equal(rmdir(full), 0);
+    }
+    update();
+    assert_int_equal(seen.started, n);
+    for (int i = 0; i < BATCH; i++) check_numbered(i, 'a');
+}
+
+/* Two names with one FNV-1a hash, on which temporary names rest: the first of a batch and the first of its last eight,
+ * which two threads begin with if nothing is done about it. */
+static void files_of_a_large_batch_with_one_temporary_name_keep_their_contents(void **state)
+{
+    char full[100];
+
+    (void)state;
+    put("in/8yn0iYCKYHlIj4-BwPqk", "one");
+    put("in/GReLUrM4wMqfg9yzV3KQ", "the other");
+    for (int i = 0; i < 80; i++) {
+        snprintf(full, sizeof full, i < 73 ? "in/9%02d" : "in/Z%02d", i);
+        put(full, "");
+    }
+    coco__fs_hooks.put_ms = 2;
+    update();
+    check_file("out/8yn0iYCKYHlIj4-BwPqk", "one");
+    check_file("out/GReLUrM4wMqfg9yzV3KQ", "the other");
 }
 
 static void malformed_glob_is_a_clear_error(void **state)
@@ -1401,6 +1568,11 @@ int main(void)
         TEST(large_listing_gives_each_file_once_in_order_as_it_is),
         TEST(large_listing_may_end_anywhere),
         TEST(file_that_vanishes_while_the_one_before_takes_long_is_not_given),
+        TEST(file_that_changes_after_it_was_read_ahead_is_copied_by_the_next_update),
+        TEST(file_that_was_read_ahead_is_read_again_as_it_is_now),
+        TEST(file_larger_than_max_read_is_told_among_those_that_are_read_ahead),
+        TEST(files_of_a_large_batch_that_cannot_be_written_fail_alone),
+        TEST(files_of_a_large_batch_with_one_temporary_name_keep_their_contents),
         TEST(malformed_glob_is_a_clear_error),
         TEST(missing_source_directory_deletes_nothing),
         TEST(unreadable_directory_keeps_what_is_recorded_there),

@@ -8,6 +8,8 @@
  *   2. The helper has a run of files, at most AHEAD_MOST beyond the one at hand, up to the next directory; so no two
  *      that matter share a place. The walk gives it another run when half of it is used up.
  *   3. What was seen long ago isn't used: a caller for whom files are slow work needs no help.
+ *   4. While nearly all files that are given are read, as in a first update, the helper reads small ones too, and
+ *      takes their fingerprints.
  * The directory is open, and its list stays as it is, until coco__fs_ahead_stop has returned. */
 
 /* What is known of an entry when it is listed: the byte before its name. */
@@ -28,7 +30,8 @@ enum {
     COCO__FS_AHEAD_LEAST = 16,  /* entries left in the directory */
     COCO__FS_AHEAD_MOST = 128,
     COCO__FS_AHEAD_TRIES = 30000, /* of the helper to find work, before it sleeps: some 0.7 ms */
-    COCO__FS_AHEAD_WAIT = 5000    /* of the walk to see that a call is through */
+    COCO__FS_AHEAD_WAIT = 5000,   /* of the walk to see that a call is through */
+    COCO__FS_AHEAD_BYTES = 8192   /* of a file that is read, with what is known of it */
 };
 #define COCO__FS_AHEAD_OLD 100000000 /* ns */
 #define COCO__FS_AHEAD_NAP 1000000   /* ns; a directory is listed in less */
@@ -38,12 +41,14 @@ typedef struct coco__fs_seen {
     int error;    /* 0, or an errno */
     bool regular; /* a file */
     coco__fs_stamp stamp;
+    const coco__fs_early *early; /* NULL, or as long as nothing else is looked at */
 } coco__fs_seen;
 
 static void coco__fs_stat_at(int dir, const char *name, bool follow, coco__fs_seen *out)
 {
     struct stat st;
 
+    out->early = NULL;
     out->error = fstatat(dir, name, &st, follow ? 0 : AT_SYMLINK_NOFOLLOW) == 0 ? 0 : errno;
     if (out->error) return;
     out->regular = S_ISREG(st.st_mode);
@@ -68,6 +73,12 @@ typedef struct coco__fs_ahead {
     int64_t since;     /* when the run was given */
     atomic_bool stop, asleep, quit;
     bool wakeful;      /* the helper's: work comes soon */
+    coco_ctx *cx;      /* of the listing */
+    const atomic_size_t *reads; /* how many files the caller has read … */
+    size_t given;      /* … and was given */
+    size_t reads_before, given_before; /* when that was compared */
+    char *room;        /* AHEAD_BYTES for each look; NULL: there was no need yet */
+    char *bytes;       /* the same, while files are read; else NULL */
     struct {
         _Atomic uint64_t turn; /* twice the number of who was claimed last; 1 more: done */
         coco__fs_seen look;
@@ -84,6 +95,35 @@ static bool coco__fs_ahead_claim(_Atomic uint64_t *turn, uint64_t number)
 
 /* ---- The helper ------------------------------------------------------------------------------------------------ */
 
+/* Reads a small file into the place of its look. What isn't as it should be is left to the caller. */
+static const coco__fs_early *coco__fs_ahead_read(coco__fs_ahead *a, size_t at, const char *name)
+{
+    coco__fs_early *e = (coco__fs_early *)(void *)(a->bytes + at * COCO__FS_AHEAD_BYTES);
+    const size_t room = COCO__FS_AHEAD_BYTES - sizeof *e;
+    int fd = openat(a->dir, name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    struct stat st;
+    ssize_t n = -1;
+
+    if (fd < 0) return NULL;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) n = coco__fs_read_some(fd, e->bytes, room);
+    close(fd);
+    if (n <= 0 || n != st.st_size || (size_t)n == room) return NULL;
+    e->bytes[n] = '\0';
+    e->n = (size_t)n;
+    e->stamp = coco__fs_stamp_of(&st);
+    coco_fingerprint_bytes(e->bytes, e->n, e->content);
+    return e;
+}
+
+static void coco__fs_ahead_look(coco__fs_ahead *a, size_t at, const char *name)
+{
+    coco__fs_seen *s = &a->looks[at].look;
+
+    coco__fs_stat_at(a->dir, name, a->follow, s);
+    if (a->bytes && s->error == 0 && s->regular && s->stamp.size < COCO__FS_AHEAD_BYTES - sizeof *s->early)
+        s->early = coco__fs_ahead_read(a, at, name);
+}
+
 static void coco__fs_ahead_run(coco__fs_ahead *a)
 {
     for (size_t i = a->next; i < a->end && !atomic_load(&a->stop); i++) {
@@ -91,7 +131,7 @@ static void coco__fs_ahead_run(coco__fs_ahead *a)
         int kind = a->names[i][-1] & COCO__FS_KINDS;
         if (kind != COCO__FS_FILE && kind != COCO__FS_LINKED) break;
         if (!coco__fs_ahead_claim(&a->looks[at].turn, a->first + i)) continue;
-        coco__fs_stat_at(a->dir, a->names[i], a->follow, &a->looks[at].look);
+        coco__fs_ahead_look(a, at, a->names[i]);
         atomic_store(&a->looks[at].turn, 2 * (a->first + i) + 1);
     }
 }
@@ -153,21 +193,22 @@ static void coco__fs_ahead_wake(coco__fs_ahead *a)
 }
 
 /* The helper, in memory of cx until coco__fs_ahead_end; NULL: it wouldn't help, or there is none to be had. */
-static coco__fs_ahead *coco__fs_ahead_begin(coco_ctx *cx)
+static coco__fs_ahead *coco__fs_ahead_begin(coco_ctx *cx, const atomic_size_t *reads)
 {
-    coco__fs_ahead *a = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? coco_alloc(cx, sizeof *a) : NULL;
-    sigset_t all, before;
+    coco__fs_ahead *a = coco__fs_processors() > 1 ? coco_alloc(cx, sizeof *a) : NULL;
 
     if (!a) return NULL;
     pthread_mutex_init(&a->lock, NULL);
     pthread_cond_init(&a->woken, NULL);
     a->first = 1;
     a->wakeful = true;
-    sigfillset(&all); /* signals are for the program's threads */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failed = pthread_create(&a->thread, NULL, coco__fs_ahead_thread, a);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return failed ? NULL : a;
+    a->cx = cx;
+    a->reads = reads;
+    a->given = COCO__FS_AHEAD_FROM;
+    if (coco__fs_thread_begin(&a->thread, coco__fs_ahead_thread, a)) return a;
+    pthread_cond_destroy(&a->woken);
+    pthread_mutex_destroy(&a->lock);
+    return NULL;
 }
 
 /* It looks at nothing any more. */
@@ -211,11 +252,25 @@ static void coco__fs_ahead_list(coco__fs_ahead *a, char *const *names, size_t n)
     a->slow = false;
 }
 
+/* Invariant 4, with the helper idle. */
+static void coco__fs_ahead_predict(coco__fs_ahead *a)
+{
+    size_t reads = atomic_load_explicit(a->reads, memory_order_relaxed);
+
+    if (a->given - a->given_before < COCO__FS_AHEAD_LEAST) return;
+    bool most = (reads - a->reads_before) * 8 >= (a->given - a->given_before) * 7;
+    a->reads_before = reads;
+    a->given_before = a->given;
+    if (most && !a->room) a->room = coco_alloc(a->cx, (size_t)COCO__FS_AHEAD_MOST * COCO__FS_AHEAD_BYTES);
+    a->bytes = most ? a->room : NULL;
+}
+
 /* Invariant 2: names beyond the i-th. */
 static void coco__fs_ahead_ask(coco__fs_ahead *a, size_t i)
 {
     if (a->end == a->n || a->end > i + COCO__FS_AHEAD_MOST / 2 || a->n - i <= COCO__FS_AHEAD_LEAST) return;
     if (atomic_load(&a->state) != COCO__FS_AHEAD_IDLE) return;
+    coco__fs_ahead_predict(a);
     a->next = a->end > i ? a->end : i + 1;
     a->end = a->n - i > COCO__FS_AHEAD_MOST ? i + COCO__FS_AHEAD_MOST : a->n;
     a->since = coco__fs_ahead_now();
@@ -229,6 +284,7 @@ static bool coco__fs_ahead_saw(coco__fs_ahead *a, size_t i, coco__fs_seen *out)
     size_t at = i % COCO__FS_AHEAD_MOST;
     uint64_t number = a->first + i;
 
+    a->given++;
     if (a->slow) return false;
     coco__fs_ahead_ask(a, i);
     if (coco__fs_ahead_claim(&a->looks[at].turn, number)) return false;

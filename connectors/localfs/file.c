@@ -18,6 +18,7 @@ typedef struct coco__fs_base {
     coco_value id;   /* identity across runs: text or symbol */
     const char *path;
     size_t max_read; /* bytes that coco_file_read takes */
+    atomic_size_t *reads; /* counts the files that are read whole; NULL: nobody wants to know */
 } coco__fs_base;
 
 /* What tells one state of a file from another without reading. */
@@ -25,6 +26,14 @@ typedef struct coco__fs_stamp {
     int64_t mtime, ctime; /* ns since 1970 */
     uint64_t size, ino;
 } coco__fs_stamp;
+
+/* What was read of a file before it was given. */
+typedef struct coco__fs_early {
+    coco__fs_stamp stamp; /* taken before reading */
+    uint8_t content[16];  /* fingerprint */
+    size_t n;
+    char bytes[];         /* and a NUL */
+} coco__fs_early;
 
 enum {
     COCO__FS_MISSING = 1,    /* of a file: the listing found none */
@@ -41,6 +50,7 @@ struct coco_file {
     unsigned flags;        /* COCO__FS_MISSING … */
     int64_t start;         /* when the scan that gave it began, ns since 1970: what is changed from then on is racy */
     coco__fs_stamp listed; /* by the walk, or when opened by path */
+    const coco__fs_early *early; /* NULL: it wasn't */
     coco__fs_stamp seen;   /* when the caller first opened it */
     uint8_t content[16];   /* fingerprint of what the caller read */
     coco__fs_stamp hashed; /* when it was last fingerprinted for a memo … */
@@ -285,17 +295,23 @@ coco_value coco_file_value(coco_file *file)
 
 /* ---- Reading --------------------------------------------------------------------------------------------------- */
 
-/* Opens the file for the caller and notes which state of it was seen (invariant 1). */
-static coco_status coco__fs_begin(coco_ctx *cx, coco_file *file, int *fd, coco__fs_stamp *stamp)
+/* Notes which state of the file the caller sees (invariant 1). */
+static void coco__fs_sees(coco_file *file, const coco__fs_stamp *stamp)
 {
     bool before = file->flags & COCO__FS_OPENED, listing = file->flags & COCO__FS_LISTING;
 
-    *fd = coco__fs_file_fd(file, stamp);
-    if (*fd < 0) return coco__fs_file_fail(cx, file, errno);
     if (before ? !coco__fs_same(stamp, &file->seen) : listing && !coco__fs_same(stamp, &file->listed))
         file->flags |= COCO__FS_MIXED;
     if (!before) file->seen = *stamp;
     file->flags |= COCO__FS_OPENED;
+}
+
+/* Opens the file for the caller. */
+static coco_status coco__fs_begin(coco_ctx *cx, coco_file *file, int *fd, coco__fs_stamp *stamp)
+{
+    *fd = coco__fs_file_fd(file, stamp);
+    if (*fd < 0) return coco__fs_file_fail(cx, file, errno);
+    coco__fs_sees(file, stamp);
     return COCO_OK;
 }
 
@@ -349,13 +365,37 @@ static coco_status coco__fs_read_all(coco_ctx *cx, const coco_file *file, int fd
     return COCO_OK;
 }
 
+static const coco__fs_early *coco__fs_early_copy(coco_ctx *cx, const coco__fs_early *early)
+{
+    size_t n = sizeof *early + early->n + 1;
+    void *copy = coco_alloc(cx, n);
+
+    return copy ? memcpy(copy, early, n) : NULL;
+}
+
+/* What was read early, if that will do: the first time, so that who reads twice sees what is there now. It is as true
+ * as what a function has read itself that takes a while. */
+static const coco__fs_early *coco__fs_take_early(coco_file *file)
+{
+    const coco__fs_early *e = file->early;
+
+    if (file->base->reads) atomic_fetch_add_explicit(file->base->reads, 1, memory_order_relaxed);
+    file->early = NULL;
+    if (!e || (file->flags & COCO__FS_OPENED) || e->n > file->base->max_read) return NULL;
+    coco__fs_sees(file, &e->stamp);
+    coco__fs_note(file, e->content);
+    return e;
+}
+
 coco_status coco_file_read(coco_ctx *cx, coco_file *file, coco_str *content)
 {
+    const coco__fs_early *early = coco__fs_take_early(file);
     coco__fs_stamp stamp;
     coco_status rc;
     uint8_t fp[16];
     int fd;
 
+    if (early) return *content = (coco_str){ early->bytes, early->n }, COCO_OK;
     COCO_TRY(coco__fs_begin(cx, file, &fd, &stamp));
     rc = stamp.size > file->base->max_read ? coco__fs_too_large(cx, file, stamp.size)
                                            : coco__fs_read_all(cx, file, fd, (size_t)stamp.size, content);
@@ -406,9 +446,11 @@ static int coco__fs_hash_fd(int fd, uint8_t out[16])
 
 coco_status coco_file_fingerprint(coco_ctx *cx, coco_file *file, uint8_t out[16])
 {
+    const coco__fs_early *early = coco__fs_take_early(file);
     coco__fs_stamp stamp;
     int fd, error;
 
+    if (early) return memcpy(out, early->content, 16), COCO_OK;
     COCO_TRY(coco__fs_begin(cx, file, &fd, &stamp));
     error = coco__fs_hash_fd(fd, out);
     close(fd);
@@ -602,6 +644,7 @@ static coco_status coco__fs_file_copy(coco_ctx *cx, void *object, void **out)
     if (!base->path) return COCO_ENOMEM;
     base->max_read = file->base->max_read;
     *copy = *file;
+    copy->early = NULL;
     copy->base = base;
     copy->path = path;
     *out = copy;

@@ -46,6 +46,7 @@ typedef struct coco__fs_walk {
     int64_t start;        /* when the listing began, ns since 1970 */
     coco__fs_marks *marks; /* of the update */
     size_t given;         /* files */
+    atomic_size_t reads;  /* of them, by whom they were given to */
     coco__fs_ahead *ahead; /* looks at some of them; NULL: nobody does */
     coco__fs_level first; /* the base */
     coco__fs_level *top;  /* the directory being given; NULL: at the end */
@@ -292,6 +293,7 @@ static void coco__fs_leave_level(coco__fs_walk *w)
     if (w->ahead) coco__fs_ahead_end(w->ahead);
     w->ahead = NULL;
     w->given = 0;
+    atomic_store(&w->reads, 0);
 }
 
 /* The level below the top one, ready for a directory whose path (with a slash) is w->path. */
@@ -385,7 +387,7 @@ static void coco__fs_look_now(coco__fs_walk *w, const char *name, coco__fs_seen 
     coco__fs_level *level = w->top;
     coco__fs_ahead *a = w->ahead;
 
-    if (++w->given == COCO__FS_AHEAD_FROM) a = w->ahead = coco__fs_ahead_begin(w->cx);
+    if (++w->given == COCO__FS_AHEAD_FROM) a = w->ahead = coco__fs_ahead_begin(w->cx, &w->reads);
     if (a && a->of != level) {
         coco__fs_ahead_stop(a);
         a->of = level;
@@ -412,6 +414,7 @@ static int coco__fs_item(const coco__fs_give *g, coco_str path, bool linked)
     if (seen.error) return seen.error == ENOENT ? 0 : coco__fs_unread(g, path, strerror(seen.error));
     if (!seen.regular) return 0;
     if (!(file = coco__fs_file_new(g->cx, w->base, path))) return COCO_ENOMEM;
+    if (seen.early && !(file->early = coco__fs_early_copy(g->cx, seen.early))) return COCO_ENOMEM;
     file->start = w->start;
     file->listed = seen.stamp;
     *g->key = coco_text_n(file->path);
@@ -553,6 +556,7 @@ static coco_status coco__fs_walk_init(coco__fs_walk *w, coco_value base, const c
     COCO_TRY(coco__fs_base_new(w->cx, id, path, &w->base));
     src->title = o->title ? coco_copy(w->cx, coco_str_of(o->title)).p : coco_text_of(id).p;
     if (o->max_read) w->base->max_read = o->max_read;
+    w->base->reads = &w->reads;
     w->follow = o->symlinks == COCO_SYMLINKS_FOLLOW;
     w->gitignore = o->gitignore;
     w->include_globs = o->include ? coco_copy(w->cx, coco_str_of(o->include)).p : NULL;

@@ -1,4 +1,4 @@
-/* write.c - part of localfs.c: the target's sink, which makes files and directories what they should be.
+/* write.c - part of localfs.c: what the target's sink does: it makes files and directories what they should be.
  *
  * Invariants:
  *   1. Nothing outside its base is reached through a name: names are checked before they are declared, and every step
@@ -9,7 +9,7 @@
  *      ours (was not there when it was first declared) stands in its record, and stays there. Of the directories on the
  *      way to a name nobody knows who made them, because many components share them; they go when our deleting has
  *      emptied them, as with git.
- *   4. The sink keeps nothing between batches: what it holds open in one, it closes at its end. */
+ *   4. Nothing is kept between batches: what is held open in one is closed at its end (apply.c). */
 
 enum { COCO__FS_DURABLE = 1 };
 
@@ -230,13 +230,28 @@ typedef struct coco__fs_names {
     char name[NAME_MAX + 1], temp[24];
 } coco__fs_names;
 
-/* The hash (FNV-1a) need not be strong: two names that share a temporary one are written one after the other. */
+/* FNV-1a */
+static uint64_t coco__fs_hash(const char *p, size_t n)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+    for (size_t i = 0; i < n; i++) hash = (hash ^ (uint8_t)p[i]) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
+/* It need not be strong: two names that share a temporary one are written one after the other. */
+static uint64_t coco__fs_temp_hash(const coco__fs_op *op)
+{
+    coco_str name = coco_path_name(op->rel);
+
+    return coco__fs_hash(name.p, name.n);
+}
+
 static bool coco__fs_names_of(const coco__fs_op *op, coco__fs_names *out)
 {
     coco_str name = coco_path_name(op->rel);
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    uint64_t hash = coco__fs_temp_hash(op);
 
-    for (size_t i = 0; i < name.n; i++) hash = (hash ^ (uint8_t)name.p[i]) * UINT64_C(0x100000001b3);
     memcpy(out->temp, ".coco-", 6);
     for (int i = 0; i < 16; i++) out->temp[6 + i] = "0123456789abcdef"[hash >> (60 - 4 * i) & 15];
     out->temp[22] = '\0';
@@ -285,6 +300,7 @@ static coco_status coco__fs_put_file(coco__fs_writer *w, const coco__fs_op *op, 
         error = coco__fs_write_temp(w->fd, n.temp, &op->want);
     }
     if (error) return coco__fs_errno(err, op, op->rel.n, error);
+    if (coco__fs_hooks.put_ms) poll(NULL, 0, (int)coco__fs_hooks.put_ms);
     if (renameat(w->fd, n.temp, w->fd, n.name) != 0) {
         error = errno;
         if (error == EISDIR || error == ENOTEMPTY || error == EEXIST) { /* a directory where the file should be */
@@ -420,24 +436,3 @@ static coco_status coco__fs_remove(coco__fs_writer *w, coco_action *action, coco
     }
     return COCO_OK;
 }
-
-/* Each action is answered on its own: one bad file fails its own component alone. */
-static coco_status coco__fs_apply(void *self, coco_action **actions, size_t n, coco_err *err)
-{
-    coco__fs_writer w = { NULL, -1, false };
-
-    (void)self; /* invariant 4 */
-    for (size_t i = 0; i < n; i++) {
-        const coco__fs_op *op = actions[i]->value;
-        coco_err own = { 0 };
-        coco_status rc = op->remove ? coco__fs_remove(&w, actions[i], &own)
-                         : op->want.dir ? coco__fs_put_dir(&w, op, &own) : coco__fs_put_file(&w, op, &own);
-        actions[i]->answer = COCO_OK;
-        if (rc != COCO_OK) coco_action_fail(actions[i], &own);
-    }
-    coco__fs_leave(&w);
-    (void)err;
-    return COCO_OK;
-}
-
-static coco_sink coco__fs_sink = { .apply = coco__fs_apply, .name = "localfs" };
