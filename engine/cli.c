@@ -53,12 +53,12 @@ static int coco__cli_open_run(const coco__cli *c, const coco_app_config *config,
     *run = (coco__cli_run){ .c = c, .name = app.name };
     run->terminal = isatty(1) && getenv("TERM") && strcmp(getenv("TERM"), "dumb") != 0;
     pthread_mutex_init(&run->lock, NULL);
-    if (c->explain || c->preview || c->live || (!c->quiet && !c->json)) env.on_event = coco__cli_on_event;
+    if (c->explain || c->preview || c->live) env.on_event = coco__cli_on_event;
     if (!c->quiet && !getenv("COCOINDEX_LOG_LEVEL")) env.log_level = COCO_LOG_WARN;
     if (c->threads > 0) app.threads = c->threads;
     if (c->max_inflight > 0) app.max_inflight = c->max_inflight;
     rc = coco__cli_open(c, app.env, &env, &run->env, &err);
-    if (rc == 0) rc = coco_app_open(run->env, &app, &run->app, &err);
+    if (rc == 0) run->env->tick = coco__cli_tick, rc = coco_app_open(run->env, &app, &run->app, &err);
     for (int i = 0; i < c->nparams && rc == 0; i++) {
         rc = coco_app_set_param(run->app, c->params[i].name, c->params[i].value, &err);
         if (rc != 0) status = COCO__EXIT_USAGE;

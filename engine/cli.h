@@ -123,6 +123,7 @@ COCO__IN void coco__cli_run_end(coco__cli_run *run);                  /* … unt
 COCO__IN bool coco__cli_on_failure(void *user, const coco_failure *f);
 COCO__IN void coco__cli_on_log(void *user, coco_log_level level, const char *message);
 COCO__IN void coco__cli_on_event(void *user, const coco_event *e);
+COCO__IN void coco__cli_tick(void *user); /* draws, if it is time */
 /* A live update: on a thread of its own, since what comes of the last event for a while must be drawn behind it. */
 COCO__IN coco_status coco__cli_follow(coco__cli_run *run, const coco_update_opts *opts, coco_result *r, coco_err *err);
 COCO__IN void coco__cli_summary(const coco__cli_run *run, const coco_result *r, coco_status rc); /* as text or JSON */

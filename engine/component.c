@@ -525,18 +525,6 @@ static void coco__comp_frame(coco_ctx *frame, coco__comp *c, coco_ctx *caller)
     frame->memo = NULL;
 }
 
-static void coco__started(coco__comp *c)
-{
-    coco__buf why;
-
-    coco__count_fn(c->run->app, c->fn, COCO__STARTS, 1);
-    if (!coco__listening(c->run)) return;
-    coco__buf_init(&why, c->run->mem);
-    coco__why_print(&why, c->why);
-    coco__emit(c->run, COCO_EV_STARTED, c, coco__buf_cstr(&why));
-    coco__buf_free(&why);
-}
-
 /* From now on others may claim what the component has recorded: it is in flight. */
 static coco_status coco__flight_begin(coco__comp *c)
 {
@@ -567,7 +555,8 @@ static coco_status coco__run_function(coco__comp *c, coco_ctx *frame, coco_args 
     coco_status rc;
 
     if (!c->run->pool && coco__flight_begin(c) != COCO_OK) return coco__oom(frame);
-    coco__started(c);
+    coco__count_fn(c->run->app, c->fn, COCO__STARTS, 1);
+    coco__emit_why(c->run, COCO_EV_STARTED, c, c->fn, &c->why);
     rc = coco__call_frame(frame, c->fn, args);
     c->fresh.ns = coco__monotonic_ns() - begun;
     if (c->run->pool) coco__brisk_learn(c, c->fresh.ns - (coco__waited() - waited));

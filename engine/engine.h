@@ -364,6 +364,7 @@ struct coco_env {
     int setup_state; /* 0 not run, 1 done, -1 failed */
     coco_app *apps;
     coco_env *next_open;
+    void (*tick)(void *user); /* the command line's, at each event, of which it need not be told */
 };
 
 struct coco_app {
@@ -814,7 +815,8 @@ typedef struct coco__why {
 } coco__why;
 COCO__IN void coco__why_print(coco__buf *b, coco__why why);
 COCO__IN coco__why coco__set_why(const coco__depset *set); /* of a set that isn't valid, or (NULL) isn't there */
-COCO__IN void coco__emit_call(coco_ctx *cx, const coco_fn *fn, bool hit, coco__why why); /* event.c */
+COCO__IN void coco__emit_why(struct coco__run *run, coco_event_kind kind, const struct coco__comp *comp,
+                             const coco_fn *fn, const coco__why *why); /* event.c */
 
 /* An object recorded by coco_track. */
 typedef struct coco__tracked {

@@ -14,7 +14,11 @@ const char *coco_event_name(coco_event_kind kind)
     return (size_t)kind < sizeof names / sizeof names[0] ? names[kind] : "";
 }
 
-COCO__IN bool coco__listening(const coco__run *run) { return run->env->config.on_event != NULL; }
+COCO__IN bool coco__listening(const coco__run *run)
+{
+    if (run->env->tick) run->env->tick(run->env->config.user);
+    return run->env->config.on_event != NULL;
+}
 
 COCO__IN void coco__log(coco_env *env, coco_log_level level, const char *fmt, ...)
 {
@@ -46,16 +50,17 @@ COCO__IN void coco__emit(coco__run *run, coco_event_kind kind, const coco__comp 
     if (coco__listening(run)) coco__send(run, comp, comp ? comp->fn : NULL, &e);
 }
 
-COCO__IN void coco__emit_call(coco_ctx *cx, const coco_fn *fn, bool hit, coco__why why)
+COCO__IN void coco__emit_why(coco__run *run, coco_event_kind kind, const coco__comp *comp, const coco_fn *fn,
+                             const coco__why *why)
 {
-    coco_event e = { .kind = hit ? COCO_EV_CALL_HIT : COCO_EV_CALL_MISS };
+    coco_event e = { .kind = kind };
     coco__buf detail;
 
-    if (!coco__listening(cx->run)) return;
-    coco__buf_init(&detail, cx->run->mem);
-    if (!hit) coco__why_print(&detail, why);
+    if (!coco__listening(run)) return;
+    coco__buf_init(&detail, run->mem);
+    if (kind != COCO_EV_CALL_HIT) coco__why_print(&detail, *why);
     e.detail = coco__buf_cstr(&detail);
-    coco__send(cx->run, cx->comp, fn, &e);
+    coco__send(run, comp, fn, &e);
     coco__buf_free(&detail);
 }
 

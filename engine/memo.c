@@ -485,7 +485,7 @@ COCO__IN int coco__memo_begin(coco_ctx *cx, const coco_fn *fn, coco__memo_call *
     /* another thread was faster */
     if (f && (f->running || !m->fresh)) return coco__memo_begin(cx, fn, m, value);
     coco__count_fn(cx->run->app, fn, rc == COCO_OK ? COCO__HITS : COCO__MISSES, 1);
-    if (coco__listening(cx->run)) coco__emit_call(cx, fn, rc == COCO_OK, why);
+    coco__emit_why(cx->run, rc == COCO_OK ? COCO_EV_CALL_HIT : COCO_EV_CALL_MISS, cx->comp, fn, &why);
     if (rc != COCO_OK) return coco__memo_compute(cx, fn, m);
     rc = coco__memo_hit(cx, m->fp, &memo, m->owned, value);
     return rc == COCO_OK ? 1 : rc;

@@ -239,8 +239,6 @@ static bool coco__cli_due(coco__cli_run *run)
     return run->progress && coco__cli_stopping != 1 && now - run->drawn >= (run->terminal ? 100000000u : 1000000000u);
 }
 
-/* Each event is an opportunity to draw the progress, and the clock says whether it is taken. One that comes while
- * another thread prints draws nothing. */
 COCO__IN void coco__cli_on_event(void *user, const coco_event *e)
 {
     coco__cli_run *run = user;
@@ -251,6 +249,14 @@ COCO__IN void coco__cli_on_event(void *user, const coco_event *e)
         coco__cli_said(run);
     }
     if (e->kind == COCO_EV_READY && run->c->live) coco__cli_tell_ready(run);
+}
+
+/* Each event is an opportunity to draw the progress, and the clock says whether it is taken. One that comes while
+ * another thread prints draws nothing. */
+COCO__IN void coco__cli_tick(void *user)
+{
+    coco__cli_run *run = user;
+
     if (!run->progress || pthread_mutex_trylock(&run->lock) != 0) return;
     if (coco__cli_due(run)) coco__cli_draw(run);
     pthread_mutex_unlock(&run->lock);
@@ -270,12 +276,11 @@ static bool coco__cli_changed(coco__cli_run *run)
 
 COCO__IN coco_status coco__cli_follow(coco__cli_run *run, const coco_update_opts *opts, coco_result *r, coco_err *err)
 {
-    const struct timespec wait = { .tv_nsec = 100 * 1000 * 1000 };
     coco_running *update;
 
     COCO_TRY(coco_update_start(run->app, opts, &update, err));
     while (!coco_update_done(update)) {
-        nanosleep(&wait, NULL); /* a signal ends it */
+        nanosleep(&(struct timespec){ 0, 100000000 }, NULL); /* a signal ends it */
         pthread_mutex_lock(&run->lock);
         if (coco__cli_due(run) && coco__cli_changed(run)) coco__cli_draw(run);
         pthread_mutex_unlock(&run->lock);

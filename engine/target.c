@@ -323,7 +323,7 @@ static coco_status coco__declare_states(coco_ctx *cx, coco__declaration *d, coco
     COCO_TRY(coco__declare_decide(cx, d, &decision));
     if (decision.act || coco__declare_rewrites(d, &decision)) {
         COCO_TRY(coco__declare_change(cx, d, &decision, &c));
-        if (coco__listening(cx->run) && decision.act) coco__emit_state(cx->run, COCO_EV_RECONCILED, cx->comp, c, NULL);
+        if (decision.act) coco__emit_state(cx->run, COCO_EV_RECONCILED, cx->comp, c, NULL);
     }
     if (d->container) COCO_TRY(coco__declare_child(cx, d, c, &decision, child));
     /* a container before: its content's place goes with the commit */
@@ -474,7 +474,7 @@ static coco_status coco__gone_state(coco__comp *comp, coco__change *c, const coc
     if (!decision.act) return COCO_OK;
     COCO_TRY(coco__keep_action(comp, c, &decision));
     c->action->key = in.key;
-    if (coco__listening(comp->run)) coco__emit_state(comp->run, COCO_EV_RECONCILED, comp, c, NULL);
+    coco__emit_state(comp->run, COCO_EV_RECONCILED, comp, c, NULL);
     return COCO_OK;
 }
 

@@ -128,8 +128,7 @@ static void coco__sq_disconnect(coco_sqlite *s)
     coco__sq_forget_statements(s);
     sqlite3_close_v2(s->db);
     s->db = NULL;
-    s->writes = false;
-    s->fresh = s->bulk = false;
+    s->writes = s->fresh = s->bulk = false;
 }
 
 static coco_status coco__sq_load(coco_sqlite *s, const char *line, size_t n, coco_err *err)
