@@ -21,6 +21,8 @@ COCO_FN(copy_all, ())
                            COCO_ARGS(coco_dir_value(out)));
 }
 
+static int many; /* files that are new: enough for two threads to write them */
+
 static void source_before(void)
 {
     take_tree(source);
@@ -36,6 +38,11 @@ static void source_after(void)
     put(source, "one.txt", "first, edited\n");
     put(source, "sub/three.txt", "third\n");
     put(source, "new/deep/four.txt", "fourth\n");
+    for (int i = 0; i < many; i++) {
+        char name[20];
+        snprintf(name, sizeof name, "%c/%d", i < many / 2 ? 'p' : 'q', i);
+        put(source, name, name);
+    }
 }
 
 /* ---- Sweeps ---- */
@@ -103,6 +110,22 @@ static void files_survive_a_crash_anywhere(void **state)
     sweep_files(FAULT_DEATH);
 }
 
+static void many_files_survive_any_failing_system_call(void **state)
+{
+    (void)state;
+    many = 66;
+    sweep_files(FAULT_SYSTEM);
+    many = 0;
+}
+
+static void many_files_survive_a_crash_anywhere(void **state)
+{
+    (void)state;
+    many = 66;
+    sweep_files(FAULT_DEATH);
+    many = 0;
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -110,6 +133,8 @@ int main(int argc, char **argv)
         FILES_TEST(files_survive_any_failing_store_call),
         FILES_TEST(files_survive_any_failing_allocation),
         FILES_TEST(files_survive_a_crash_anywhere),
+        FILES_TEST(many_files_survive_any_failing_system_call),
+        FILES_TEST(many_files_survive_a_crash_anywhere),
     };
 
     if (argc > 1) cmocka_set_test_filter(argv[1]);
