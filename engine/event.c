@@ -16,7 +16,7 @@ const char *coco_event_name(coco_event_kind kind)
 
 COCO__IN bool coco__listening(const coco__run *run)
 {
-    if (run->env->tick) run->env->tick(run->env->config.user);
+    if (!run->env->config.on_event && run->env->tick) run->env->tick(run->env->config.user);
     return run->env->config.on_event != NULL;
 }
 
@@ -40,6 +40,7 @@ static void coco__send(coco__run *run, const coco__comp *comp, const coco_fn *fn
     if (!e->state) e->state = "";
     if (!e->detail) e->detail = "";
     run->env->config.on_event(run->env->config.user, e);
+    if (run->env->tick) run->env->tick(run->env->config.user);
     coco__buf_free(&path);
 }
 

@@ -234,9 +234,8 @@ static void coco__cli_tell_ready(coco__cli_run *run)
 /* Draws ten times a second on a terminal, else once. */
 static bool coco__cli_due(coco__cli_run *run)
 {
-    uint64_t now = coco__monotonic_ns();
-
-    return run->progress && coco__cli_stopping != 1 && now - run->drawn >= (run->terminal ? 100000000u : 1000000000u);
+    return run->progress && coco__cli_stopping != 1 &&
+           coco__monotonic_ns() - run->drawn >= (run->terminal ? 100000000u : 1000000000u);
 }
 
 COCO__IN void coco__cli_on_event(void *user, const coco_event *e)

@@ -126,6 +126,65 @@ static void many_files_survive_a_crash_anywhere(void **state)
     many = 0;
 }
 
+/* ---- What an fsync of a directory that fails leaves behind ---- */
+
+static int synced; /* directories */
+
+static void count_synced(const char *call, int fd, const struct iovec *v, int n, long long at)
+{
+    struct stat st;
+
+    (void)v, (void)n, (void)at;
+    if (strcmp(call, "fsync") == 0 && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) synced++;
+}
+
+COCO_FN(copy_durably, ())
+{
+    coco_dir *out;
+
+    COCO_TRY(coco_mount_dir_with(cx, coco_text(target), &(coco_dir_opts){ .durable = true }, &out));
+    return coco_mount_each(cx, COCO_AUTO, &copy_one, coco_walk_dir(cx, coco_text(source), NULL),
+                           COCO_ARGS(coco_dir_value(out)));
+}
+
+/* Fills a directory that is new, and its parents, from a new database; the n-th system call fails, and what that
+ * leaves undone is done. */
+static bool fill_with_failing(long n)
+{
+    snprintf(target, sizeof target, "%s/to%ld/out", base, n);
+    restart();
+    remove(own_db);
+    synced = 0;
+    gate_watch = count_synced;
+    gate_arm(FAULT_SYSTEM, n, 0);
+    coco_status rc = try_update(NULL);
+    gate_open();
+    if (rc != COCO_OK) {
+        restart();
+        update(NULL);
+    }
+    gate_watch = NULL;
+    return gate->fired;
+}
+
+static void directory_whose_fsync_failed_is_synced_in_the_end(void **state)
+{
+    int undisturbed, failed = 0;
+
+    (void)state;
+    program(&copy_durably);
+    sweep_world();
+    source_after();
+    fill_with_failing(1000000);
+    undisturbed = synced;
+    for (long n = 1; fill_with_failing(n); n++) {
+        if (strcmp(gate->call, "fsync") != 0) continue;
+        failed++;
+        if (synced < undisturbed) fail_msg("call %ld: %d directories synced, not %d", n, synced, undisturbed);
+    }
+    assert_true(failed > 5);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -135,6 +194,7 @@ int main(int argc, char **argv)
         FILES_TEST(files_survive_a_crash_anywhere),
         FILES_TEST(many_files_survive_any_failing_system_call),
         FILES_TEST(many_files_survive_a_crash_anywhere),
+        FILES_TEST(directory_whose_fsync_failed_is_synced_in_the_end),
     };
 
     if (argc > 1) cmocka_set_test_filter(argv[1]);

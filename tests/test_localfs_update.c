@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <malloc.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -84,6 +85,7 @@ COCO_FN(app_main, ())
 
 static char home[4096], cwd[4096]; /* where we came from; the directory of the test */
 static long live;                  /* allocations not freed */
+static long memory, most_memory;   /* their bytes; the most there were */
 
 /* What the last update told. */
 static struct seen {
@@ -100,13 +102,17 @@ static struct seen {
 static void *counted(void *self, void *p, size_t n)
 {
     (void)self;
+    __atomic_sub_fetch(&memory, (long)malloc_usable_size(p), __ATOMIC_RELAXED);
     if (n == 0) {
         __atomic_sub_fetch(&live, p != NULL, __ATOMIC_RELAXED);
         free(p);
         return NULL;
     }
     __atomic_add_fetch(&live, p == NULL, __ATOMIC_RELAXED);
-    return realloc(p, n);
+    p = realloc(p, n);
+    long now = __atomic_add_fetch(&memory, (long)malloc_usable_size(p), __ATOMIC_RELAXED);
+    if (now > most_memory) most_memory = now; /* of one thread, where it matters */
+    return p;
 }
 
 static void watch(void *user, const coco_event *e)
@@ -145,6 +151,7 @@ static coco_status run_with(const coco_update_opts *opts, bool drop)
     coco_err err = { 0 };
 
     memset(&seen, 0, sizeof seen);
+    most_memory = memory;
     if (coco_env_open(&config, &env, &err) != COCO_OK) fail_msg("%s", err.msg);
     if (coco_app_open(env, &main_app, &app, &err) != COCO_OK) fail_msg("%s", err.msg);
     seen.rc = drop ? coco_drop(app, &result, &err) : coco_update(app, opts, &result, &err);
@@ -1024,6 +1031,41 @@ static void file_that_was_read_ahead_is_read_again_as_it_is_now(void **state)
     assert_string_equal(read_then, "as it is");
 }
 
+static coco_status read_by_hand(coco_ctx *cx)
+{
+    coco_source *files = coco_walk_dir(cx, coco_text("in"), NULL);
+    coco_str content;
+
+    COCO_EACH(cx, files, key, file) {
+        coco_scratch_begin(cx);
+        COCO_TRY(coco_file_read(cx, coco_object_of(file, &coco_file_class), &content));
+        coco_scratch_end(cx);
+    }
+    return coco_error(cx);
+}
+
+/* What is read ahead stays with the item it is for; an item of a listing by hand has no memory of its own. */
+static void contents_read_in_a_listing_by_hand_are_not_kept(void **state)
+{
+    static char content[6000];
+    long before = 0;
+    char path[30];
+
+    (void)state;
+    memset(content, 'c', sizeof content);
+    put_bytes("in/0000", content, sizeof content);
+    plan.main = read_by_hand;
+    for (int i = 1; i < SOME; i++) {
+        snprintf(path, sizeof path, "in/%04d", i);
+        assert_int_equal(link("in/0000", path), 0);
+        if (i != 900) continue;
+        update();
+        before = most_memory;
+    }
+    update();
+    assert_true(most_memory - before < 200 * (long)sizeof content);
+}
+
 static void file_larger_than_max_read_is_told_among_those_that_are_read_ahead(void **state)
 {
     (void)state;
@@ -1059,6 +1101,34 @@ static void files_of_a_large_batch_that_cannot_be_written_fail_alone(void **stat
     update();
     assert_int_equal(seen.started, n);
     for (int i = 0; i < BATCH; i++) check_numbered(i, 'a');
+}
+
+static int filled; /* how often */
+
+static coco_status fill_one_directory(coco_ctx *cx)
+{
+    coco_dir *out;
+
+    COCO_TRY(coco_mount_dir(cx, coco_text("out"), &out));
+    for (int i = 0; i < 70; i++)
+        COCO_TRY(coco_dir_declare_file(cx, out, coco_format(cx, "v/%d-%d", filled, i), COCO_STR("")));
+    return COCO_OK;
+}
+
+static void directory_that_a_batch_empties_and_fills_stays(void **state)
+{
+    struct stat before, after;
+
+    (void)state;
+    plan.main = fill_one_directory;
+    filled = 1;
+    update();
+    assert_int_equal(stat("out/v", &before), 0);
+    filled = 2;
+    update();
+    check_counts(70, 0, 70);
+    assert_int_equal(stat("out/v", &after), 0);
+    assert_int_equal(after.st_ino, before.st_ino);
 }
 
 /* Two names with one FNV-1a hash, on which temporary names rest: the first of a batch and the first of its last eight,
@@ -1121,6 +1191,48 @@ static void unreadable_directory_keeps_what_is_recorded_there(void **state)
     assert_int_equal(chmod("in/shut", 0777), 0);
     assert_true(without_rights());
     update();
+}
+
+/* The size of a file as listed, and what was read of it, in the order in which they don't fit. */
+COCO_FN(content_then_size, (coco_file *, file, coco_dir *, out), .memo = true)
+{
+    coco_str content;
+
+    if (plan.before_read) plan.before_read(file);
+    COCO_TRY(coco_file_read(cx, file, &content));
+    content = coco_format(cx, "%s, of %d bytes", content.p, (int)coco_file_size(file));
+    return coco_dir_declare_file(cx, out, coco_file_path(file), content);
+}
+
+static coco_status contents_then_sizes(coco_ctx *cx)
+{
+    coco_dir *out;
+
+    COCO_TRY(coco_mount_dir(cx, coco_text("out"), &out));
+    return coco_mount_each(cx, COCO_AUTO, &content_then_size, coco_walk_dir(cx, coco_text("in"), NULL),
+                           COCO_ARGS(coco_dir_value(out)));
+}
+
+static void lengthen(coco_file *file)
+{
+    (void)file;
+    put("in/a", "longer");
+}
+
+static void what_is_asked_of_the_listing_after_reading_another_state_is_asked_again(void **state)
+{
+    (void)state;
+    put("in/a", "short");
+    settle();
+    put("in/a", "brief");
+    nanosleep(&(struct timespec){ 0, 50000000 }, NULL);
+    plan.main = contents_then_sizes;
+    plan.before_read = lengthen;
+    update();
+    nanosleep(&(struct timespec){ 0, 50000000 }, NULL);
+    plan.before_read = NULL;
+    update();
+    check_file("out/a", "longer, of 6 bytes");
 }
 
 static void unreadable_file_fails_its_component_alone(void **state)
@@ -1570,12 +1682,15 @@ int main(void)
         TEST(file_that_vanishes_while_the_one_before_takes_long_is_not_given),
         TEST(file_that_changes_after_it_was_read_ahead_is_copied_by_the_next_update),
         TEST(file_that_was_read_ahead_is_read_again_as_it_is_now),
+        TEST(contents_read_in_a_listing_by_hand_are_not_kept),
         TEST(file_larger_than_max_read_is_told_among_those_that_are_read_ahead),
         TEST(files_of_a_large_batch_that_cannot_be_written_fail_alone),
+        TEST(directory_that_a_batch_empties_and_fills_stays),
         TEST(files_of_a_large_batch_with_one_temporary_name_keep_their_contents),
         TEST(malformed_glob_is_a_clear_error),
         TEST(missing_source_directory_deletes_nothing),
         TEST(unreadable_directory_keeps_what_is_recorded_there),
+        TEST(what_is_asked_of_the_listing_after_reading_another_state_is_asked_again),
         TEST(unreadable_file_fails_its_component_alone),
         TEST(name_that_is_not_utf8_is_reported_and_the_rest_goes_on),
         TEST(link_to_a_directory_above_is_reported),

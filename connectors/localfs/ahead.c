@@ -9,7 +9,7 @@
  *      that matter share a place. The walk gives it another run when half of it is used up.
  *   3. What was seen long ago isn't used: a caller for whom files are slow work needs no help.
  *   4. While nearly all files that are given are read, as in a first update, the helper reads small ones too, and
- *      takes their fingerprints.
+ *      takes their fingerprints; only where each item has memory of its own, in which that stays until it is used.
  * The directory is open, and its list stays as it is, until coco__fs_ahead_stop has returned. */
 
 /* What is known of an entry when it is listed: the byte before its name. */
@@ -33,7 +33,6 @@ enum {
     COCO__FS_AHEAD_WAIT = 5000,   /* of the walk to see that a call is through */
     COCO__FS_AHEAD_BYTES = 8192   /* of a file that is read, with what is known of it */
 };
-#define COCO__FS_AHEAD_OLD 100000000 /* ns */
 #define COCO__FS_AHEAD_NAP 1000000   /* ns; a directory is listed in less */
 
 /* What fstatat says of an entry. */
@@ -68,9 +67,11 @@ typedef struct coco__fs_ahead {
     int dir;
     bool follow;
     bool slow;         /* the caller is: no more help with this directory */
+    bool keeps;        /* what is read has a place to stay */
     size_t next, end;  /* the helper's run */
     uint64_t first;    /* number of the first name */
-    int64_t since;     /* when the run was given */
+    int64_t asked;     /* when the run was given … */
+    int64_t since;     /* … and when the first was of which something is left */
     atomic_bool stop, asleep, quit;
     bool wakeful;      /* the helper's: work comes soon */
     coco_ctx *cx;      /* of the listing */
@@ -108,6 +109,7 @@ static const coco__fs_early *coco__fs_ahead_read(coco__fs_ahead *a, size_t at, c
     if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) n = coco__fs_read_some(fd, e->bytes, room);
     close(fd);
     if (n <= 0 || n != st.st_size || (size_t)n == room) return NULL;
+    e->at = coco__fs_moment();
     e->bytes[n] = '\0';
     e->n = (size_t)n;
     e->stamp = coco__fs_stamp_of(&st);
@@ -233,15 +235,6 @@ static void coco__fs_ahead_end(coco__fs_ahead *a)
     pthread_mutex_destroy(&a->lock);
 }
 
-static int64_t coco__fs_ahead_now(void)
-{
-#ifdef CLOCK_MONOTONIC_COARSE
-    return coco__fs_ahead_clock(CLOCK_MONOTONIC_COARSE); /* it is asked for each file */
-#else
-    return coco__fs_ahead_clock(CLOCK_MONOTONIC);
-#endif
-}
-
 /* Another list; its names get numbers above all until now. */
 static void coco__fs_ahead_list(coco__fs_ahead *a, char *const *names, size_t n)
 {
@@ -258,7 +251,7 @@ static void coco__fs_ahead_predict(coco__fs_ahead *a)
     size_t reads = atomic_load_explicit(a->reads, memory_order_relaxed);
 
     if (a->given - a->given_before < COCO__FS_AHEAD_LEAST) return;
-    bool most = (reads - a->reads_before) * 8 >= (a->given - a->given_before) * 7;
+    bool most = a->keeps && (reads - a->reads_before) * 8 >= (a->given - a->given_before) * 7;
     a->reads_before = reads;
     a->given_before = a->given;
     if (most && !a->room) a->room = coco_alloc(a->cx, (size_t)COCO__FS_AHEAD_MOST * COCO__FS_AHEAD_BYTES);
@@ -271,9 +264,11 @@ static void coco__fs_ahead_ask(coco__fs_ahead *a, size_t i)
     if (a->end == a->n || a->end > i + COCO__FS_AHEAD_MOST / 2 || a->n - i <= COCO__FS_AHEAD_LEAST) return;
     if (atomic_load(&a->state) != COCO__FS_AHEAD_IDLE) return;
     coco__fs_ahead_predict(a);
+    int64_t now = coco__fs_moment();
+    a->since = a->end > i ? a->asked : now;
+    a->asked = now;
     a->next = a->end > i ? a->end : i + 1;
     a->end = a->n - i > COCO__FS_AHEAD_MOST ? i + COCO__FS_AHEAD_MOST : a->n;
-    a->since = coco__fs_ahead_now();
     atomic_store(&a->state, COCO__FS_AHEAD_ASKED);
     coco__fs_ahead_wake(a);
 }
@@ -288,7 +283,7 @@ static bool coco__fs_ahead_saw(coco__fs_ahead *a, size_t i, coco__fs_seen *out)
     if (a->slow) return false;
     coco__fs_ahead_ask(a, i);
     if (coco__fs_ahead_claim(&a->looks[at].turn, number)) return false;
-    a->slow = coco__fs_ahead_now() - a->since > COCO__FS_AHEAD_OLD; /* invariant 3 */
+    a->slow = coco__fs_moment() - a->since > COCO__FS_OLD; /* invariant 3 */
     if (a->slow) return false;
     for (int tries = 0; atomic_load(&a->looks[at].turn) != 2 * number + 1; tries++)
         if (tries >= COCO__FS_AHEAD_WAIT) sched_yield(); /* it has no processor */

@@ -103,11 +103,12 @@ static size_t coco__fs_row_length(coco_action *const *actions, size_t n)
 static bool coco__fs_row_put(coco__fs_writer *w, coco_action **actions, size_t n)
 {
     coco__fs_row r = { .actions = actions, .lock = PTHREAD_MUTEX_INITIALIZER, .back = n };
+    coco__fs_writer before = *w;
     pthread_t helper;
     size_t from, to;
 
-    coco__fs_leave(w); /* what it has emptied is removed before somebody else puts files there */
     if (!coco__fs_thread_begin(&helper, coco__fs_row_help, &r)) return false;
+    *w = (coco__fs_writer){ NULL, -1, false };
     while (coco__fs_row_take(&r, false, &from, &to))
         for (; from < to; from++) coco__fs_answer(w, actions[from]);
     pthread_join(helper, NULL);
@@ -116,6 +117,7 @@ static bool coco__fs_row_put(coco__fs_writer *w, coco_action **actions, size_t n
         actions[from]->answer = COCO_OK;
         if (r.failed[from]) coco__fs_answer(w, actions[from]);
     }
+    coco__fs_leave(&before); /* what deletes have emptied has files again, or goes */
     return true;
 }
 

@@ -29,6 +29,7 @@ typedef struct coco__fs_stamp {
 
 /* What was read of a file before it was given. */
 typedef struct coco__fs_early {
+    int64_t at;           /* when, by coco__fs_moment */
     coco__fs_stamp stamp; /* taken before reading */
     uint8_t content[16];  /* fingerprint */
     size_t n;
@@ -57,6 +58,7 @@ struct coco_file {
     uint8_t hash[16];      /* … and the result */
 };
 
+#define COCO__FS_OLD 100000000 /* ns: what was seen before that isn't given */
 #define COCO__FS_MAX_READ ((size_t)1 << 30)
 #define COCO__FS_PIECE 16384 /* bytes read at a time for a fingerprint, on the stack */
 
@@ -101,6 +103,20 @@ static int64_t coco__fs_now(void)
     struct timespec t;
 
     clock_gettime(CLOCK_REALTIME, &t);
+    return coco__fs_ns(t);
+}
+
+/* A clock that is asked for each file: some milliseconds matter to nobody. */
+static int64_t coco__fs_moment(void)
+{
+#ifdef CLOCK_MONOTONIC_COARSE
+    const clockid_t clock = CLOCK_MONOTONIC_COARSE;
+#else
+    const clockid_t clock = CLOCK_MONOTONIC;
+#endif
+    struct timespec t;
+
+    clock_gettime(clock, &t);
     return coco__fs_ns(t);
 }
 
@@ -298,11 +314,8 @@ coco_value coco_file_value(coco_file *file)
 /* Notes which state of the file the caller sees (invariant 1). */
 static void coco__fs_sees(coco_file *file, const coco__fs_stamp *stamp)
 {
-    bool before = file->flags & COCO__FS_OPENED, listing = file->flags & COCO__FS_LISTING;
-
-    if (before ? !coco__fs_same(stamp, &file->seen) : listing && !coco__fs_same(stamp, &file->listed))
-        file->flags |= COCO__FS_MIXED;
-    if (!before) file->seen = *stamp;
+    if (!(file->flags & COCO__FS_OPENED)) file->seen = *stamp;
+    else if (!coco__fs_same(stamp, &file->seen)) file->flags |= COCO__FS_MIXED;
     file->flags |= COCO__FS_OPENED;
 }
 
@@ -373,8 +386,8 @@ static const coco__fs_early *coco__fs_early_copy(coco_ctx *cx, const coco__fs_ea
     return copy ? memcpy(copy, early, n) : NULL;
 }
 
-/* What was read early, if that will do: the first time, so that who reads twice sees what is there now. It is as true
- * as what a function has read itself that takes a while. */
+/* What was read early, if that will do: not long ago, and the first time, so that who reads twice sees what is there
+ * now. It is as true as what a function has read itself that takes a while. */
 static const coco__fs_early *coco__fs_take_early(coco_file *file)
 {
     const coco__fs_early *e = file->early;
@@ -382,6 +395,7 @@ static const coco__fs_early *coco__fs_take_early(coco_file *file)
     if (file->base->reads) atomic_fetch_add_explicit(file->base->reads, 1, memory_order_relaxed);
     file->early = NULL;
     if (!e || (file->flags & COCO__FS_OPENED) || e->n > file->base->max_read) return NULL;
+    if (coco__fs_moment() - e->at > COCO__FS_OLD) return NULL;
     coco__fs_sees(file, &e->stamp);
     coco__fs_note(file, e->content);
     return e;
@@ -573,6 +587,8 @@ static coco_status coco__fs_state_after(coco_ctx *cx, coco_file *file, coco_str 
     coco__fs_state st = { 0, opened ? file->seen : file->listed, { 0 } };
 
     if (coco__fs_racy(&st.stamp, file->start)) st.flags |= COCO__FS_RACY;
+    if (opened && (file->flags & COCO__FS_LISTING) && !coco__fs_same(&file->seen, &file->listed))
+        file->flags |= COCO__FS_MIXED;
     if (file->flags & COCO__FS_MIXED) {
         st.flags = COCO__FS_RACY | COCO__FS_NO_CONTENT;
     } else if (!opened && (file->flags & COCO__FS_MISSING)) {

@@ -388,6 +388,7 @@ static void coco__fs_look_now(coco__fs_walk *w, const char *name, coco__fs_seen 
     coco__fs_ahead *a = w->ahead;
 
     if (++w->given == COCO__FS_AHEAD_FROM) a = w->ahead = coco__fs_ahead_begin(w->cx, &w->reads);
+    if (a) a->keeps = w->at != w->cx;
     if (a && a->of != level) {
         coco__fs_ahead_stop(a);
         a->of = level;

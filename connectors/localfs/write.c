@@ -89,7 +89,7 @@ static int coco__fs_step(int *fd, const char *name, bool make, const coco__fs_op
 
     if (next < 0 && error == ENOENT && make) {
         if (mkdirat(*fd, name, 0777) != 0 && errno != EEXIST) return errno;
-        if ((error = coco__fs_sync(*fd, op)) != 0) return error;
+        if ((error = coco__fs_sync(*fd, op)) != 0) return unlinkat(*fd, name, AT_REMOVEDIR), error;
         next = openat(*fd, name, flags);
         error = errno;
     }
@@ -120,8 +120,11 @@ static int coco__fs_sync_above(const char *path, const coco__fs_op *op)
 /* Makes a directory by its whole path, if it isn't there. */
 static int coco__fs_make_one(const char *path, const coco__fs_op *op)
 {
-    if (mkdir(path, 0777) == 0) return coco__fs_sync_above(path, op);
-    return errno == EEXIST || errno == EISDIR ? 0 : errno;
+    int error;
+
+    if (mkdir(path, 0777) != 0) return errno == EEXIST || errno == EISDIR ? 0 : errno;
+    if ((error = coco__fs_sync_above(path, op)) != 0) rmdir(path); /* so that it is made, and synced, again */
+    return error;
 }
 
 /* Makes the directories above the action's base. */
