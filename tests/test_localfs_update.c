@@ -85,7 +85,8 @@ COCO_FN(app_main, ())
 
 static char home[4096], cwd[4096]; /* where we came from; the directory of the test */
 static long live;                  /* allocations not freed */
-static long memory, most_memory;   /* their bytes; the most there were */
+static long memory;                /* their bytes … */
+static atomic_long most_memory;    /* … and the most there were */
 
 /* What the last update told. */
 static struct seen {
@@ -110,8 +111,8 @@ static void *counted(void *self, void *p, size_t n)
     }
     __atomic_add_fetch(&live, p == NULL, __ATOMIC_RELAXED);
     p = realloc(p, n);
-    long now = __atomic_add_fetch(&memory, (long)malloc_usable_size(p), __ATOMIC_RELAXED);
-    if (now > most_memory) most_memory = now; /* of one thread, where it matters */
+    long now = __atomic_add_fetch(&memory, (long)malloc_usable_size(p), __ATOMIC_RELAXED), most = most_memory;
+    while (now > most && !atomic_compare_exchange_weak(&most_memory, &most, now)) continue;
     return p;
 }
 
