@@ -1151,6 +1151,37 @@ static void files_of_a_large_batch_with_one_temporary_name_keep_their_contents(v
     check_file("out/GReLUrM4wMqfg9yzV3KQ", "the other");
 }
 
+/* Each file takes 1.3 ms, after the thousandth, and every tenth has one removed that comes 90 later. */
+static coco_status list_slowly(coco_ctx *cx)
+{
+    coco_source *files = coco_walk_dir(cx, coco_text("in"), NULL);
+    char path[40], full[50];
+    int i = 0;
+
+    COCO_EACH(cx, files, key, file) {
+        (void)file;
+        while (strcmp(coco_text_of(key).p, many_path(path, i)) != 0) i++; /* it is gone */
+        assert_false(i >= 1150 && i < 1240 && i % 10 == 0);
+        if (i >= 1000) nanosleep(&(struct timespec){ 0, 1250000 }, NULL);
+        if (i >= 1060 && i < 1150 && i % 10 == 0) {
+            snprintf(full, sizeof full, "in/%s", many_path(path, i + 90));
+            assert_int_equal(unlink(full), 0);
+        }
+        i++;
+    }
+    assert_int_equal(i, SOME);
+    return coco_error(cx);
+}
+
+/* What was seen of it was true a tenth of a second ago, and isn't any more. */
+static void file_that_vanished_more_than_a_tenth_of_a_second_ago_is_not_given(void **state)
+{
+    (void)state;
+    put_many(SOME);
+    plan.main = list_slowly;
+    update();
+}
+
 static void malformed_glob_is_a_clear_error(void **state)
 {
     (void)state;
@@ -1684,6 +1715,7 @@ int main(void)
         TEST(file_that_changes_after_it_was_read_ahead_is_copied_by_the_next_update),
         TEST(file_that_was_read_ahead_is_read_again_as_it_is_now),
         TEST(contents_read_in_a_listing_by_hand_are_not_kept),
+        TEST(file_that_vanished_more_than_a_tenth_of_a_second_ago_is_not_given),
         TEST(file_larger_than_max_read_is_told_among_those_that_are_read_ahead),
         TEST(files_of_a_large_batch_that_cannot_be_written_fail_alone),
         TEST(directory_that_a_batch_empties_and_fills_stays),
