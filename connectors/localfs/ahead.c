@@ -106,10 +106,10 @@ static const coco__fs_early *coco__fs_ahead_read(coco__fs_ahead *a, size_t at, c
     ssize_t n = -1;
 
     if (fd < 0) return NULL;
+    e->at = coco__fs_moment();
     if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) n = coco__fs_read_some(fd, e->bytes, room);
     close(fd);
     if (n <= 0 || n != st.st_size || (size_t)n == room) return NULL;
-    e->at = coco__fs_moment();
     e->bytes[n] = '\0';
     e->n = (size_t)n;
     e->stamp = coco__fs_stamp_of(&st);
@@ -138,18 +138,10 @@ static void coco__fs_ahead_run(coco__fs_ahead *a)
     }
 }
 
-static int64_t coco__fs_ahead_clock(clockid_t clock)
-{
-    struct timespec t;
-
-    clock_gettime(clock, &t);
-    return coco__fs_ns(t);
-}
-
 /* Sleeps until there is something to do. Where that took long, staying awake for it would be of no use next time. */
 static void coco__fs_ahead_sleep(coco__fs_ahead *a)
 {
-    int64_t since = coco__fs_ahead_clock(CLOCK_MONOTONIC);
+    int64_t since = coco__fs_clock(CLOCK_MONOTONIC);
 
     pthread_mutex_lock(&a->lock);
     atomic_store(&a->asleep, true);
@@ -157,7 +149,7 @@ static void coco__fs_ahead_sleep(coco__fs_ahead *a)
         pthread_cond_wait(&a->woken, &a->lock);
     atomic_store(&a->asleep, false);
     pthread_mutex_unlock(&a->lock);
-    a->wakeful = coco__fs_ahead_clock(CLOCK_MONOTONIC) - since < COCO__FS_AHEAD_NAP;
+    a->wakeful = coco__fs_clock(CLOCK_MONOTONIC) - since < COCO__FS_AHEAD_NAP;
 }
 
 /* Waits for a run; false: there is none to come. */

@@ -21,21 +21,16 @@ typedef struct coco__fs_row {
     bool failed[COCO__FS_ROW_MOST]; /* by the helper */
 } coco__fs_row;
 
-static coco_status coco__fs_act_on(coco__fs_writer *w, coco_action *action, coco_err *err)
-{
-    const coco__fs_op *op = action->value;
-
-    return op->remove ? coco__fs_remove(w, action, err)
-         : op->want.dir ? coco__fs_put_dir(w, op, err) : coco__fs_put_file(w, op, err);
-}
-
 /* Each action is answered on its own: one bad file fails its own component alone. */
 static void coco__fs_answer(coco__fs_writer *w, coco_action *action)
 {
+    const coco__fs_op *op = action->value;
     coco_err err = { 0 };
+    coco_status rc = op->remove ? coco__fs_remove(w, action, &err)
+                     : op->want.dir ? coco__fs_put_dir(w, op, &err) : coco__fs_put_file(w, op, &err);
 
     action->answer = COCO_OK;
-    if (coco__fs_act_on(w, action, &err) != COCO_OK) coco_action_fail(action, &err);
+    if (rc != COCO_OK) coco_action_fail(action, &err);
 }
 
 /* ---- Rows ------------------------------------------------------------------------------------------------------ */
@@ -89,13 +84,15 @@ static size_t coco__fs_row_distinct(coco_action *const *actions, size_t n)
     return n;
 }
 
-/* The length of the row that the actions begin with; less than COCO__FS_ROW_LEAST: not worth a thread. */
+/* The length of the row that the actions begin with, 1 for what isn't a file; less than COCO__FS_ROW_LEAST: not worth a
+ * thread. */
 static size_t coco__fs_row_length(coco_action *const *actions, size_t n)
 {
-    size_t length = 0;
+    const coco__fs_op *first = actions[0]->value;
+    size_t length = 1;
 
-    while (length < n && length < COCO__FS_ROW_MOST && coco__fs_row_has(actions[0]->value, actions[length]->value))
-        length++;
+    if (!coco__fs_row_has(first, first)) return 1;
+    while (length < n && length < COCO__FS_ROW_MOST && coco__fs_row_has(first, actions[length]->value)) length++;
     return length < COCO__FS_ROW_LEAST ? length : coco__fs_row_distinct(actions, length);
 }
 
@@ -126,14 +123,12 @@ static bool coco__fs_row_put(coco__fs_writer *w, coco_action **actions, size_t n
 static coco_status coco__fs_apply(void *self, coco_action **actions, size_t n, coco_err *err)
 {
     coco__fs_writer w = { NULL, -1, false };
-    size_t row;
 
     (void)self;
-    for (size_t i = 0; i < n; i += row ? row : 1) {
+    for (size_t i = 0, row; i < n; i += row) {
         row = coco__fs_row_length(actions + i, n - i);
         if (row >= COCO__FS_ROW_LEAST && coco__fs_processors() > 1 && coco__fs_row_put(&w, actions + i, row)) continue;
-        coco__fs_answer(&w, actions[i]);
-        for (size_t k = 1; k < row; k++) coco__fs_answer(&w, actions[i + k]);
+        for (size_t k = i; k < i + row; k++) coco__fs_answer(&w, actions[k]);
     }
     coco__fs_leave(&w);
     (void)err;

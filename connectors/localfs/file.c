@@ -97,27 +97,28 @@ static int64_t coco__fs_ns(struct timespec t)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-/* The clock that stamps are taken from. */
-static int64_t coco__fs_now(void)
+static int64_t coco__fs_clock(clockid_t clock)
 {
     struct timespec t;
 
-    clock_gettime(CLOCK_REALTIME, &t);
+    clock_gettime(clock, &t);
     return coco__fs_ns(t);
+}
+
+/* The clock that stamps are taken from. */
+static int64_t coco__fs_now(void)
+{
+    return coco__fs_clock(CLOCK_REALTIME);
 }
 
 /* A clock that is asked for each file: some milliseconds matter to nobody. */
 static int64_t coco__fs_moment(void)
 {
 #ifdef CLOCK_MONOTONIC_COARSE
-    const clockid_t clock = CLOCK_MONOTONIC_COARSE;
+    return coco__fs_clock(CLOCK_MONOTONIC_COARSE);
 #else
-    const clockid_t clock = CLOCK_MONOTONIC;
+    return coco__fs_clock(CLOCK_MONOTONIC);
 #endif
-    struct timespec t;
-
-    clock_gettime(clock, &t);
-    return coco__fs_ns(t);
 }
 
 static coco__fs_stamp coco__fs_stamp_of(const struct stat *st)
