@@ -489,9 +489,8 @@ static coco_status coco__verdict(coco__run *run, coco_err *err)
 static coco_status coco__run_fatal(coco__run *run, coco_status rc)
 {
     if (rc == COCO_OK || run->fatal.code) return rc;
-    return coco_err_set(&run->fatal, rc, "%s", run->cx_err.code == rc ? run->cx_err.msg
-                                               : run->cx->said == rc  ? coco_error_message(run->cx)
-                                                                      : coco_status_text(rc));
+    bool told = run->cx_err.code != rc && run->cx->said == rc;
+    return coco_err_set(&run->fatal, rc, "%s", told ? coco_error_message(run->cx) : coco__said(run, rc));
 }
 
 /* Tells each sink that the run is over, or (live) that all initial states are there: `rc` is what came of it, and what

@@ -564,7 +564,7 @@ static coco_status coco__run_function(coco__comp *c, coco_ctx *frame, coco_args 
     if (rc == COCO_OK && c->stopped) rc = coco_fail(frame, c->stopped, "%s", coco_status_text(c->stopped));
     if (rc == COCO_OK && !c->above) rc = coco__settle(c, frame, args);
     if (rc != COCO_OK && (!frame->message || frame->said != rc))
-        coco_fail(frame, rc, "%s", c->run->cx_err.code == rc ? c->run->cx_err.msg : coco_status_text(rc));
+        coco_fail(frame, rc, "%s", coco__said(c->run, rc));
     if (rc != COCO_OK) coco__failure_keep(c, frame, args);
     return rc;
 }
@@ -614,8 +614,7 @@ static coco_status coco__comp_find(coco_ctx *cx, coco__comp *c, const coco__moun
         coco__buf path;
         coco__buf_init(&path, run->mem);
         coco__comp_path(c, &path);
-        coco_fail(cx, rc, "%s: %s", coco__path_shown(&path),
-                  run->cx_err.code == rc ? run->cx_err.msg : coco_status_text(rc));
+        coco_fail(cx, rc, "%s: %s", coco__path_shown(&path), coco__said(run, rc));
         coco__buf_free(&path);
     }
     if (run->tombs) coco__tomb_remove(run, &c->at);
@@ -691,7 +690,7 @@ static bool coco__crowded(const coco__run *run)
 static void coco__comp_through(coco_ctx *frame, coco__comp *c, coco_status rc, coco_ctx *caller)
 {
     if (rc != COCO_OK && (!frame->message || frame->said != rc))
-        coco_fail(frame, rc, "%s", c->run->cx_err.code == rc ? c->run->cx_err.msg : coco_status_text(rc));
+        coco_fail(frame, rc, "%s", coco__said(c->run, rc));
     const char *text = rc != COCO_OK ? coco_error_message(frame) : NULL;
     coco_status ended = coco__frame_end(frame, c->memo_above && rc == COCO_OK ? caller : NULL);
     coco__comp_end(c, rc == COCO_OK ? ended : rc, text);

@@ -416,6 +416,7 @@ COCO__IN coco_status coco__txn_begin(coco_env *env, unsigned flags, MDB_txn **tx
 #define COCO__SLICE 3
 #define COCO__ROUND 2
 #define COCO__KNOWN_BYTES 1200
+#define COCO__PIECE 24
 #define COCO__DEEPEST 200
 #else
 #define COCO__CUT 470
@@ -425,6 +426,7 @@ COCO__IN coco_status coco__txn_begin(coco_env *env, unsigned flags, MDB_txn **tx
 #define COCO__SLICE 8192 /* changes of one component in a transaction */
 #define COCO__ROUND 1024
 #define COCO__KNOWN_BYTES ((size_t)1 << 20) /* of stored function memos that a run keeps in memory */
+#define COCO__PIECE 486 /* of a result: eight fill a page of LMDB */
 #define COCO__DEEPEST 4000 /* only in a damaged database do components stand deeper: in one another */
 #endif
 /* A round is walked some ten times from its first component to its last. What the processor's cache doesn't hold costs
@@ -454,7 +456,8 @@ enum coco__kind {
     COCO__PARENT = 'I',      /* + id: parent id, segment */
     COCO__OWNER = 'O',       /* + entry key (no id): parent id, segment of the owning component */
     COCO__PAGE = 'P',        /* + id + entry key of its first entry ("" for the first page): entries */
-    COCO__MEMO_USES = 'U'    /* + fingerprint: number of component records that list it, if any */
+    COCO__MEMO_USES = 'U',   /* + fingerprint: number of component records that list it, if any */
+    COCO__RESULT = 'V'       /* + number + place: a piece of a large result. Behind all others: see coco__result_put */
 };
 
 typedef struct coco__dbkey {
@@ -495,6 +498,9 @@ COCO__IN coco_status coco__del_range(const coco__txn *t, const coco__dbkey *pref
 COCO__IN coco_status coco__del_id(const coco__txn *t, enum coco__kind kind, uint64_t id); /* all of a number */
 COCO__IN coco_status coco__check_payload(const coco__txn *t, const MDB_val *key, const MDB_val *data,
                                          coco_str *payload);
+/* A large result apart from its memo, under a number of its own; and n bytes of it, which must be all. */
+COCO__IN coco_status coco__result_put(const coco__txn *t, coco_str bytes, uint64_t *number);
+COCO__IN coco_status coco__result_get(const coco__txn *t, uint64_t number, char *out, size_t n);
 /* The first key that begins with prefix, into *found if asked for; COCO_ENOTFOUND without a message: none does. */
 COCO__IN coco_status coco__first(const coco__txn *t, const coco__dbkey *prefix, coco__dbkey *found);
 /* What ended a walk: an error, or the end. */
@@ -867,6 +873,8 @@ typedef struct coco__memo { /* a function memo decoded; borrows */
     uint64_t run;     /* that made it */
     double units;
     coco_str states, uses, declared, result;
+    uint64_t number;  /* of the result, where that is kept apart: result.p is NULL then; 0: it is here */
+    size_t fields;    /* bytes before it */
 } coco__memo;
 COCO__IN coco_status coco__memo_get(coco_str payload, coco__memo *m);
 COCO__IN coco_status coco__memo_use(const coco__txn *t, const char *fp, int delta);
@@ -1568,7 +1576,7 @@ COCO__IN coco_status coco__fork_check(const coco_env *env, coco_err *err);
 /* ==== check.c, recount.c, repair.c, audit.c: every record walked, and what is wrong put right ==== */
 
 /* All kinds of records: one that isn't here is a finding of check. */
-#define COCO__KINDS "0123456789ACFIOPU"
+#define COCO__KINDS "0123456789ACFIOPUV"
 #define COCO__PAGES_DAMAGED "state database %s: pages damaged, restore a backup"
 #define COCO__META_LEAP ((uint64_t)1 << 32) /* what is never given twice goes on so far behind what is seen */
 
@@ -1594,7 +1602,7 @@ typedef struct coco__fix {
 typedef struct coco__tally { /* of a function memo or a dependency set */
     uint8_t key[COCO__FP];   /* fingerprint, or number */
     uint64_t n;              /* uses that were found */
-    bool there, seen, idle;  /* the memo is recorded; its count is; it is listed as idle */
+    bool there, seen, idle;  /* the memo is recorded; its count is, or who has the result; it is listed as idle */
 } coco__tally;
 
 typedef struct coco__seen_place { /* a provider, as recorded */
@@ -1615,7 +1623,8 @@ typedef struct coco__audit {
     coco_status rc;        /* what has gone wrong ends the walk: findings and fixes needn't be asked how they went */
     coco__txn t, quiet;    /* quiet: the same, for records whose damage is told elsewhere */
     coco__arena arena, scratch;
-    coco__table places, sets, uses; /* coco__seen_place by id; coco__tally by number and by fingerprint */
+    coco__table places, sets, uses; /* coco__seen_place by id; coco__tally by number and by fingerprint, … */
+    coco__table results;   /* … and of bytes, by number */
     coco__buf text, bytes;
     coco__view view;
     coco__meta top;        /* one above the highest numbers seen */

@@ -5,27 +5,31 @@
  * context) and its memo states.
  *
  * A stored function memo is: id of its dependency set, run, cost, memo states, fingerprints of the memos it used,
- * keys of the entries it declared, result. Its use count is a record of its own, so that counting never rewrites a
- * large result. What a run has found in the store it keeps in memory, up to a limit: until the memo is made anew, or
- * memos are swept. */
+ * keys of the entries it declared, result. Of the app's a large result is kept apart (store.c): the memo ends with its
+ * number and length. The use count is a record of its own, so that counting never rewrites a memo. What a run has found
+ * in the store it keeps in memory, whole, up to a limit: until the memo is made anew, or memos are swept. */
 #include "engine.h"
 
 /* ---- Function memos ---- */
 
+enum { COCO__M_UNITS = 1, COCO__M_APART = 2 };
+
 static void coco__memo_put(coco__buf *b, const coco__memo *m)
 {
+    int mode = (m->units != 0 ? COCO__M_UNITS : 0) | (m->number ? COCO__M_APART : 0);
     uint64_t bits;
 
     memcpy(&bits, &m->units, sizeof bits);
     coco__buf_varint(b, m->set);
     coco__buf_varint(b, m->run);
     coco__buf_varint(b, m->ns / 1000);
-    coco__buf_varint(b, m->units != 0);
-    if (m->units != 0) coco__buf_be64(b, bits);
+    coco__buf_varint(b, (uint64_t)mode);
+    if (mode & COCO__M_UNITS) coco__buf_be64(b, bits);
     coco__buf_blob(b, m->states.p, m->states.n);
     coco__buf_blob(b, m->uses.p, m->uses.n);
     coco__buf_blob(b, m->declared.p, m->declared.n);
-    coco__buf_put(b, m->result.p, m->result.n);
+    if (!m->number) coco__buf_put(b, m->result.p, m->result.n);
+    else coco__buf_varint(b, m->number), coco__buf_varint(b, m->result.n);
 }
 
 COCO__IN coco_status coco__memo_get(coco_str payload, coco__memo *m)
@@ -36,13 +40,29 @@ COCO__IN coco_status coco__memo_get(coco_str payload, coco__memo *m)
     m->set = coco__read_varint(&r);
     m->run = coco__read_varint(&r);
     m->ns = coco__read_varint(&r) * 1000;
-    if (coco__read_varint(&r)) bits = coco__read_be64(&r);
+    uint64_t mode = coco__read_varint(&r);
+    if (mode & COCO__M_UNITS) bits = coco__read_be64(&r);
     memcpy(&m->units, &bits, sizeof bits);
     m->states = coco__read_blob(&r);
     m->uses = coco__read_blob(&r);
     m->declared = coco__read_blob(&r);
+    m->fields = (size_t)((const char *)r.p - payload.p);
     m->result = (coco_str){ (const char *)r.p, coco__left(&r) };
-    return r.bad || m->uses.n % COCO__FP ? COCO_ECORRUPT : COCO_OK;
+    m->number = mode & COCO__M_APART ? coco__read_varint(&r) : 0;
+    if (mode & COCO__M_APART) m->result = (coco_str){ NULL, m->number ? coco__read_varint(&r) : SIZE_MAX };
+    return r.bad || m->uses.n % COCO__FP || m->result.n > PTRDIFF_MAX ? COCO_ECORRUPT : COCO_OK;
+}
+
+/* A stored memo with its result, fields and result.n bytes at out. */
+static coco_status coco__memo_whole(const coco__txn *t, coco_str payload, const coco__memo *m, char *out)
+{
+    coco__reader r = coco__reader_of(payload.p, payload.n);
+
+    memcpy(out, payload.p, m->number ? m->fields : payload.n);
+    if (!m->number) return COCO_OK;
+    for (int i = 0; i < 3; i++) coco__read_varint(&r);
+    out[(const char *)r.p - payload.p] &= ~COCO__M_APART;
+    return coco__result_get(t, m->number, out + m->fields, m->result.n);
 }
 
 /* Finds the memo: computed in this run, or the component's own. *payload.p NULL: none. */
@@ -71,17 +91,22 @@ static coco_status coco__memo_find(coco_ctx *cx, coco__memo_call *m, coco_str *p
 
 /* Copies a stored memo, to where the run finds it again, as long as there is room: what is called everywhere is looked
  * up in the store once. */
-static coco_str coco__memo_know(coco_ctx *cx, const uint8_t fp[COCO__FP], coco_str payload)
+static coco_status coco__memo_know(coco_ctx *cx, const coco__txn *t, const uint8_t fp[COCO__FP], coco_str *payload)
 {
     coco__run *run = cx->run;
-    bool fits = run->known_room.total + payload.n < COCO__KNOWN_BYTES;
-    coco_str *k = fits ? coco__arena_alloc(&run->known_room, sizeof *k + COCO__FP + payload.n) : NULL;
+    coco__memo m;
 
-    if (!k) return coco__arena_str(cx->arena, payload);
+    if (coco__memo_get(*payload, &m) != COCO_OK) m = (coco__memo){ .fields = payload->n }; /* told by who asks */
+    size_t n = m.fields + m.result.n;
+    bool fits = run->known_room.total + n < COCO__KNOWN_BYTES;
+    coco_str *k = coco__arena_alloc(fits ? &run->known_room : cx->arena, sizeof *k + COCO__FP + n);
+    if (!k) return coco__oom(cx);
     char *p = memcpy(k + 1, fp, COCO__FP);
-    *k = (coco_str){ memcpy(p + COCO__FP, payload.p, payload.n), payload.n };
-    coco__table_put(&run->known, p, COCO__FP, k); /* without memory for the table it is only copied */
-    return *k;
+    *k = (coco_str){ p + COCO__FP, n };
+    COCO_TRY(coco__memo_whole(t, *payload, &m, p + COCO__FP));
+    if (fits) coco__table_put(&run->known, p, COCO__FP, k); /* without memory for the table it is only copied */
+    *payload = *k;
+    return COCO_OK;
 }
 
 /* Finds the app's memo. *payload.p NULL: none. */
@@ -101,11 +126,12 @@ static coco_status coco__memo_stored(coco_ctx *cx, const coco__memo_call *m, coc
         rc = coco__get(&t, &key, payload);
         if (run->full && rc == COCO_OK && (coco__memo_get(*payload, &memo) != COCO_OK || memo.run != run->number))
             rc = COCO_ENOTFOUND;
-        *payload = rc == COCO_OK ? coco__memo_know(cx, m->fp, *payload) : (coco_str){ 0 };
+        if (rc == COCO_OK) rc = coco__memo_know(cx, &t, m->fp, payload);
+        if (rc != COCO_OK) *payload = (coco_str){ 0 };
         coco__run_read_end(run, &t);
     }
-    if (rc == COCO_OK && !payload->p) return coco__oom(cx);
-    return rc == COCO_ENOTFOUND ? COCO_OK : rc;
+    if (rc == COCO_ENOTFOUND) return COCO_OK;
+    return rc == COCO_OK || rc == COCO_ENOMEM ? rc : coco_fail(cx, rc, "%s", coco__said(run, rc));
 }
 
 /* What the stored call declared must be just as it left it; the engine's own entries need only be there. */
@@ -559,6 +585,35 @@ COCO__IN coco_status coco__memo_set_use(coco__run *run, coco_str value, int delt
     return COCO_OK;
 }
 
+/* What the stored memo of that key, if any, has apart from itself goes. */
+static coco_status coco__memo_clear(coco__run *run, const coco__txn *t, const coco__dbkey *k)
+{
+    coco__memo m;
+    coco_str p;
+    coco_status rc = coco__get(t, k, &p);
+
+    if (rc == COCO_OK) rc = coco__memo_get(p, &m);
+    if (rc != COCO_OK) return rc == COCO_ENOTFOUND || rc == COCO_ECORRUPT ? COCO_OK : rc;
+    COCO_TRY(coco__memo_set_use(run, p, -1));
+    return m.number ? coco__del_id(t, COCO__RESULT, m.number) : COCO_OK;
+}
+
+/* Its result is put apart where it is large. */
+static coco_status coco__memo_write(const coco__txn *t, const coco__dbkey *k, const coco__buf *whole)
+{
+    coco__memo m;
+    coco__buf b;
+
+    COCO_TRY(coco__memo_get(coco__buf_view(whole), &m));
+    if (m.result.n <= COCO__PIECE) return coco__put_buf(t, k, whole);
+    coco__buf_init(&b, whole->mem);
+    coco_status rc = coco__result_put(t, m.result, &m.number);
+    coco__memo_put(&b, &m);
+    if (rc == COCO_OK) rc = coco__put_buf(t, k, &b);
+    coco__buf_free(&b);
+    return rc;
+}
+
 COCO__IN coco_status coco__memos_write(coco__run *run, const coco__txn *t)
 {
     coco__dbkey k;
@@ -566,13 +621,11 @@ COCO__IN coco_status coco__memos_write(coco__run *run, const coco__txn *t)
 
     for (coco__fresh *f = run->queued_memos; f; f = f->next) {
         coco__dbkey_raw(&k, COCO__MEMO, f->fp, COCO__FP);
-        coco_status rc = coco__get(t, &k, &p);
-        if (rc == COCO_OK) rc = coco__memo_set_use(run, p, -1);
-        if (rc != COCO_OK && rc != COCO_ENOTFOUND && rc != COCO_ECORRUPT) return rc;
+        COCO_TRY(coco__memo_clear(run, t, &k));
         if (f->set) coco__depset_use(run, f->set, 1);
-        COCO_TRY(coco__put(t, &k, f->payload.p, f->payload.n));
+        COCO_TRY(coco__memo_write(t, &k, &f->payload));
         k.b[0] = COCO__MEMO_USES;
-        rc = coco__get(t, &k, &p);
+        coco_status rc = coco__get(t, &k, &p);
         k.b[0] = COCO__MEMO_IDLE;
         COCO_TRY(rc == COCO_ENOTFOUND ? coco__put(t, &k, NULL, 0) : rc);
     }
@@ -592,7 +645,6 @@ COCO__IN void coco__memos_written(coco__run *run)
 COCO__IN coco_status coco__memos_sweep(coco__run *run, const coco__txn *t)
 {
     coco__dbkey prefix, k;
-    coco_str p;
     coco_status rc;
 
     coco__table_clear(&run->known);
@@ -602,8 +654,7 @@ COCO__IN coco_status coco__memos_sweep(coco__run *run, const coco__txn *t)
         rc = coco__first(t, &prefix, &k);
         if (rc != COCO_OK) return rc == COCO_ENOTFOUND ? COCO_OK : rc;
         k.b[0] = COCO__MEMO;
-        if ((rc = coco__get(t, &k, &p)) == COCO_OK) rc = coco__memo_set_use(run, p, -1);
-        if (rc != COCO_OK && rc != COCO_ENOTFOUND && rc != COCO_ECORRUPT) return rc;
+        COCO_TRY(coco__memo_clear(run, t, &k));
         COCO_TRY(coco__del(t, &k));
         k.b[0] = COCO__MEMO_IDLE;
         COCO_TRY(coco__del(t, &k));

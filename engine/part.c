@@ -126,7 +126,7 @@ static coco_status coco__part_new(coco_ctx *cx, const coco_feed *like, coco_feed
     if (rc != COCO_OK) {
         p->src = NULL; /* the caller's still */
         coco__part_free(run, p);
-        return coco_fail(cx, rc, "%s", run->cx_err.code == rc ? run->cx_err.msg : coco_status_text(rc));
+        return coco_fail(cx, rc, "%s", coco__said(run, rc));
     }
     p->next = run->live->parts;
     run->live->parts = p;
@@ -364,8 +364,7 @@ COCO__IN coco_status coco__part_each(coco_ctx *cx, const coco__pass *pass, coco_
     } else {
         rc = coco__part_start(*part); /* before the listing: no change falls between (S8.7) */
     }
-    if (rc != COCO_OK) return coco_fail(cx, rc, "%s", cx->run->cx_err.code == rc ? cx->run->cx_err.msg
-                                                                                : coco_status_text(rc));
+    if (rc != COCO_OK) return coco_fail(cx, rc, "%s", coco__said(cx->run, rc));
     return COCO_OK;
 }
 

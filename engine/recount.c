@@ -7,13 +7,62 @@
 
 /* ---- What others refer to ---- */
 
+/* Pieces are added up before their memos come. */
+static coco_status coco__result_row(coco__audit *a, const coco__dbkey *k, coco_str payload)
+{
+    coco__tally *t;
+
+    if (!payload.p || k->n != 10) return coco__damaged(a, k, "a piece of a function memo's result");
+    if ((t = coco__tally_of(a, &a->results, k->b + 1, 8))) t->n += payload.n;
+    return a->rc;
+}
+
+/* One that is kept apart is there as a whole, and this memo's alone. */
+static bool coco__result_sound(coco__audit *a, const coco__memo *m)
+{
+    uint8_t number[8];
+    coco__tally *t;
+
+    if (!m->number) return coco__value_sound(a, m->result);
+    coco__put_be64(number, m->number);
+    t = coco__table_get(&a->results, number, sizeof number);
+    if (!t || t->seen || t->n != m->result.n) return false;
+    coco__mark mark = coco__arena_mark(&a->scratch);
+    char *p = coco__arena_alloc(&a->scratch, m->result.n);
+    t->seen = !p || (coco__result_get(&a->quiet, m->number, p, m->result.n) == COCO_OK &&
+                     coco__value_sound(a, (coco_str){ p, m->result.n }));
+    coco__arena_release(&a->scratch, mark);
+    return t->seen;
+}
+
+static coco_status coco__result_gone(coco__audit *a, const coco__dbkey *k, coco_str payload)
+{
+    (void)payload;
+    a->nrows--;
+    return coco__fix_del(a, k);
+}
+
+static void coco__results_end(coco__audit *a)
+{
+    coco__slot *slot;
+    coco__dbkey k;
+
+    for (size_t i = 0; coco__table_next(&a->results, &i, &slot);) {
+        const coco__tally *t = slot->value;
+        if (t->seen) continue;
+        coco__found(a, NULL, "a result belongs to no function memo");
+        coco__dbkey_raw(&k, COCO__RESULT, t->key, 8);
+        coco__each_row(a, &k, coco__result_gone);
+    }
+}
+
 static coco_status coco__memo_row(coco__audit *a, const coco__dbkey *k, coco_str payload)
 {
     coco__memo m;
     coco__tally *t;
 
     if (!payload.p || k->n != 1 + COCO__FP || coco__memo_get(payload, &m) != COCO_OK ||
-        !coco__states_sound(m.states) || !coco__value_sound(a, m.result))
+        !coco__states_sound(m.states) || !coco__result_sound(a, &m))
         return coco__damaged(a, k, "a function memo");
     coco__use_set(a, m.set);
     if (!coco__set_there(a, m.set)) return coco__damaged(a, k, "the dependency set of a function memo");
@@ -339,7 +388,9 @@ static coco_status coco__audit_walk(coco__audit *a)
     coco__check_index(a, COCO__PARENT, &a->nparents, coco__parent_count, coco__parent_row);
     coco__check_index(a, COCO__OWNER, &a->nowners, coco__owner_count, coco__owner_row);
     coco__check_index(a, COCO__PAGE, &a->npages, coco__page_count, coco__page_row);
+    coco__each_of(a, COCO__RESULT, coco__result_row);
     coco__each_of(a, COCO__MEMO, coco__memo_row);
+    coco__results_end(a);
     coco__each_of(a, COCO__MEMO_USES, coco__uses_row);
     coco__each_of(a, COCO__MEMO_IDLE, coco__idle_row);
     coco__uses_end(a);
@@ -364,6 +415,7 @@ COCO__IN coco_status coco__audit_run(coco__audit *a, const coco__txn *t)
     coco__table_init(&a->places, &t->env->mem);
     coco__table_init(&a->sets, &t->env->mem);
     coco__table_init(&a->uses, &t->env->mem);
+    coco__table_init(&a->results, &t->env->mem);
     coco__buf_init(&a->text, &t->env->mem);
     coco__buf_init(&a->bytes, &t->env->mem);
     coco__view_init(&a->view, &t->env->mem);
@@ -375,6 +427,7 @@ COCO__IN void coco__audit_free(coco__audit *a)
     coco__view_free(&a->view);
     coco__buf_free(&a->bytes);
     coco__buf_free(&a->text);
+    coco__table_free(&a->results);
     coco__table_free(&a->uses);
     coco__table_free(&a->sets);
     coco__table_free(&a->places);

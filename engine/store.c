@@ -45,6 +45,11 @@ COCO__IN void coco__place_key(coco__dbkey *k, enum coco__kind kind, const coco__
 
 /* ---- Reading and writing records ---- */
 
+static coco_status coco__bad_record(coco_err *err, const char *what)
+{
+    return coco_err_set(err, COCO_ECORRUPT, "state database: malformed %s", what);
+}
+
 static void coco__describe_key(const MDB_val *key, char *out, size_t n)
 {
     const uint8_t *b = key->mv_data;
@@ -110,9 +115,10 @@ COCO__IN coco_status coco__put(const coco__txn *t, const coco__dbkey *k, const v
     MDB_cursor *near = coco__near(t, k);
     MDB_val key = { k->n, (void *)(uintptr_t)k->b }, data = { n + 4, NULL };
     uint32_t sum = coco__checksum(&key, payload, n);
-    int rc = near ? mdb_cursor_put(near, &key, &data, MDB_RESERVE)
-                  : mdb_put(t->mdb, t->dbi, &key, &data, MDB_RESERVE);
+    int rc = k->b[0] == COCO__RESULT ? mdb_put(t->mdb, t->dbi, &key, &data, MDB_RESERVE | MDB_APPEND) : MDB_KEYEXIST;
 
+    if (rc == MDB_KEYEXIST)
+        rc = near ? mdb_cursor_put(near, &key, &data, MDB_RESERVE) : mdb_put(t->mdb, t->dbi, &key, &data, MDB_RESERVE);
     if (rc) return coco__write_failed(t, rc, "write");
     uint8_t *out = data.mv_data;
     for (int i = 0; i < 4; i++) out[i] = (uint8_t)(sum >> (24 - 8 * i));
@@ -242,6 +248,53 @@ COCO__IN coco_status coco__del_id(const coco__txn *t, enum coco__kind kind, uint
     return coco__del_range(t, &k, NULL);
 }
 
+/* ---- Results ---- */
+
+/* Under a memo's fingerprint results would come in no order, and what is as large as a vector would leave half of
+ * LMDB's pages empty. In the order of their making pieces fill them; what fills pages of its own is one piece. */
+COCO__IN coco_status coco__result_put(const coco__txn *t, coco_str bytes, uint64_t *number)
+{
+    size_t most = bytes.n > 64 * (size_t)COCO__PIECE ? bytes.n : COCO__PIECE, at = 0;
+    coco__dbkey k;
+    MDB_cursor *cur;
+    MDB_val key, data;
+    int rc = mdb_cursor_open(t->mdb, t->dbi, &cur);
+
+    if (rc) return coco__write_failed(t, rc, "write");
+    coco__dbkey_id(&k, COCO__RESULT, UINT64_MAX, NULL, 0);
+    key = (MDB_val){ k.n, k.b };
+    rc = coco__seek_back(cur, &key, &data);
+    *number = rc == 0 && key.mv_size == 10 && *(uint8_t *)key.mv_data == COCO__RESULT
+                  ? coco__get_be64((uint8_t *)key.mv_data + 1) + 1
+                  : 1;
+    mdb_cursor_close(cur);
+    COCO_TRY(coco__read_ended(t, rc));
+    for (uint8_t i = 0; at < bytes.n; i++, at += most) {
+        coco__dbkey_id(&k, COCO__RESULT, *number, &i, 1);
+        COCO_TRY(coco__put(t, &k, bytes.p + at, bytes.n - at < most ? bytes.n - at : most));
+    }
+    return COCO_OK;
+}
+
+COCO__IN coco_status coco__result_get(const coco__txn *t, uint64_t number, char *out, size_t n)
+{
+    coco_status rc = COCO_OK;
+    coco__dbkey k;
+    coco__scan s;
+    coco_str piece;
+
+    coco__dbkey_id(&k, COCO__RESULT, number, NULL, 0);
+    coco__scan_open(&s, t, &k, k.n);
+    while (rc == COCO_OK && n && coco__scan_next(&s)) {
+        rc = coco__check_payload(t, &s.key, &s.data, &piece);
+        if (rc != COCO_OK || piece.n > n) break;
+        memcpy(out, piece.p, piece.n);
+        out += piece.n, n -= piece.n;
+    }
+    rc = coco__scan_close(&s, rc);
+    return rc == COCO_OK && n ? coco__bad_record(t->err, "result of a function memo") : rc;
+}
+
 /* ---- Transactions ---- */
 
 static coco_status coco__write_once(coco_app *app, const coco__writer *w, coco__txn *t)
@@ -303,11 +356,6 @@ COCO__IN void coco__read_end(coco_app *app, coco__txn *t)
 }
 
 /* ---- Codecs ---- */
-
-static coco_status coco__bad_record(coco_err *err, const char *what)
-{
-    return coco_err_set(err, COCO_ECORRUPT, "state database: malformed %s", what);
-}
 
 COCO__IN coco_status coco__meta_get(const coco__txn *t, coco__meta *m)
 {

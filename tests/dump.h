@@ -149,6 +149,9 @@ static inline void dump_memo(dump *d, coco__buf *b, coco_str payload)
     coco__reader r;
 
     if (coco__memo_get(payload, &m) != COCO_OK) abort();
+    char *apart = m.number ? malloc(m.result.n + 1) : NULL;
+    if (apart && coco__result_get(&d->t, m.number, apart, m.result.n) != COCO_OK) abort();
+    if (apart) m.result.p = apart;
     dump_set_of(d, b, m.set);
     coco__buf_printf(b, ", states ");
     dump_bytes(b, m.states);
@@ -156,6 +159,7 @@ static inline void dump_memo(dump *d, coco__buf *b, coco_str payload)
     dump_bytes(b, m.uses);
     coco__buf_printf(b, ", gives ");
     dump_bytes(b, m.result);
+    free(apart);
     coco__buf_printf(b, ", declares");
     for (r = coco__reader_of(m.declared.p, m.declared.n); coco__left(&r);) {
         coco__buf_byte(b, ' ');

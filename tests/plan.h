@@ -116,7 +116,21 @@ static inline coco_status plan_container(coco_ctx *cx, char *word, bool own)
     return COCO_OK;
 }
 
-COCO_FN(plan_double, (int, n), .memo = true) { return coco_return(cx, coco_int(2 * n)); }
+#ifdef COCO_SMALL
+#define PLAN_MUCH 60
+#else
+#define PLAN_MUCH 600
+#endif
+
+/* The number twice, and so much beside it that the result is kept apart from the memo. */
+COCO_FN(plan_double, (int, n), .memo = true)
+{
+    char much[PLAN_MUCH];
+
+    memset(much, 'a' + n % 26, sizeof much);
+    const coco_value both[] = { coco_int(2 * n), coco_text_n((coco_str){ much, sizeof much }) };
+    return coco_return(cx, coco_list(both, 2));
+}
 
 static inline coco_status plan_row(coco_ctx *cx, char *word)
 {
@@ -126,8 +140,11 @@ static inline coco_status plan_row(coco_ctx *cx, char *word)
 
     *dot = *equals = 0;
     if (!(t = plan_target(cx, word))) return coco_error(cx) ? coco_error(cx) : COCO_ENOTFOUND;
-    if (equals[1] == '*') COCO_TRY(coco_call(cx, &plan_double, COCO_ARGS(plan_key(cx, equals + 2)), &value));
-    else value = plan_key(cx, equals + 1);
+    value = plan_key(cx, equals[1] == '*' ? equals + 2 : equals + 1);
+    if (equals[1] == '*') {
+        COCO_TRY(coco_call(cx, &plan_double, COCO_ARGS(value), &value));
+        value = coco_at(value, 0);
+    }
     if (!dash) return coco_declare(cx, t, plan_key(cx, dot + 1), value);
     for (int i = atoi(dot + 1); i <= atoi(dash + 1); i++) COCO_TRY(coco_declare(cx, t, coco_int(i), value));
     return COCO_OK;

@@ -116,12 +116,15 @@ static void give_record(enum coco__kind kind, const char *text, const char *othe
 /* ---- A program with everything that can be recorded ---- */
 
 COCO_FN(doubled, (int, i), .memo = true) { return coco_return(cx, coco_int(2 * i)); }
-COCO_FN(deeper, (int, i), .memo = true)
+COCO_FN(deeper, (int, i), .memo = true) /* its result is kept apart */
 {
+    char much[PLAN_MUCH];
     coco_value v;
 
     COCO_TRY(coco_call(cx, &doubled, COCO_ARGS(coco_int(i)), &v));
-    return coco_return(cx, coco_int(coco_int_of(v) + 1));
+    memset(much, 'a' + i % 26, sizeof much);
+    const coco_value both[] = { coco_int(coco_int_of(v) + 1), coco_text_n((coco_str){ much, sizeof much }) };
+    return coco_return(cx, coco_list(both, 2));
 }
 COCO_FN(write_row, (int, i, coco_value, tab), .memo = true)
 {
@@ -132,7 +135,7 @@ COCO_FN(leaf, (int, i, coco_value, tab), .memo = true)
     coco_value v;
 
     COCO_TRY(coco_call(cx, &deeper, COCO_ARGS(coco_int(i)), &v));
-    return coco_declare(cx, coco_object_of(tab, &coco_target_class), coco_int(i), v);
+    return coco_declare(cx, coco_object_of(tab, &coco_target_class), coco_int(i), coco_at(v, 0));
 }
 COCO_FN(item_row, (coco_value, kv, coco_value, tab), .memo = true)
 {

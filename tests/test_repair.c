@@ -126,7 +126,7 @@ static void every_two(char kind, const char *name)
     X(COCO__RUN, runs) X(COCO__NAME, names) X(COCO__COUNT_OF, counts_of_states) X(COCO__PROVIDER, targets) \
     X(COCO__PROVIDER_ID, numbers_of_targets) X(COCO__DEPSET, dependency_sets) X(COCO__DEPSET_FP, prints_of_sets) \
     X(COCO__COMPONENT, components) X(COCO__MEMO, function_memos) X(COCO__PARENT, numbers_of_components) \
-    X(COCO__OWNER, owners) X(COCO__PAGE, pages) X(COCO__MEMO_USES, use_counts)
+    X(COCO__OWNER, owners) X(COCO__PAGE, pages) X(COCO__MEMO_USES, use_counts) X(COCO__RESULT, results)
 
 #define WRONG(kind, name) \
     static void one_repair_is_enough_for_##name(void **state) \
