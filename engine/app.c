@@ -286,6 +286,7 @@ static void coco__run_parts(coco__run *run, bool begin)
         COCO__PART(names), COCO__PART(deps), COCO__PART(depsets), COCO__PART(depsets_by_id), COCO__PART(titles),
         COCO__PART(targets), COCO__PART(target_places), COCO__PART(memos), COCO__PART(moved), COCO__PART(moved_states),
         COCO__PART(claims), COCO__PART(in_flight), COCO__PART(tomb_places), COCO__PART(memory), COCO__PART(known),
+        COCO__PART(keys),
     }, bufs[] = {
         COCO__PART(scratch), COCO__PART(record), COCO__PART(above), COCO__PART(lookup), COCO__PART(key),
         COCO__PART(args), COCO__PART(arg_bytes), COCO__PART(tomb_path),

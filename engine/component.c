@@ -551,14 +551,14 @@ static void coco__brisk_learn(const coco__comp *c, uint64_t ns)
 /* Runs the function, and prepares what is to be recorded. */
 static coco_status coco__run_function(coco__comp *c, coco_ctx *frame, coco_args args)
 {
-    uint64_t begun = coco__monotonic_ns(), waited = coco__waited();
+    uint64_t waited = coco__waited();
     coco_status rc;
 
     if (!c->run->pool && coco__flight_begin(c) != COCO_OK) return coco__oom(frame);
     coco__count_fn(c->run->app, c->fn, COCO__STARTS, 1);
     coco__emit_why(c->run, COCO_EV_STARTED, c, c->fn, &c->why);
     rc = coco__call_frame(frame, c->fn, args);
-    c->fresh.ns = coco__monotonic_ns() - begun;
+    c->fresh.ns = frame->ns;
     if (c->run->pool) coco__brisk_learn(c, c->fresh.ns - (coco__waited() - waited));
     c->fresh.units = frame->units;
     if (rc == COCO_OK && c->stopped) rc = coco_fail(frame, c->stopped, "%s", coco_status_text(c->stopped));

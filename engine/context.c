@@ -335,8 +335,9 @@ COCO__IN coco_status coco__call_frame(coco_ctx *frame, const coco_fn *fn, coco_a
         unsigned user = coco__user_begin(frame->run);
         rc = coco__runner_run(frame, fn, coco__invoke, &invocation);
         coco__user_end(frame->run, user);
-        coco__count_fn(frame->run->app, fn, COCO__NS, coco__monotonic_ns() - begun);
     }
+    frame->ns = coco__monotonic_ns() - begun;
+    if (!fn->batch) coco__count_fn(frame->run->app, fn, COCO__NS, frame->ns); /* a batch counts for all its calls */
     if (rc == COCO_OK) rc = frame->kept;
     if (rc > 0) rc = coco_fail(frame, COCO_EINVAL, "%s: returned %d, which is no status", fn->name, rc);
     if (rc != COCO_OK && (!frame->message || frame->said != rc)) coco_fail(frame, rc, "%s", coco_status_text(rc));

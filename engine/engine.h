@@ -425,7 +425,7 @@ COCO__IN coco_status coco__txn_begin(coco_env *env, unsigned flags, MDB_txn **tx
 #define COCO__READ_AHEAD 256
 #define COCO__SLICE 8192 /* changes of one component in a transaction */
 #define COCO__ROUND 1024
-#define COCO__KNOWN_BYTES ((size_t)1 << 20) /* of stored function memos that a run keeps in memory */
+#define COCO__KNOWN_BYTES ((size_t)2 << 20) /* of stored function memos and keys that a run keeps in memory */
 #define COCO__PIECE 486 /* of a result: eight fill a page of LMDB */
 #define COCO__DEEPEST 4000 /* only in a damaged database do components stand deeper: in one another */
 #endif
@@ -1072,8 +1072,9 @@ typedef struct coco__run {
     uint64_t totals[4];               /* as written last with the run */
     coco__tomb *tombs, *tombs_removed; /* removed: to be taken out of the store */
     coco__tomb *tombs_added; /* to be put into it, before those are taken out */
-    coco__table known;       /* stored memos that were found in this run, in … */
+    coco__table known, keys; /* stored memos that were found in this run; fingerprints of calls' keys; in … */
     coco__arena known_room;
+    unsigned key_misses;     /* since a key was found there */
     coco__buf tomb_path;     /* of the tombstone walked last … */
     uint64_t tomb_parent;    /* … which stands below this number, … */
     size_t tomb_up;          /* … whose path is so long */
@@ -1311,6 +1312,7 @@ struct coco_ctx {
     bool owned;            /* declared a state or asked for an id: the memo belongs to the component */
     coco__buf uses, declared; /* of memoized calls: fingerprints; entry keys as blobs */
     double units;
+    uint64_t ns;           /* that its call took */
     struct coco__mark_stack *marks;
     struct coco__open_source *sources;
     coco_env *env;

@@ -200,6 +200,23 @@ COCO__IN coco_status coco__argkey(coco_ctx *cx, const coco_fn *fn, coco_args arg
     return rc != COCO_OK ? rc : key->p ? COCO_OK : coco__oom(cx);
 }
 
+/* The fingerprint of a key. What is called again and again in a run is hashed once, as long as there is room; where
+ * nothing is, looking for it ends. */
+static void coco__call_print(coco__run *run, const coco__buf *b, uint8_t fp[COCO__FP])
+{
+    bool look = b->n <= 128 /* a block of BLAKE2b */ && run->key_misses < 1 << 16;
+    uint8_t *known = look ? coco__table_get(&run->keys, b->p, b->n) : NULL;
+
+    run->key_misses = known ? 0 : run->key_misses + look;
+    if (known) memcpy(fp, known, COCO__FP);
+    else coco_fingerprint_bytes(b->p, b->n, fp);
+    if (known || !look || run->known_room.total + b->n > COCO__KNOWN_BYTES) return;
+    if (!(known = coco__arena_alloc(&run->known_room, COCO__FP + b->n))) return;
+    memcpy(known, fp, COCO__FP);
+    memcpy(known + COCO__FP, b->p, b->n);
+    coco__table_put(&run->keys, known + COCO__FP, b->n, known);
+}
+
 /* The key of a memoized call is the same wherever it is made. */
 COCO__IN coco_status coco__callkey(coco_ctx *cx, const coco_fn *fn, coco_args args, uint8_t fp[COCO__FP])
 {
@@ -209,7 +226,7 @@ COCO__IN coco_status coco__callkey(coco_ctx *cx, const coco_fn *fn, coco_args ar
     coco__buf_put(&b, fn->name, strlen(fn->name) + 1);
     for (size_t i = 0; i < args.n && rc == COCO_OK; i++) rc = coco__arg_encode(cx, fn, i, args.v[i], &b);
     if (rc == COCO_OK && b.failed) rc = coco__oom(cx);
-    if (rc == COCO_OK) coco_fingerprint_bytes(b.p, b.n, fp);
+    if (rc == COCO_OK) coco__call_print(cx->run, &b, fp);
     coco__key_bytes_end(cx->run, &b);
     return rc;
 }

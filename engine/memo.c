@@ -648,6 +648,8 @@ COCO__IN coco_status coco__memos_sweep(coco__run *run, const coco__txn *t)
     coco_status rc;
 
     coco__table_clear(&run->known);
+    coco__table_clear(&run->keys);
+    run->key_misses = 0;
     coco__arena_reset(&run->known_room);
     coco__dbkey_raw(&prefix, COCO__MEMO_IDLE, NULL, 0);
     for (;;) {
