@@ -61,12 +61,14 @@ static coco_target_type type = { .name = "nothing", .make = make };
 COCO_AT_START(fuzz_target) { coco_target_register(&type); }
 
 COCO_FN(twice, (int, i), .memo = true) { return coco_return(cx, coco_int(2 * i)); }
-COCO_FN(thrice, (int, i), .memo = true)
+COCO_FN(thrice, (int, i), .memo = true) /* its result is kept apart */
 {
+    char much[COCO__PIECE + 30];
     coco_value v;
 
     COCO_TRY(coco_call(cx, &twice, COCO_ARGS(coco_int(i)), &v));
-    return coco_return(cx, coco_int(coco_int_of(v) + i));
+    memset(much, 'a' + (int)(coco_int_of(v) + i) % 26, sizeof much);
+    return coco_return(cx, coco_text_n((coco_str){ much, sizeof much }));
 }
 COCO_FN(owning, (int, i, coco_value, tab), .memo = true)
 {
