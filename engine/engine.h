@@ -490,8 +490,6 @@ COCO__IN coco_status coco__put_number(const coco__txn *t, const coco__dbkey *k, 
 COCO__IN coco_status coco__get_id(const coco__txn *t, enum coco__kind kind, uint64_t id, coco_str *payload);
 /* The varint that a record begins with; 0 where there is none. */
 COCO__IN coco_status coco__get_number(const coco__txn *t, const coco__dbkey *k, uint64_t *n);
-/* the record with the key, or else the one before it */
-COCO__IN int coco__seek_back(MDB_cursor *cur, MDB_val *key, MDB_val *data);
 COCO__IN coco_status coco__del(const coco__txn *t, const coco__dbkey *k); /* missing is fine */
 /* *n, if asked for, grows by what went */
 COCO__IN coco_status coco__del_range(const coco__txn *t, const coco__dbkey *prefix, uint64_t *n);
@@ -503,8 +501,6 @@ COCO__IN coco_status coco__result_put(const coco__txn *t, coco_str bytes, uint64
 COCO__IN coco_status coco__result_get(const coco__txn *t, uint64_t number, char *out, size_t n);
 /* The first key that begins with prefix, into *found if asked for; COCO_ENOTFOUND without a message: none does. */
 COCO__IN coco_status coco__first(const coco__txn *t, const coco__dbkey *prefix, coco__dbkey *found);
-/* What ended a walk: an error, or the end. */
-COCO__IN coco_status coco__read_ended(const coco__txn *t, int rc);
 
 /* A walk over records in key order, from a key on, as long as they share its first bytes. */
 typedef struct coco__scan {
@@ -518,6 +514,7 @@ typedef struct coco__scan {
 } coco__scan;
 COCO__IN void coco__scan_open(coco__scan *s, const coco__txn *t, const coco__dbkey *from, size_t nshared);
 COCO__IN bool coco__scan_next(coco__scan *s);
+COCO__IN bool coco__scan_back(coco__scan *s); /* to begin with: the record with the key, or else the one before it */
 COCO__IN coco_status coco__scan_close(coco__scan *s, coco_status rc); /* rc, or what LMDB has said */
 
 /* Runs body in a write transaction of the app, again after each growth of the map: body must be repeatable; undo is

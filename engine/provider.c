@@ -438,25 +438,17 @@ static coco_status coco__top_raise(coco_target *t, coco_str ekey)
 
 COCO__IN coco_status coco__owner_top(coco_target *target, const coco__txn *t)
 {
-    coco__ekey space, behind;
+    coco__ekey last;
     coco__dbkey k;
-    MDB_val key, data;
-    MDB_cursor *cur;
+    coco__scan s;
     coco_status rc = COCO_OK;
 
     if (target->top_known) return COCO_OK;
-    int failed = mdb_cursor_open(t->mdb, t->dbi, &cur);
-    if (failed) return coco__mdb_error(t->err, failed, t->env, "read");
-    coco__ekey_make(&space, target->id, NULL, 0);
-    coco__ekey_make(&behind, target->id + 1, NULL, 0);
-    coco__dbkey_raw(&k, COCO__OWNER, behind.b, behind.n);
-    key = (MDB_val){ k.n, k.b };
-    failed = coco__seek_back(cur, &key, &data);
-    if (failed) rc = coco__read_ended(t, failed);
-    if (!failed && key.mv_size > space.n && memcmp((char *)key.mv_data + 1, space.b, space.n) == 0 &&
-        *(uint8_t *)key.mv_data == COCO__OWNER)
-        rc = coco__top_raise(target, (coco_str){ (char *)key.mv_data + 1, key.mv_size - 1 });
-    mdb_cursor_close(cur);
+    coco__ekey_make(&last, target->id, "\xff", 1); /* no key begins so */
+    coco__dbkey_raw(&k, COCO__OWNER, last.b, last.n);
+    coco__scan_open(&s, t, &k, k.n - 1);
+    if (coco__scan_back(&s)) rc = coco__top_raise(target, (coco_str){ (char *)s.key.mv_data + 1, s.key.mv_size - 1 });
+    rc = coco__scan_close(&s, rc);
     target->top_known = rc == COCO_OK;
     return rc;
 }

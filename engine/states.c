@@ -637,31 +637,23 @@ typedef struct coco__page_at {
 
 static coco_status coco__page_seek(const coco__txn *t, uint64_t id, coco_str ekey, coco__page_at *at)
 {
-    MDB_val key, data;
-    MDB_cursor *cur;
+    coco__scan s;
     coco_str payload = { 0 };
-    coco_status status = COCO_OK;
-    int rc = mdb_cursor_open(t->mdb, t->dbi, &cur);
+    coco_status rc = COCO_OK;
 
-    if (rc) return coco__mdb_error(t->err, rc, t->env, "read");
     coco__dbkey_id(&at->key, COCO__PAGE, id, ekey.p, ekey.n);
-    key = (MDB_val){ at->key.n, at->key.b };
-    rc = coco__seek_back(cur, &key, &data);
-    if (rc == 0 && (key.mv_size < 9 || memcmp(key.mv_data, at->key.b, 9) != 0)) rc = MDB_NOTFOUND;
+    coco__scan_open(&s, t, &at->key, 9);
     at->bytes.n = at->next.n = 0;
-    if (rc == 0) {
-        memcpy(at->key.b, key.mv_data, at->key.n = key.mv_size);
-        status = coco__check_payload(t, &key, &data, &payload);
+    if (coco__scan_back(&s)) {
+        memcpy(at->key.b, s.key.mv_data, at->key.n = s.key.mv_size);
+        rc = coco__check_payload(t, &s.key, &s.data, &payload);
         coco__buf_put(&at->bytes, payload.p, payload.n);
-        if ((rc = mdb_cursor_get(cur, &key, &data, MDB_NEXT)) == 0 && key.mv_size >= 9 &&
-            memcmp(key.mv_data, at->key.b, 9) == 0)
-            memcpy(at->next.b, key.mv_data, at->next.n = key.mv_size);
+        if (coco__scan_next(&s)) memcpy(at->next.b, s.key.mv_data, at->next.n = s.key.mv_size);
     } else {
         at->key.n = 9; /* the first page, not there yet */
     }
-    mdb_cursor_close(cur);
-    if (status == COCO_OK) status = coco__read_ended(t, rc);
-    return at->bytes.failed ? COCO_ENOMEM : status;
+    rc = coco__scan_close(&s, rc);
+    return at->bytes.failed ? COCO_ENOMEM : rc;
 }
 
 static coco_status coco__write_pages(coco__owned *o, const coco__txn *t, uint64_t id, coco__merge *m)

@@ -104,8 +104,9 @@ COCO__IN coco_status coco__get(const coco__txn *t, const coco__dbkey *k, coco_st
     return coco__check_payload(t, &key, &data, payload);
 }
 
-static coco_status coco__write_failed(const coco__txn *t, int rc, const char *what)
+static coco_status coco__ended(const coco__txn *t, int rc, const char *what)
 {
+    if (rc == 0 || rc == MDB_NOTFOUND) return COCO_OK;
     if (rc == MDB_MAP_FULL) ((coco__txn *)(uintptr_t)t)->full = true;
     return coco__mdb_error(t->err, rc, t->env, what);
 }
@@ -119,7 +120,7 @@ COCO__IN coco_status coco__put(const coco__txn *t, const coco__dbkey *k, const v
 
     if (rc == MDB_KEYEXIST)
         rc = near ? mdb_cursor_put(near, &key, &data, MDB_RESERVE) : mdb_put(t->mdb, t->dbi, &key, &data, MDB_RESERVE);
-    if (rc) return coco__write_failed(t, rc, "write");
+    COCO_TRY(coco__ended(t, rc, "write"));
     uint8_t *out = data.mv_data;
     for (int i = 0; i < 4; i++) out[i] = (uint8_t)(sum >> (24 - 8 * i));
     if (n) memcpy(out + 4, payload, n);
@@ -156,16 +157,6 @@ COCO__IN coco_status coco__get_number(const coco__txn *t, const coco__dbkey *k, 
     return rc == COCO_ENOTFOUND ? COCO_OK : rc == COCO_OK && r.bad ? COCO_ECORRUPT : rc;
 }
 
-COCO__IN int coco__seek_back(MDB_cursor *cur, MDB_val *key, MDB_val *data)
-{
-    MDB_val want = *key;
-    int rc = mdb_cursor_get(cur, key, data, MDB_SET_RANGE);
-
-    if (rc && rc != MDB_NOTFOUND) return rc;
-    if (rc == 0 && key->mv_size == want.mv_size && memcmp(key->mv_data, want.mv_data, want.mv_size) == 0) return 0;
-    return mdb_cursor_get(cur, key, data, rc ? MDB_LAST : MDB_PREV);
-}
-
 COCO__IN coco_status coco__del(const coco__txn *t, const coco__dbkey *k)
 {
     MDB_val key = { k->n, (void *)(uintptr_t)k->b }, data;
@@ -173,12 +164,7 @@ COCO__IN coco_status coco__del(const coco__txn *t, const coco__dbkey *k)
     int rc = near ? mdb_cursor_get(near, &key, &data, MDB_SET) : mdb_del(t->mdb, t->dbi, &key, NULL);
 
     if (near && rc == 0) rc = mdb_cursor_del(near, 0);
-    return rc == 0 || rc == MDB_NOTFOUND ? COCO_OK : coco__write_failed(t, rc, "delete");
-}
-
-COCO__IN coco_status coco__read_ended(const coco__txn *t, int rc)
-{
-    return rc == 0 || rc == MDB_NOTFOUND ? COCO_OK : coco__mdb_error(t->err, rc, t->env, "read");
+    return coco__ended(t, rc, "delete");
 }
 
 COCO__IN void coco__scan_open(coco__scan *s, const coco__txn *t, const coco__dbkey *from, size_t nshared)
@@ -187,20 +173,32 @@ COCO__IN void coco__scan_open(coco__scan *s, const coco__txn *t, const coco__dbk
     s->rc = mdb_cursor_open(t->mdb, t->dbi, &s->cur);
 }
 
-COCO__IN bool coco__scan_next(coco__scan *s)
+static bool coco__scan_go(coco__scan *s, MDB_cursor_op op)
 {
-    MDB_cursor_op op = s->begun ? MDB_NEXT : s->key.mv_size ? MDB_SET_RANGE : MDB_FIRST;
-
     s->begun = true;
     if (s->rc == 0) s->rc = mdb_cursor_get(s->cur, &s->key, &s->data, op);
     return s->rc == 0 && s->key.mv_size >= s->nshared && memcmp(s->key.mv_data, s->from->b, s->nshared) == 0;
+}
+
+COCO__IN bool coco__scan_next(coco__scan *s)
+{
+    return coco__scan_go(s, s->begun ? MDB_NEXT : s->key.mv_size ? MDB_SET_RANGE : MDB_FIRST);
+}
+
+COCO__IN bool coco__scan_back(coco__scan *s)
+{
+    bool there = coco__scan_go(s, MDB_SET_RANGE), none = s->rc == MDB_NOTFOUND;
+
+    if (there && s->key.mv_size == s->from->n && memcmp(s->key.mv_data, s->from->b, s->from->n) == 0) return true;
+    if (none) s->rc = 0;
+    return coco__scan_go(s, none ? MDB_LAST : MDB_PREV);
 }
 
 COCO__IN coco_status coco__scan_close(coco__scan *s, coco_status rc)
 {
     if (s->cur) mdb_cursor_close(s->cur);
     if (rc != COCO_OK && rc != COCO_ENOTFOUND) return rc;
-    coco_status ended = coco__read_ended(s->t, s->rc);
+    coco_status ended = coco__ended(s->t, s->rc, "read");
     return ended == COCO_OK ? rc : ended;
 }
 
@@ -222,22 +220,12 @@ COCO__IN coco_status coco__first(const coco__txn *t, const coco__dbkey *prefix, 
 
 COCO__IN coco_status coco__del_range(const coco__txn *t, const coco__dbkey *prefix, uint64_t *n)
 {
-    MDB_val key = { prefix->n, (void *)(uintptr_t)prefix->b }, data;
-    MDB_cursor *cur;
-    int rc = mdb_cursor_open(t->mdb, t->dbi, &cur);
+    coco__scan s;
 
-    if (rc) return coco__write_failed(t, rc, "delete");
-    for (rc = mdb_cursor_get(cur, &key, &data, MDB_SET_RANGE);
-         rc == 0 && key.mv_size >= prefix->n && memcmp(key.mv_data, prefix->b, prefix->n) == 0;
-         rc = mdb_cursor_get(cur, &key, &data, MDB_GET_CURRENT)) {
-        if ((rc = mdb_cursor_del(cur, 0)) != 0) break;
+    coco__scan_open(&s, t, prefix, prefix->n);
+    while (coco__scan_next(&s) && (s.rc = mdb_cursor_del(s.cur, 0)) == 0)
         if (n) ++*n;
-        key = (MDB_val){ prefix->n, (void *)(uintptr_t)prefix->b };
-        /* After a delete the cursor stands on the next entry, or at the end of the page. */
-        if ((rc = mdb_cursor_get(cur, &key, &data, MDB_SET_RANGE)) != 0) break;
-    }
-    mdb_cursor_close(cur);
-    return rc == 0 || rc == MDB_NOTFOUND ? COCO_OK : coco__write_failed(t, rc, "delete");
+    return coco__scan_close(&s, coco__ended(t, s.rc, "delete"));
 }
 
 COCO__IN coco_status coco__del_id(const coco__txn *t, enum coco__kind kind, uint64_t id)
@@ -256,19 +244,12 @@ COCO__IN coco_status coco__result_put(const coco__txn *t, coco_str bytes, uint64
 {
     size_t most = bytes.n > 64 * (size_t)COCO__PIECE ? bytes.n : COCO__PIECE, at = 0;
     coco__dbkey k;
-    MDB_cursor *cur;
-    MDB_val key, data;
-    int rc = mdb_cursor_open(t->mdb, t->dbi, &cur);
+    coco__scan s;
 
-    if (rc) return coco__write_failed(t, rc, "write");
     coco__dbkey_id(&k, COCO__RESULT, UINT64_MAX, NULL, 0);
-    key = (MDB_val){ k.n, k.b };
-    rc = coco__seek_back(cur, &key, &data);
-    *number = rc == 0 && key.mv_size == 10 && *(uint8_t *)key.mv_data == COCO__RESULT
-                  ? coco__get_be64((uint8_t *)key.mv_data + 1) + 1
-                  : 1;
-    mdb_cursor_close(cur);
-    COCO_TRY(coco__read_ended(t, rc));
+    coco__scan_open(&s, t, &k, 1);
+    *number = coco__scan_back(&s) && s.key.mv_size == 10 ? coco__get_be64((uint8_t *)s.key.mv_data + 1) + 1 : 1;
+    COCO_TRY(coco__scan_close(&s, COCO_OK));
     for (uint8_t i = 0; at < bytes.n; i++, at += most) {
         coco__dbkey_id(&k, COCO__RESULT, *number, &i, 1);
         COCO_TRY(coco__put(t, &k, bytes.p + at, bytes.n - at < most ? bytes.n - at : most));
@@ -300,7 +281,6 @@ COCO__IN coco_status coco__result_get(const coco__txn *t, uint64_t number, char 
 static coco_status coco__write_once(coco_app *app, const coco__writer *w, coco__txn *t)
 {
     coco_status status;
-    int rc;
 
     COCO_TRY(coco__txn_begin(app->env, 0, &t->mdb, "write", t->err));
     mdb_env_set_flags(app->env->mdb, MDB_NOMETASYNC, !w->durable);
@@ -309,8 +289,7 @@ static coco_status coco__write_once(coco_app *app, const coco__writer *w, coco__
         mdb_txn_abort(t->mdb);
         return status;
     }
-    rc = mdb_txn_commit(t->mdb);
-    return rc ? coco__write_failed(t, rc, "commit") : COCO_OK;
+    return coco__ended(t, mdb_txn_commit(t->mdb), "commit");
 }
 
 COCO__IN coco_status coco__write(coco_app *app, const coco__writer *w, coco_err *err)
@@ -375,12 +354,11 @@ COCO__IN coco_status coco__meta_get(const coco__txn *t, coco__meta *m)
 
 COCO__IN coco_status coco__meta_put(const coco__txn *t, const coco__meta *m)
 {
-    uint64_t v[] = { m->next_id, m->next_provider, m->next_run, m->next_int_id, m->next_depset, m->next_name };
-    uint8_t out[sizeof v / sizeof v[0] * 10];
+    uint8_t out[sizeof *m / sizeof m->next_id * 10];
     size_t n = 0;
     coco__dbkey k;
 
-    for (size_t i = 0; i < sizeof v / sizeof v[0]; i++) n += coco__varint(out + n, v[i]);
+    for (const uint64_t *v = &m->next_id; v <= &m->next_name; v++) n += coco__varint(out + n, *v);
     coco__dbkey_raw(&k, COCO__META, NULL, 0);
     return coco__put(t, &k, out, n);
 }
