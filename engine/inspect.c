@@ -35,8 +35,7 @@ typedef struct coco__look {
     int base;            /* its depth */
     bool begun;
     MDB_txn *reader;     /* cached */
-    coco__txn t;         /* of the batch, and … */
-    MDB_cursor *cur;     /* … its cursor */
+    coco__txn t;         /* of the batch */
     size_t left;         /* records until the snapshot is renewed */
     coco__arena arena;   /* of the batch */
     coco__mark kept;     /* behind the component whose pages are being read */
@@ -186,47 +185,41 @@ static coco_status coco__look_states(coco__look *l)
     return rc;
 }
 
-/* Has the key found the kind and id of the one sought? */
-static bool coco__look_same(const MDB_val *found, const coco__dbkey *sought)
-{
-    return found->mv_size >= 9 && memcmp(found->mv_data, sought->b, 9) == 0;
-}
-
 /* Goes over pages: to measure them and count function memos, all at once, as no more than the first few are decoded for
- * that; or for the states, with pauses: then *end says whether it was the last. */
-static coco_status coco__look_pages(coco__look *l, bool measure, bool *end)
+ * that; or for the states, with pauses, until l->page is empty. */
+static coco_status coco__look_pages(coco__look *l, bool measure)
 {
-    MDB_val key = { l->page.n, l->page.b }, data;
-    bool counting = true;
-    int got = mdb_cursor_get(l->cur, &key, &data, MDB_SET_RANGE);
+    bool counting = true, paused = false;
+    coco_status rc = COCO_OK;
+    coco__scan s;
+    coco_str bytes;
 
-    *end = true;
-    for (; got == 0 && coco__look_same(&key, &l->page); got = mdb_cursor_get(l->cur, &key, &data, MDB_NEXT)) {
-        coco_str bytes;
-        coco_status rc;
-        if (!measure && l->left == 0) {
-            memcpy(l->page.b, key.mv_data, l->page.n = key.mv_size);
-            *end = false;
-            return COCO_OK;
+    coco__scan_open(&s, &l->t, &l->page, 9);
+    while (rc == COCO_OK && coco__scan_next(&s)) {
+        paused = !measure && l->left == 0;
+        if (paused) {
+            memcpy(l->page.b, s.key.mv_data, l->page.n = s.key.mv_size);
+            break;
         }
-        if (measure) l->info->bytes += key.mv_size + data.mv_size;
+        if (measure) l->info->bytes += s.key.mv_size + s.data.mv_size;
         if (!counting) continue;
-        if ((rc = coco__check_payload(&l->t, &key, &data, &bytes)) == COCO_OK) rc = coco__view_decode(&l->view, bytes);
-        if (rc != COCO_OK) COCO_TRY(coco__look_forgive(l, rc));
+        rc = coco__check_payload(&l->t, &s.key, &s.data, &bytes);
+        if (rc == COCO_OK) rc = coco__view_decode(&l->view, bytes);
+        if (rc != COCO_OK) rc = coco__look_forgive(l, rc);
         else if (measure) counting = coco__look_count(l);
-        else COCO_TRY(coco__look_states(l));
+        else rc = coco__look_states(l);
     }
-    return got == 0 || got == MDB_NOTFOUND ? COCO_OK : coco__mdb_error(&l->said, got, l->app.env, "read");
+    if (!measure && !paused) l->page.n = 0;
+    return coco__scan_close(&s, rc);
 }
 
 static coco_status coco__look_entries(coco__look *l, const coco__rec *rec)
 {
     coco_status rc;
-    bool end;
 
     if (rec->flags & COCO__R_PAGED) {
         coco__dbkey_id(&l->page, COCO__PAGE, rec->id, NULL, 0);
-        COCO_TRY(coco__look_pages(l, true, &end));
+        COCO_TRY(coco__look_pages(l, true));
         if (!l->v->state) l->page.n = 0;
         return coco__look_put(l, NULL);
     }
@@ -296,19 +289,20 @@ static coco_status coco__look_at(coco__look *l, const coco__dbkey *key, bool gon
 static coco_status coco__look_next(coco__look *l)
 {
     coco__level *top = &l->levels[l->nlevels - 1];
-    MDB_val key = { top->from.n, top->from.b }, data;
     coco__dbkey found;
-    int rc = mdb_cursor_get(l->cur, &key, &data, MDB_SET_RANGE);
+    coco__scan s;
+    bool there;
 
-    if (rc != 0 && rc != MDB_NOTFOUND) return coco__mdb_error(&l->said, rc, l->app.env, "read");
-    if (rc != 0 || !coco__look_same(&key, &top->from)) {
+    coco__scan_open(&s, &l->t, &top->from, 9);
+    there = coco__scan_next(&s);
+    if (there) memcpy(found.b, s.key.mv_data, found.n = s.key.mv_size);
+    COCO_TRY(coco__scan_close(&s, COCO_OK));
+    if (!there) {
         l->nlevels--;
         return COCO_OK;
     }
-    memcpy(found.b, key.mv_data, found.n = key.mv_size);
-    memcpy(top->from.b, found.b, found.n);
-    top->from.b[found.n] = 0; /* no key lies between the two */
-    top->from.n = found.n + 1;
+    top->from = found;
+    top->from.b[top->from.n++] = 0; /* no key lies between the two */
     l->path.n = top->npath;
     return coco__look_at(l, &found, top->gone);
 }
@@ -352,9 +346,7 @@ static bool coco__look_ended(const coco__look *l) { return l->begun && l->nlevel
 
 static coco_status coco__look_batch(coco__look *l)
 {
-    coco_status rc;
-    bool end;
-    int got;
+    coco_status rc = COCO_OK;
 
     l->left = COCO__LOOK_RECORDS;
     l->last = &l->seen;
@@ -364,13 +356,9 @@ static coco_status coco__look_batch(coco__look *l)
     COCO_TRY(coco__look_open(&l->app, &l->reader, &l->t, &l->said));
     if (!l->app.has_dbi)
         return coco_err_set(&l->said, COCO_ENOTFOUND, "%s holds no app %s", l->app.env->dir, l->app.name);
-    got = mdb_cursor_open(l->t.mdb, l->t.dbi, &l->cur);
-    rc = got ? coco__mdb_error(&l->said, got, l->app.env, "read") : l->begun ? COCO_OK : coco__look_start(l);
-    while (rc == COCO_OK && l->left && !coco__look_ended(l)) {
-        if (l->page.n == 0) rc = coco__look_next(l);
-        else if ((rc = coco__look_pages(l, false, &end)) == COCO_OK && end) l->page.n = 0;
-    }
-    if (got == 0) mdb_cursor_close(l->cur);
+    if (!l->begun) rc = coco__look_start(l);
+    while (rc == COCO_OK && l->left && !coco__look_ended(l))
+        rc = l->page.n ? coco__look_pages(l, false) : coco__look_next(l);
     coco__read_end(&l->app, &l->t);
     return rc;
 }
@@ -384,49 +372,36 @@ static coco_status coco__look_tell(coco__look *l)
     return rc == COCO_OK ? rc : coco_err_set(&l->said, rc, "%s", coco_status_text(rc));
 }
 
-/* Frees everything and says how it went. */
-static coco_status coco__look_end(coco__look *l, coco_status rc, coco_err *err)
-{
-    const coco__mem *m = l->arena.mem;
-
-    if (rc == COCO_OK) rc = l->damage.code;
-    if (rc != COCO_OK && err) *err = l->damage.code == rc ? l->damage : l->said;
-    if (rc != COCO_OK && err && err->code != rc) coco_err_set(err, rc, "%s", coco_status_text(rc));
-    if (l->reader) mdb_txn_abort(l->reader);
-    coco__buf_free(&l->start);
-    coco__buf_free(&l->path);
-    coco__buf_free(&l->text);
-    coco__view_free(&l->view);
-    coco__arena_free(&l->arena);
-    coco__free(m, l->levels);
-    coco__free(m, l);
-    return rc;
-}
-
 coco_status coco_inspect(coco_env *env, const char *app, const char *path, int depth, const coco_inspect_visitor *v,
                          coco_err *err)
 {
-    coco__look *l;
+    coco__look l = { .app = { .env = env, .name = app }, .v = v, .limit = depth > 0 ? (size_t)depth : 0 };
     coco_status rc;
 
     COCO_TRY(coco__fork_check(env, err));
-    if (!(l = coco__zalloc(&env->mem, sizeof *l))) return coco_err_set(err, COCO_ENOMEM, "out of memory");
-    l->app = (coco_app){ .env = env, .name = app };
-    l->v = v;
-    l->limit = depth > 0 ? (size_t)depth : 0;
-    coco__arena_init(&l->arena, &env->mem);
-    coco__buf_init(&l->start, &env->mem);
-    coco__buf_init(&l->path, &env->mem);
-    coco__buf_init(&l->text, &env->mem);
-    coco__view_init(&l->view, &env->mem);
-    rc = coco__path_parse(path ? path : "/", &l->start, &l->said);
-    while (rc == COCO_OK && !coco__look_ended(l))
-        if ((rc = coco__look_batch(l)) == COCO_OK) rc = coco__look_tell(l);
-    if (rc == COCO_ENOTFOUND && l->begun && l->said.code != rc) {
-        if (l->start.n == 0) rc = COCO_OK; /* an app whose first update got nowhere */
-        else coco_err_set(&l->said, rc, "%s: nothing is recorded there", path);
+    coco__arena_init(&l.arena, &env->mem);
+    coco__buf_init(&l.start, &env->mem);
+    coco__buf_init(&l.path, &env->mem);
+    coco__buf_init(&l.text, &env->mem);
+    coco__view_init(&l.view, &env->mem);
+    rc = coco__path_parse(path ? path : "/", &l.start, &l.said);
+    while (rc == COCO_OK && !coco__look_ended(&l))
+        if ((rc = coco__look_batch(&l)) == COCO_OK) rc = coco__look_tell(&l);
+    if (rc == COCO_ENOTFOUND && l.begun && l.said.code != rc) {
+        if (l.start.n == 0) rc = COCO_OK; /* an app whose first update got nowhere */
+        else coco_err_set(&l.said, rc, "%s: nothing is recorded there", path);
     }
-    return coco__look_end(l, rc, err);
+    if (rc == COCO_OK) rc = l.damage.code;
+    if (rc != COCO_OK && err) *err = l.damage.code == rc ? l.damage : l.said;
+    if (rc != COCO_OK && err && err->code != rc) coco_err_set(err, rc, "%s", coco_status_text(rc));
+    if (l.reader) mdb_txn_abort(l.reader);
+    coco__buf_free(&l.start);
+    coco__buf_free(&l.path);
+    coco__buf_free(&l.text);
+    coco__view_free(&l.view);
+    coco__arena_free(&l.arena);
+    coco__free(&env->mem, l.levels);
+    return rc;
 }
 
 /* ---- Apps ---- */
@@ -434,25 +409,26 @@ coco_status coco_inspect(coco_env *env, const char *app, const char *path, int d
 /* The names of the databases, each with its NUL. */
 static coco_status coco__apps_read(coco_app *any, MDB_txn **reader, coco__buf *names, coco_err *err)
 {
-    MDB_val key, data;
-    MDB_cursor *cur;
+    coco__dbkey prefix;
+    coco_status rc;
+    coco__scan s;
     coco__txn t;
-    int rc;
 
     COCO_TRY(coco__read_begin(any, reader, &t, err));
-    rc = mdb_dbi_open(t.mdb, NULL, 0, &t.dbi);
-    if (rc == 0) rc = mdb_cursor_open(t.mdb, t.dbi, &cur);
-    if (rc == 0) {
-        while ((rc = mdb_cursor_get(cur, &key, &data, MDB_NEXT)) == 0) {
-            if (key.mv_size <= 4 || memcmp(key.mv_data, "app:", 4) != 0) continue;
-            coco__buf_put(names, (char *)key.mv_data + 4, key.mv_size - 4);
+    int got = mdb_dbi_open(t.mdb, NULL, 0, &t.dbi);
+    if (got == 0) {
+        memcpy(prefix.b, "app:", prefix.n = 4);
+        coco__scan_open(&s, &t, &prefix, prefix.n);
+        while (coco__scan_next(&s)) {
+            coco__buf_put(names, (char *)s.key.mv_data + prefix.n, s.key.mv_size - prefix.n);
             coco__buf_byte(names, 0);
         }
-        mdb_cursor_close(cur);
+        rc = coco__scan_close(&s, names->failed ? COCO_ENOMEM : COCO_OK);
+    } else {
+        rc = coco__mdb_error(err, got, any->env, "read");
     }
     coco__read_end(any, &t);
-    if (rc != 0 && rc != MDB_NOTFOUND) return coco__mdb_error(err, rc, any->env, "read");
-    return names->failed ? coco_err_set(err, COCO_ENOMEM, "out of memory") : COCO_OK;
+    return rc == COCO_ENOMEM ? coco_err_set(err, rc, "out of memory") : rc;
 }
 
 coco_status coco_inspect_apps(coco_env *env, coco_status (*fn)(void *user, const char *app, bool has_run), void *user,
