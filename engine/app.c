@@ -175,7 +175,6 @@ static void coco__app_free(coco_app *app)
     coco__free(m, app->counts);
     for (coco__target_counts *c = app->targets, *next; c; c = next) {
         next = c->next;
-        coco__free(m, c->title);
         coco__free(m, c);
     }
     coco__arena_free(&app->arena);

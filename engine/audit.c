@@ -103,7 +103,7 @@ COCO__IN coco_status coco__apart(coco_env *env, const coco__apart_body *body, co
 /* Findings kept until no transaction is open: at most so many, and how many there were. */
 typedef struct coco__findings {
     coco__buf text;   /* path and words, each with its NUL */
-    uint64_t n, kept;
+    uint64_t n;
     bool first;       /* round of a repair: later ones find what the first has left */
     bool fixed;       /* something was */
 } coco__findings;
@@ -114,7 +114,6 @@ static coco_status coco__keep_finding(void *self, const char *path, const char *
 
     if (!f->first) return COCO_OK;
     if (f->n++ >= COCO__FINDINGS_MAX) return COCO_OK;
-    f->kept++;
     coco__buf_put(&f->text, path, strlen(path) + 1);
     coco__buf_put(&f->text, what, strlen(what) + 1);
     return f->text.failed ? COCO_ENOMEM : COCO_OK;
@@ -130,7 +129,7 @@ static coco_status coco__repair_body(void *self, coco__txn *t)
         coco__audit a = { .tell = coco__keep_finding, .self = f, .repair = true };
         rc = coco__audit_run(&a, t);
         uint64_t found = a.nfound;
-        if (rc == COCO_OK && found) rc = coco__mend_round(&a, t);
+        if (rc == COCO_OK && found) rc = coco__mend_round(&a);
         coco__audit_free(&a);
         f->first = false;
         if (rc != COCO_OK || found == 0) return rc;
@@ -180,11 +179,21 @@ static coco_status coco__check_apart(coco_env *env, const char *name, coco__find
     COCO_TRY(coco__apart(env, &body, &f->text, err));
     f->n = f->text.n >= 8 ? coco__get_be64(f->text.p) : 0;
     if (f->text.n >= 8) memmove(f->text.p, f->text.p + 8, f->text.n -= 8);
-    f->kept = f->n < COCO__FINDINGS_MAX ? f->n : COCO__FINDINGS_MAX;
     return COCO_OK;
 }
 
 /* ---- coco_check ---- */
+
+/* One call of coco_check. */
+typedef struct coco__checking {
+    coco_env *env;
+    const char *app; /* NULL: all */
+    const coco_check_opts *opts;
+    const coco_check_visitor *v;
+    bool known;      /* the app is there */
+    coco_status rc;  /* of the first that isn't in order … */
+    coco_err err;    /* … and its message */
+} coco__checking;
 
 /* Tells what was found; the first finding is the message. */
 static coco_status coco__tell_findings(const coco_check_visitor *v, const char *app, const coco__findings *f,
@@ -192,7 +201,7 @@ static coco_status coco__tell_findings(const coco_check_visitor *v, const char *
 {
     const char *path = (char *)f->text.p, *what = "";
 
-    for (uint64_t i = 0; i < f->kept; i++) {
+    for (uint64_t i = 0; i < f->n && i < COCO__FINDINGS_MAX; i++) {
         coco_problem p = { .app = app, .path = path, .repaired = f->fixed };
         what = path + strlen(path) + 1;
         p.what = what;
@@ -205,35 +214,22 @@ static coco_status coco__tell_findings(const coco_check_visitor *v, const char *
     return f->n && !f->fixed ? COCO_ECORRUPT : COCO_OK;
 }
 
-static coco_status coco__check_app(coco_env *env, const char *name, const coco_check_opts *opts,
-                                   const coco_check_visitor *v, coco_err *err)
+static coco_status coco__check_app(const coco__checking *c, const char *name, coco_err *err)
 {
-    coco_app app = { .env = env, .name = name };
+    coco_app app = { .env = c->env, .name = name };
     coco__findings f = { .n = 0 };
     coco_status rc = COCO_OK;
 
-    coco__buf_init(&f.text, &env->mem);
-    if (!opts->same_process) rc = coco__check_apart(env, name, &f, err);
-    if (rc == COCO_OK && opts->repair && (f.n || opts->same_process)) {
-        f.text.n = f.n = f.kept = 0;
-        rc = coco__check_here(&app, &f, true, err);
-    } else if (rc == COCO_OK && opts->same_process) {
-        rc = coco__check_here(&app, &f, false, err);
+    coco__buf_init(&f.text, &c->env->mem);
+    if (!c->opts->same_process) rc = coco__check_apart(c->env, name, &f, err);
+    if (rc == COCO_OK && (c->opts->same_process || (c->opts->repair && f.n))) {
+        f.text.n = f.n = 0;
+        rc = coco__check_here(&app, &f, c->opts->repair, err);
     }
-    if (rc == COCO_OK) rc = coco__tell_findings(v, name, &f, err);
+    if (rc == COCO_OK) rc = coco__tell_findings(c->v, name, &f, err);
     if (rc == COCO_ENOMEM) coco_err_set(err, rc, "out of memory");
     coco__buf_free(&f.text);
     return rc;
-}
-
-/* Puts the names of apps behind each other, each with its NUL. */
-static coco_status coco__check_name(void *user, const char *app, bool has_run)
-{
-    coco__buf *names = user;
-
-    (void)has_run;
-    coco__buf_put(names, app, strlen(app) + 1);
-    return names->failed ? COCO_ENOMEM : COCO_OK;
 }
 
 /* An app that is open here may not be updated meanwhile. */
@@ -252,48 +248,47 @@ static coco_status coco__check_hold(coco_env *env, const char *name, coco_app **
     return rc;
 }
 
-static coco_status coco__check_each(coco_env *env, const char *name, const coco_check_opts *opts,
-                                    const coco_check_visitor *v, coco_err *err)
+static coco_status coco__check_alone(const coco__checking *c, const char *name, coco_err *err)
 {
     coco_app *held;
     coco_status rc;
 
-    if (!opts->repair) return coco__check_app(env, name, opts, v, err);
-    if (env->config.read_only)
-        return coco_err_set(err, COCO_EACCESS, "state directory %s is open for reading only", env->dir);
-    COCO_TRY(coco__check_hold(env, name, &held, err));
-    rc = coco__store_lock(env, err);
+    if (c->env->config.read_only)
+        return coco_err_set(err, COCO_EACCESS, "state directory %s is open for reading only", c->env->dir);
+    COCO_TRY(coco__check_hold(c->env, name, &held, err));
+    rc = coco__store_lock(c->env, err);
     if (rc == COCO_OK) {
-        rc = coco__check_app(env, name, opts, v, err);
-        coco__store_unlock(env);
+        rc = coco__check_app(c, name, err);
+        coco__store_unlock(c->env);
     }
     if (held) held->running = 0;
     return rc;
+}
+
+/* What is wrong with one doesn't keep the others from being looked at. */
+static coco_status coco__check_each(void *user, const char *name, bool has_run)
+{
+    coco__checking *c = user;
+    coco_err err = { 0 };
+    coco_status rc;
+
+    (void)has_run;
+    if (c->app && strcmp(c->app, name) != 0) return COCO_OK;
+    c->known = true;
+    rc = c->opts->repair ? coco__check_alone(c, name, &err) : coco__check_app(c, name, &err);
+    if (c->rc == COCO_OK) c->rc = rc, c->err = err;
+    return rc == COCO_ECORRUPT ? COCO_OK : rc;
 }
 
 coco_status coco_check(coco_env *env, const char *app, const coco_check_opts *opts, const coco_check_visitor *v,
                        coco_err *err)
 {
     static const coco_check_opts none;
-    coco__buf names;
-    coco_err one = { 0 };
-    coco_status rc, all = COCO_OK;
-    bool known = false;
+    coco__checking c = { .env = env, .app = app, .opts = opts ? opts : &none, .v = v };
+    coco_status rc = coco_inspect_apps(env, coco__check_each, &c, err);
 
-    if (!opts) opts = &none;
-    COCO_TRY(coco__fork_check(env, err));
-    coco__buf_init(&names, &env->mem);
-    rc = coco_inspect_apps(env, coco__check_name, &names, err);
-    for (size_t at = 0; rc == COCO_OK && at < names.n; at += strlen((char *)names.p + at) + 1) {
-        const char *name = (char *)names.p + at;
-        if (app && strcmp(app, name) != 0) continue;
-        known = true;
-        rc = coco__check_each(env, name, opts, v, &one);
-        if (rc != COCO_OK && all == COCO_OK && err) *err = one;
-        if (rc != COCO_OK && all == COCO_OK) all = rc;
-        if (rc == COCO_ECORRUPT) rc = COCO_OK; /* the others are looked at too */
-    }
-    coco__buf_free(&names);
-    if (rc == COCO_OK && app && !known) return coco_err_set(err, COCO_ENOTFOUND, "%s holds no app %s", env->dir, app);
-    return all != COCO_OK ? all : rc;
+    if (c.rc != COCO_OK && err) *err = c.err;
+    if (c.rc != COCO_OK) return c.rc;
+    if (rc == COCO_OK && app && !c.known) return coco_err_set(err, COCO_ENOTFOUND, "%s holds no app %s", env->dir, app);
+    return rc;
 }

@@ -17,12 +17,7 @@
 
 static coco_status coco__file_error(coco_err *err, const char *path, int e)
 {
-    coco_status rc = e == ENOSPC || e == EDQUOT ? COCO_EFULL
-                     : e == EACCES || e == EPERM || e == EROFS ? COCO_EACCESS
-                     : e == EEXIST ? COCO_EREFUSED
-                     : e == ENOENT ? COCO_ENOTFOUND : COCO_EIO;
-
-    return coco_err_set(err, rc, "%s: %s", path, strerror(e));
+    return coco_err_set(err, e == EEXIST ? COCO_EREFUSED : coco__mdb_code(e), "%s: %s", path, strerror(e));
 }
 
 /* In the child: the copy, and that it is on the disk. */
@@ -85,22 +80,6 @@ coco_status coco_backup(coco_env *env, const char *file, coco_err *err)
 
 /* ---- Compacting ---- */
 
-/* Has LMDB's lock file alone, or says who has the database open. */
-static coco_status coco__alone(const char *dir, int *fd, coco_err *err)
-{
-    struct flock fl = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
-    char path[PATH_MAX];
-
-    snprintf(path, sizeof path, "%s/lock.mdb", dir);
-    if ((*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666)) < 0) return coco__file_error(err, path, errno);
-    if (fcntl(*fd, F_SETLK, &fl) == 0) return COCO_OK;
-    fl.l_type = F_WRLCK;
-    if (fcntl(*fd, F_GETLK, &fl) != 0 || fl.l_type == F_UNLCK) fl.l_pid = 0;
-    close(*fd);
-    *fd = -1;
-    return coco_err_set(err, COCO_EBUSY, "state directory %s is open in process %ld", dir, (long)fl.l_pid);
-}
-
 /* With the writer's lock held: copies, and puts the copy in the database's place once LMDB's environment is closed. */
 static coco_status coco__compact(coco_env *env, const char *from, const char *to, coco_err *err)
 {
@@ -116,7 +95,7 @@ static coco_status coco__compact(coco_env *env, const char *from, const char *to
     if (rc == COCO_OK) {
         mdb_env_close(env->mdb);
         env->mdb = NULL;
-        rc = coco__alone(env->dir, &alone, err);
+        rc = coco__lock_alone(env->dir, "lock.mdb", 1, &alone, err);
     }
     if (rc == COCO_OK && rename(to, from) != 0) rc = coco__file_error(err, from, errno);
     if (rc == COCO_OK) rc = coco__sync_dir(from, err);

@@ -92,7 +92,7 @@ COCO__IN coco_status coco__each_row(coco__audit *a, const coco__dbkey *prefix, c
     bool broken = false;
 
     if (a->rc != COCO_OK) return a->rc;
-    coco__scan_open(&s, &a->t, prefix, prefix->n);
+    coco__scan_open(&s, a->t, prefix, prefix->n);
     while (rc == COCO_OK && coco__scan_next(&s)) {
         broken = s.key.mv_size > COCO__KEY_MAX ||
                  coco__bytes_cmp(before.b, before.n, s.key.mv_data, s.key.mv_size) >= 0;
@@ -105,7 +105,7 @@ COCO__IN coco_status coco__each_row(coco__audit *a, const coco__dbkey *prefix, c
     }
     broken |= s.rc == MDB_CORRUPTED || s.rc == MDB_PAGE_NOTFOUND;
     rc = coco__scan_close(&s, rc);
-    return a->rc = broken ? coco_err_set(a->t.err, COCO_ECORRUPT, COCO__PAGES_DAMAGED, a->t.env->dir) : rc;
+    return a->rc = broken ? coco_err_set(a->t->err, COCO_ECORRUPT, COCO__PAGES_DAMAGED, a->t->env->dir) : rc;
 }
 
 COCO__IN coco_status coco__each_of(coco__audit *a, enum coco__kind kind, coco__row_fn fn)
@@ -114,6 +114,18 @@ COCO__IN coco_status coco__each_of(coco__audit *a, enum coco__kind kind, coco__r
 
     coco__dbkey_raw(&prefix, kind, NULL, 0);
     return coco__each_row(a, &prefix, fn);
+}
+
+/* Those of a number, which a pass over the whole kind counts. */
+COCO__IN coco_status coco__each_below(coco__audit *a, enum coco__kind kind, uint64_t id, coco__row_fn fn)
+{
+    uint64_t nrows = a->nrows;
+    coco__dbkey prefix;
+
+    coco__dbkey_id(&prefix, kind, id, NULL, 0);
+    coco__each_row(a, &prefix, fn);
+    a->nrows = nrows;
+    return a->rc;
 }
 
 /* A record read beside the walk; damage counts as none: its own row tells it. */
@@ -140,6 +152,12 @@ COCO__IN bool coco__peek_rec(coco__audit *a, const coco__place *at, coco__rec *r
     return coco__peek(a, &k, &p) && coco__rec_read(p, rec);
 }
 
+COCO__IN bool coco__step_up(coco__audit *a, uint64_t id, coco__place *at, coco__rec *rec)
+{
+    return coco__peek_place(a, id, at) && (at->parent || !at->segment.n) && coco__peek_rec(a, at, rec) &&
+           (rec->flags & COCO__R_ID) && rec->id == id;
+}
+
 COCO__IN void coco__raise(uint64_t *top, uint64_t id)
 {
     if (id >= *top && id < UINT64_MAX) *top = id + 1;
@@ -156,23 +174,17 @@ COCO__IN coco_status coco__damaged(coco__audit *a, const coco__dbkey *k, const c
 
 /* ---- Tallies: what the records of components and memos add up to ---- */
 
-COCO__IN coco__tally *coco__tally_of(coco__audit *a, coco__table *table, const void *key, size_t n)
+COCO__IN coco__tally *coco__tally_add(coco__audit *a, coco__table *table, const void *key, size_t n, uint64_t more)
 {
     coco__tally *t = coco__table_get(table, key, n);
 
-    if (t) return t;
-    if ((t = coco__arena_zalloc(&a->arena, sizeof *t))) memcpy(t->key, key, n);
-    if (t && coco__table_put(table, t->key, n, t)) return t;
-    a->rc = COCO_ENOMEM;
-    return NULL;
-}
-
-static coco_status coco__use(coco__audit *a, const void *fp)
-{
-    coco__tally *t = coco__tally_of(a, &a->uses, fp, COCO__FP);
-
-    if (t) t->n++;
-    return a->rc;
+    if (!t && (t = coco__arena_zalloc(&a->arena, sizeof *t)) != NULL) {
+        memcpy(t->key, key, n);
+        if (!coco__table_put(table, t->key, n, t)) t = NULL;
+    }
+    if (t) t->n += more;
+    else a->rc = COCO_ENOMEM;
+    return t;
 }
 
 COCO__IN bool coco__set_there(coco__audit *a, uint64_t id)
@@ -186,17 +198,16 @@ COCO__IN bool coco__set_there(coco__audit *a, uint64_t id)
 COCO__IN coco_status coco__use_set(coco__audit *a, uint64_t id)
 {
     uint8_t be[8];
-    coco__tally *t;
 
     coco__put_be64(be, id);
-    if ((t = coco__tally_of(a, &a->sets, be, sizeof be))) t->n++;
+    coco__tally_add(a, &a->sets, be, sizeof be, 1);
     coco__raise(&a->top.next_depset, id);
     return a->rc;
 }
 
 /* ---- Providers ---- */
 
-static bool coco__one_key(coco_str s) { return coco__key_length((const uint8_t *)s.p, s.n) == s.n; }
+COCO__IN bool coco__one_key(coco_str s) { return coco__key_length((const uint8_t *)s.p, s.n) == s.n; }
 
 static bool coco__is_cut_of(const void *p, size_t n, coco_str key)
 {
@@ -349,8 +360,7 @@ COCO__IN bool coco__climb(coco__audit *a, uint64_t id, bool *sealed)
 
     *sealed = false;
     for (int depth = 0; id; depth++) {
-        if (depth == COCO__DEEPEST || !coco__peek_place(a, id, &at) || (!at.parent && at.segment.n)) return false;
-        if (!coco__peek_rec(a, &at, &rec) || !(rec.flags & COCO__R_ID) || rec.id != id) return false;
+        if (depth == COCO__DEEPEST || !coco__step_up(a, id, &at, &rec)) return false;
         if (!gone) *sealed |= (rec.flags & (COCO__R_MEMO | COCO__R_PENDING)) == COCO__R_MEMO;
         coco__place_key(&k, COCO__TOMBSTONE, &at);
         gone |= coco__peek(a, &k, &p);
@@ -359,19 +369,26 @@ COCO__IN bool coco__climb(coco__audit *a, uint64_t id, bool *sealed)
     return true;
 }
 
-/* Does the place that the owner index gives for an entry really have it? */
+/* What the place that the owner index gives for an entry really has there, in scratch memory; p NULL: nothing. */
+COCO__IN coco_str coco__owner_value(coco__audit *a, coco_str ekey, coco_str payload)
+{
+    coco__place at;
+    coco__rec rec;
+    coco_str value = { NULL, 0 };
+
+    if (coco__place_get(payload, &at) == COCO_OK && coco__peek_rec(a, &at, &rec) &&
+        coco__entry_get(&a->quiet, &rec, ekey, &a->scratch, &value) == COCO_ENOMEM)
+        a->rc = COCO_ENOMEM;
+    return value;
+}
+
 COCO__IN bool coco__owner_true(coco__audit *a, coco_str ekey, coco_str payload)
 {
     coco__mark mark = coco__arena_mark(&a->scratch);
-    coco__place at;
-    coco__rec rec;
-    coco_str value = { 0 };
+    bool there = coco__owner_value(a, ekey, payload).p;
 
-    if (coco__place_get(payload, &at) != COCO_OK || !coco__peek_rec(a, &at, &rec)) return false;
-    coco_status rc = coco__entry_get(&a->quiet, &rec, ekey, &a->scratch, &value);
     coco__arena_release(&a->scratch, mark);
-    if (rc == COCO_ENOMEM) a->rc = rc;
-    return rc == COCO_OK && value.p;
+    return there;
 }
 
 /* The record of a container's place; NULL: there is none. */
@@ -470,7 +487,7 @@ static coco_status coco__check_entry(coco__audit *a, const coco__entry *e)
         return coco__unsound(a, space == COCO__S_MEMO ? "a memo of it is malformed, or its dependency set gone"
                                                       : "what it has recorded is malformed");
     }
-    if (space == COCO__S_USE) return coco__use(a, e->ekey.p + skip);
+    if (space == COCO__S_USE) coco__tally_add(a, &a->uses, e->ekey.p + skip, COCO__FP, 1);
     if (space == COCO__S_MEMO && coco__memo_get(e->value, &m) == COCO_OK) return coco__use_set(a, m.set);
     if (space == COCO__S_ID) coco__raise(&a->top.next_int_id, coco__get_be64((const uint8_t *)e->value.p));
     return space >= COCO__S_FIRST_PROVIDER ? coco__check_state(a, e, space) : COCO_OK;
@@ -489,7 +506,6 @@ static coco_status coco__check_entries(coco__audit *a, coco_str bytes)
 /* A page's keys lie from its label up to the next one's: what came before it is smaller. */
 static coco_status coco__own_page_row(coco__audit *a, const coco__dbkey *k, coco_str payload)
 {
-    a->nrows--; /* the pass over all pages counts it */
     a->npages++;
     if (!payload.p) return coco__unsound(a, "a page of its target states is damaged");
     if (coco__bytes_cmp(a->last.b, a->last.n, k->b + 9, k->n - 9) >= 0 && (k->n > 9 || a->last.n))
@@ -517,7 +533,7 @@ static coco_status coco__check_id(coco__audit *a, const coco__rec *rec)
     if (!coco__peek_place(a, rec->id, &at) || !coco__place_equal(&at, &a->at))
         return coco__unsound(a, "its children and pages are not found by its number");
     a->nparents++;
-    if ((rec->flags & COCO__R_COMPONENT) || coco__any_child(&a->t, COCO__COMPONENT, rec->id)) return COCO_OK;
+    if ((rec->flags & COCO__R_COMPONENT) || coco__any_child(a->t, COCO__COMPONENT, rec->id)) return COCO_OK;
     if (rec->flags & COCO__R_SOURCE) return COCO_OK; /* it was followed when its last item went */
     return coco__unsound(a, "an inner node that nothing stands below");
 }
@@ -541,7 +557,7 @@ static coco_status coco__check_memo(coco__audit *a, const coco__rec *rec)
 static coco_status coco__check_component(coco__audit *a, const coco__rec *rec)
 {
     bool pending = rec->flags & COCO__R_PENDING;
-    coco__dbkey prefix, tomb;
+    coco__dbkey tomb;
     coco_str p;
 
     a->nstates = a->last.n = 0;
@@ -551,8 +567,7 @@ static coco_status coco__check_component(coco__audit *a, const coco__rec *rec)
         coco__unsound(a, "the name of its function is gone");
     coco__check_memo(a, rec);
     if (rec->flags & COCO__R_PAGED) {
-        coco__dbkey_id(&prefix, COCO__PAGE, rec->id, NULL, 0);
-        coco__each_row(a, &prefix, coco__own_page_row);
+        coco__each_below(a, COCO__PAGE, rec->id, coco__own_page_row);
     } else {
         coco__check_entries(a, rec->entries);
     }

@@ -231,8 +231,8 @@ typedef struct coco__fn_counts {
 } coco__fn_counts;
 typedef struct coco__target_counts {
     struct coco__target_counts *next;
-    char *title;
-    _Atomic uint64_t inserts, updates, deletes, bytes;
+    _Atomic uint64_t actions[COCO_DELETE + 1], bytes;
+    char title[];
 } coco__target_counts;
 
 #define COCO__ADD(counter, by) atomic_fetch_add_explicit(&(counter), (by), memory_order_relaxed)
@@ -388,6 +388,7 @@ struct coco_app {
     coco_app *next;
 };
 
+COCO__IN coco_status coco__mdb_code(int rc); /* of LMDB or errno */
 COCO__IN coco_status coco__mdb_error(coco_err *err, int rc, const coco_env *env, const char *what);
 COCO__IN coco_status coco__store_open(coco_env *env, coco_err *err);
 COCO__IN void coco__store_close(coco_env *env);
@@ -395,7 +396,10 @@ COCO__IN void coco__dbi_lock(void); /* around opening and dropping a named datab
 COCO__IN void coco__dbi_unlock(void);
 /* opens its dbi; has_dbi false if there is none */
 COCO__IN coco_status coco__store_app(coco_app *app, bool create, coco_err *err);
-/* the one updating process; COCO_EBUSY names the holder */
+/* Opens a file of the state directory, where *fd is -1, and locks its first n bytes (0: all): a process has them alone.
+ * COCO_EBUSY names the holder; *fd stays open. */
+COCO__IN coco_status coco__lock_alone(const char *dir, const char *name, off_t n, int *fd, coco_err *err);
+/* the one updating process */
 COCO__IN coco_status coco__store_lock(coco_env *env, coco_err *err);
 COCO__IN void coco__store_unlock(coco_env *env);
 COCO__IN unsigned coco__fork_generation(void);
@@ -1620,11 +1624,14 @@ typedef struct coco__audit {
     coco__fix *fixes;      /* last first */
     uint64_t nfound;
     coco_status rc;        /* what has gone wrong ends the walk: findings and fixes needn't be asked how they went */
-    coco__txn t, quiet;    /* quiet: the same, for records whose damage is told elsewhere */
-    coco__arena arena, scratch;
+    const coco__txn *t;
+    coco__txn quiet;       /* the same, for records whose damage is told elsewhere */
+    coco__arena arena, scratch; /* of the walk; of what is looked at, or of one fix */
     coco__table places, sets, uses; /* coco__seen_place by id; coco__tally by number and by fingerprint, … */
     coco__table results;   /* … and of bytes, by number */
-    coco__buf text, bytes;
+    coco__buf text, bytes, record; /* record: to be put by a fix */
+    coco__merge merge;     /* of a component that is put together anew, … */
+    struct coco__rebuilt *rebuilt; /* … this one */
     coco__view view;
     coco__meta top;        /* one above the highest numbers seen */
     uint64_t nrows, nparents, nowners, npages; /* records; entries of indexes that are as they should be */
@@ -1641,10 +1648,13 @@ typedef struct coco__audit {
 typedef coco_status (*coco__row_fn)(coco__audit *a, const coco__dbkey *k, coco_str payload);
 COCO__IN coco_status coco__each_row(coco__audit *a, const coco__dbkey *prefix, coco__row_fn fn);
 COCO__IN coco_status coco__each_of(coco__audit *a, enum coco__kind kind, coco__row_fn fn);
+COCO__IN coco_status coco__each_below(coco__audit *a, enum coco__kind kind, uint64_t id, coco__row_fn fn);
 /* a record read beside the walk; damage counts as none: its own row tells it */
 COCO__IN bool coco__peek(coco__audit *a, const coco__dbkey *k, coco_str *payload);
 COCO__IN bool coco__peek_place(coco__audit *a, uint64_t id, coco__place *at);         /* of a number */
 COCO__IN bool coco__peek_rec(coco__audit *a, const coco__place *at, coco__rec *rec); /* a whole one */
+/* the place that a number has, if the whole record there has it, too */
+COCO__IN bool coco__step_up(coco__audit *a, uint64_t id, coco__place *at, coco__rec *rec);
 COCO__IN void coco__raise(uint64_t *top, uint64_t id);
 COCO__IN uint64_t coco__key_number(const coco__dbkey *k); /* behind the kind; 0 if the key is malformed */
 
@@ -1658,11 +1668,13 @@ COCO__IN coco_status coco__fix_put(coco__audit *a, const coco__dbkey *k, const c
 COCO__IN coco_status coco__fix_number(coco__audit *a, const coco__dbkey *k, uint64_t n); /* 0: deletes the record */
 COCO__IN coco_status coco__fix_rebuild(coco__audit *a, const coco__place *at);
 
-COCO__IN coco__tally *coco__tally_of(coco__audit *a, coco__table *table, const void *key, size_t n);
+/* counts more uses, or bytes */
+COCO__IN coco__tally *coco__tally_add(coco__audit *a, coco__table *table, const void *key, size_t n, uint64_t more);
 COCO__IN coco_status coco__use_set(coco__audit *a, uint64_t id); /* counts a use of a dependency set */
 COCO__IN bool coco__set_there(coco__audit *a, uint64_t id);
 /* the provider under which states are counted; NULL: id is void */
 COCO__IN coco__seen_place *coco__top_of(coco__audit *a, uint64_t id);
+COCO__IN bool coco__one_key(coco_str s); /* is it an encoded key, and no more? */
 COCO__IN bool coco__target_key_sound(uint64_t parent, coco_str key);
 COCO__IN coco__seen_place *coco__place_below(coco__audit *a, uint64_t space, coco_str key);
 COCO__IN bool coco__any_child(const coco__txn *t, enum coco__kind kind, uint64_t id); /* an error counts as one */
@@ -1674,6 +1686,7 @@ COCO__IN bool coco__value_sound(coco__audit *a, coco_str stored);
 COCO__IN bool coco__entry_sound(coco__audit *a, const coco__entry *e);
 COCO__IN bool coco__memo_sound(coco__audit *a, const coco__rec *rec);
 COCO__IN bool coco__rec_read(coco_str payload, coco__rec *rec); /* decodes too */
+COCO__IN coco_str coco__owner_value(coco__audit *a, coco_str ekey, coco_str payload);
 COCO__IN bool coco__owner_true(coco__audit *a, coco_str ekey, coco_str payload);
 
 COCO__IN bool coco__provider_sound(coco__audit *a, const coco__dbkey *k, coco_str payload, coco__seen_place *out);
@@ -1684,7 +1697,7 @@ COCO__IN coco_status coco__count_row(coco__audit *a, const coco__dbkey *k, coco_
 COCO__IN coco_status coco__component_row(coco__audit *a, const coco__dbkey *k, coco_str payload);
 
 /* repair.c: makes the fixes of the first sort that a walk has left */
-COCO__IN coco_status coco__mend_round(coco__audit *a, const coco__txn *t);
+COCO__IN coco_status coco__mend_round(coco__audit *a);
 
 /* audit.c: runs body in a child process, in an environment of its own that is open for reading; out is what it put
  * out. COCO_ECORRUPT if it died. */

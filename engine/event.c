@@ -100,14 +100,10 @@ COCO__IN coco__target_counts *coco__counts_of_title(coco_app *app, const char *t
 
     pthread_mutex_lock(&env->mutex);
     for (c = app->targets; c && strcmp(c->title, title) != 0;) c = c->next;
-    if (!c && (c = coco__zalloc(&env->mem, sizeof *c)) != NULL) {
-        if (!(c->title = coco__strdup(&env->mem, title))) {
-            coco__free(&env->mem, c);
-            c = NULL;
-        } else {
-            c->next = app->targets;
-            app->targets = c;
-        }
+    if (!c && (c = coco__zalloc(&env->mem, sizeof *c + strlen(title) + 1)) != NULL) {
+        strcpy(c->title, title);
+        c->next = app->targets;
+        app->targets = c;
     }
     pthread_mutex_unlock(&env->mutex);
     return c;
@@ -116,10 +112,7 @@ COCO__IN coco__target_counts *coco__counts_of_title(coco_app *app, const char *t
 COCO__IN void coco__count_action(coco__target_counts *counts, const coco_action *a)
 {
     if (!counts) return;
-    COCO__ADD(*(a->kind == COCO_INSERT   ? &counts->inserts
-                : a->kind == COCO_UPDATE ? &counts->updates
-                                         : &counts->deletes),
-              1);
+    COCO__ADD(counts->actions[a->kind], 1);
     COCO__ADD(counts->bytes, a->bytes);
 }
 
@@ -128,7 +121,8 @@ COCO__IN void coco__counts_reset(coco_app *app)
     for (size_t i = 0; i < app->nfns; i++)
         for (int j = 0; j < COCO__NCOUNTS; j++) atomic_store_explicit(&app->counts[i].n[j], 0, memory_order_relaxed);
     pthread_mutex_lock(&app->env->mutex);
-    for (coco__target_counts *c = app->targets; c; c = c->next) c->inserts = c->updates = c->deletes = c->bytes = 0;
+    for (coco__target_counts *c = app->targets; c; c = c->next)
+        c->actions[COCO_INSERT] = c->actions[COCO_UPDATE] = c->actions[COCO_DELETE] = c->bytes = 0;
     pthread_mutex_unlock(&app->env->mutex);
 }
 
@@ -155,7 +149,8 @@ static coco_status coco__stats_copy(coco_app *app, coco_stats *s)
                                  v[COCO__MISSES],    v[COCO__NS],      v[COCO__UNSIZED] ? 0 : v[COCO__EXPECTED] };
     }
     for (coco__target_counts *c = app->targets; c; c = c->next)
-        s->targets[s->ntargets++] = (coco_target_stats){ c->title, c->inserts, c->updates, c->deletes, c->bytes };
+        s->targets[s->ntargets++] = (coco_target_stats){ c->title, c->actions[COCO_INSERT], c->actions[COCO_UPDATE],
+                                                         c->actions[COCO_DELETE], c->bytes };
     return COCO_OK;
 }
 

@@ -46,7 +46,7 @@ COCO__IN unsigned coco__fork_generation(void)
 
 /* ---- Errors ---- */
 
-static coco_status coco__mdb_code(int rc)
+COCO__IN coco_status coco__mdb_code(int rc)
 {
     switch (rc) {
     case ENOMEM: return COCO_ENOMEM;
@@ -79,10 +79,8 @@ static coco_status coco__make_dir(coco_env *env, coco_err *err)
 {
     struct stat st;
 
-    if (mkdir(env->dir, 0777) != 0 && errno != EEXIST && !(env->config.read_only && errno == EROFS)) {
-        int e = errno;
-        return coco_err_set(err, coco__mdb_code(e), "state directory %s: %s", env->dir, strerror(e));
-    }
+    if (mkdir(env->dir, 0777) != 0 && errno != EEXIST && !(env->config.read_only && errno == EROFS))
+        return coco_err_set(err, coco__mdb_code(errno), "state directory %s: %s", env->dir, strerror(errno));
     if (stat(env->dir, &st) != 0 || !S_ISDIR(st.st_mode))
         return coco_err_set(err, COCO_EINVAL, "state directory %s: not a directory", env->dir);
     env->dev = (uint64_t)st.st_dev, env->ino = (uint64_t)st.st_ino;
@@ -146,49 +144,40 @@ static int coco__open_mdb(coco_env *env)
     }
 }
 
-static int coco__write_format(MDB_txn *txn, MDB_dbi dbi)
+/* Reads the format, or writes it. MDB_NOTFOUND: nothing is there at all; MDB_INVALID: another program's. */
+static int coco__format(coco_env *env, bool write, uint32_t *version)
 {
-    uint8_t version[4] = { 0, 0, 0, COCO_FORMAT_VERSION };
-    MDB_val k = { sizeof COCO__MAGIC - 1, (void *)(uintptr_t)COCO__MAGIC }, v = { sizeof version, version };
-
-    return mdb_put(txn, dbi, &k, &v, 0);
-}
-
-/* Reads the format, or writes it into an empty database: one that holds something else is another program's. */
-static coco_status coco__check_format(coco_env *env, coco_err *err)
-{
-    MDB_val k = { sizeof COCO__MAGIC - 1, (void *)(uintptr_t)COCO__MAGIC }, v;
+    uint8_t ours[4] = { 0, 0, 0, COCO_FORMAT_VERSION };
+    MDB_val k = { sizeof COCO__MAGIC - 1, (void *)(uintptr_t)COCO__MAGIC }, v = { sizeof ours, ours };
     MDB_txn *txn = NULL;
     MDB_stat st;
     MDB_dbi dbi;
-    int rc = mdb_txn_begin(env->mdb, NULL, MDB_RDONLY, &txn);
+    int rc = mdb_txn_begin(env->mdb, NULL, write ? 0 : MDB_RDONLY, &txn);
 
     if (rc == 0) rc = mdb_dbi_open(txn, NULL, 0, &dbi);
-    if (rc == 0) rc = mdb_get(txn, dbi, &k, &v);
+    if (rc == 0) rc = write ? mdb_put(txn, dbi, &k, &v, 0) : mdb_get(txn, dbi, &k, &v);
+    if (rc == MDB_NOTFOUND && (mdb_stat(txn, dbi, &st) != 0 || st.ms_entries != 0)) rc = MDB_INVALID;
     if (rc == 0) {
         coco__reader r = coco__reader_of(v.mv_data, v.mv_size);
-        uint32_t version = coco__read_be32(&r);
-        mdb_txn_abort(txn);
-        if (r.bad || version > COCO_FORMAT_VERSION)
-            return coco_err_set(err, COCO_EVERSION, "state database %s has format %u; this library knows up to %d",
-                                env->dir, (unsigned)version, COCO_FORMAT_VERSION);
-        return COCO_OK;
+        *version = coco__read_be32(&r);
+        if (r.bad) *version = UINT32_MAX;
     }
-    if (rc == MDB_NOTFOUND) rc = mdb_stat(txn, dbi, &st) == 0 && st.ms_entries == 0 ? MDB_NOTFOUND : MDB_INVALID;
+    if (rc == 0 && write) return mdb_txn_commit(txn);
     if (txn) mdb_txn_abort(txn);
+    return rc;
+}
+
+static coco_status coco__check_format(coco_env *env, coco_err *err)
+{
+    uint32_t version = COCO_FORMAT_VERSION;
+    int rc = coco__format(env, false, &version);
+
+    if (rc == MDB_NOTFOUND) rc = env->config.read_only ? 0 : coco__format(env, true, &version);
     if (rc == MDB_INVALID)
         return coco_err_set(err, COCO_EINVAL, "%s holds another program's database, not one of this library", env->dir);
-    if (rc == MDB_NOTFOUND && env->config.read_only) return COCO_OK; /* empty: nothing is recorded */
-    if (rc == MDB_NOTFOUND) {
-        txn = NULL;
-        rc = mdb_txn_begin(env->mdb, NULL, 0, &txn);
-        if (rc == 0) rc = mdb_dbi_open(txn, NULL, 0, &dbi);
-        if (rc == 0) rc = coco__write_format(txn, dbi);
-        if (rc == 0)
-            rc = mdb_txn_commit(txn);
-        else if (txn)
-            mdb_txn_abort(txn);
-    }
+    if (version > COCO_FORMAT_VERSION)
+        return coco_err_set(err, COCO_EVERSION, "state database %s has format %u; this library knows up to %d", env->dir,
+                            (unsigned)version, COCO_FORMAT_VERSION);
     return rc ? coco__mdb_error(err, rc, env, "open") : COCO_OK;
 }
 
@@ -296,26 +285,27 @@ COCO__IN coco_status coco__store_app(coco_app *app, bool create, coco_err *err)
 
 /* ---- The one updating process ---- */
 
+COCO__IN coco_status coco__lock_alone(const char *dir, const char *name, off_t n, int *fd, coco_err *err)
+{
+    struct flock fl = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = n };
+    char path[PATH_MAX];
+
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    if (*fd < 0 && (*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666)) < 0)
+        return coco_err_set(err, coco__mdb_code(errno), "lock file %s: %s", path, strerror(errno));
+    if (fcntl(*fd, F_SETLK, &fl) == 0) return COCO_OK;
+    fl.l_type = F_WRLCK;
+    if (fcntl(*fd, F_GETLK, &fl) != 0 || fl.l_type == F_UNLCK) fl.l_pid = 0;
+    return coco_err_set(err, COCO_EBUSY, "state directory %s is %s process %ld", dir,
+                        n ? "open in" : "being updated by", (long)fl.l_pid);
+}
+
 COCO__IN coco_status coco__store_lock(coco_env *env, coco_err *err)
 {
-    struct flock fl = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
     coco_status rc = COCO_OK;
-    char path[4096];
 
     pthread_mutex_lock(&env->mutex);
-    if (env->writers == 0) {
-        snprintf(path, sizeof path, "%s/cocoindex.lock", env->dir);
-        if (env->lock_fd < 0) env->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-        if (env->lock_fd < 0) {
-            int e = errno;
-            rc = coco_err_set(err, coco__mdb_code(e), "lock file %s: %s", path, strerror(e));
-        } else if (fcntl(env->lock_fd, F_SETLK, &fl) != 0) {
-            fl.l_type = F_WRLCK;
-            if (fcntl(env->lock_fd, F_GETLK, &fl) != 0 || fl.l_type == F_UNLCK) fl.l_pid = 0;
-            rc = coco_err_set(err, COCO_EBUSY, "state directory %s is being updated by process %ld", env->dir,
-                              (long)fl.l_pid);
-        }
-    }
+    if (env->writers == 0) rc = coco__lock_alone(env->dir, "cocoindex.lock", 0, &env->lock_fd, err);
     if (rc == COCO_OK) env->writers++;
     pthread_mutex_unlock(&env->mutex);
     return rc;

@@ -10,11 +10,9 @@
 /* Pieces are added up before their memos come. */
 static coco_status coco__result_row(coco__audit *a, const coco__dbkey *k, coco_str payload)
 {
-    coco__tally *t;
-
     if (!payload.p || k->n != 10) return coco__damaged(a, k, "a piece of a function memo's result");
-    if ((t = coco__tally_of(a, &a->results, k->b + 1, 8))) t->n += payload.n;
-    return a->rc;
+    coco__tally_add(a, &a->results, k->b + 1, 8, payload.n);
+    return COCO_OK;
 }
 
 /* One that is kept apart is there as a whole, and this memo's alone. */
@@ -38,21 +36,18 @@ static bool coco__result_sound(coco__audit *a, const coco__memo *m)
 static coco_status coco__result_gone(coco__audit *a, const coco__dbkey *k, coco_str payload)
 {
     (void)payload;
-    a->nrows--;
     return coco__fix_del(a, k);
 }
 
 static void coco__results_end(coco__audit *a)
 {
     coco__slot *slot;
-    coco__dbkey k;
 
     for (size_t i = 0; coco__table_next(&a->results, &i, &slot);) {
         const coco__tally *t = slot->value;
         if (t->seen) continue;
         coco__found(a, NULL, "a result belongs to no function memo");
-        coco__dbkey_raw(&k, COCO__RESULT, t->key, 8);
-        coco__each_row(a, &k, coco__result_gone);
+        coco__each_below(a, COCO__RESULT, coco__get_be64(t->key), coco__result_gone);
     }
 }
 
@@ -67,8 +62,8 @@ static coco_status coco__memo_row(coco__audit *a, const coco__dbkey *k, coco_str
     coco__use_set(a, m.set);
     if (!coco__set_there(a, m.set)) return coco__damaged(a, k, "the dependency set of a function memo");
     coco__raise(&a->top.next_run, m.run);
-    if ((t = coco__tally_of(a, &a->uses, k->b + 1, COCO__FP))) t->there = true;
-    return a->rc;
+    if ((t = coco__tally_add(a, &a->uses, k->b + 1, COCO__FP, 0))) t->there = true;
+    return COCO_OK;
 }
 
 static coco_status coco__uses_row(coco__audit *a, const coco__dbkey *k, coco_str payload)
@@ -237,16 +232,6 @@ static coco_status coco__owner_count(coco__audit *a, const coco__dbkey *k, coco_
     return coco__damaged(a, k, "an entry of the owner index");
 }
 
-/* Could a component stand there? */
-static bool coco__place_sound(coco__audit *a, const coco__place *at)
-{
-    bool sealed;
-
-    if (!at->parent) return at->segment.n == 0;
-    return coco__key_length((const uint8_t *)at->segment.p, at->segment.n) == at->segment.n &&
-           coco__climb(a, at->parent, &sealed);
-}
-
 /* A record that can't be read, or is gone, may have had the state; one that is whole hasn't. */
 static coco_status coco__owner_row(coco__audit *a, const coco__dbkey *k, coco_str payload)
 {
@@ -256,14 +241,14 @@ static coco_status coco__owner_row(coco__audit *a, const coco__dbkey *k, coco_st
     coco__dbkey c;
     coco__rec rec;
     coco_str p;
+    bool sealed, lost = coco__top_of(a, space);
 
-    a->nrows--;
     if (coco__place_get(payload, &at) != COCO_OK) return COCO_OK; /* told before */
-    if (coco__top_of(a, space) && coco__owner_true(a, (coco_str){ (const char *)k->b + 1, k->n - 1 }, payload))
-        return COCO_OK;
+    if (lost && coco__owner_true(a, (coco_str){ (const char *)k->b + 1, k->n - 1 }, payload)) return COCO_OK;
     for (const coco__fix *f = a->fixes; f; f = f->next) /* its component has been found */
         if (f->op == COCO__FIX_PUT && coco__bytes_cmp(f->key.b, f->key.n, k->b, k->n) == 0) return COCO_OK;
-    bool lost = coco__top_of(a, space) && coco__place_sound(a, &at) && !coco__peek_rec(a, &at, &rec);
+    lost &= at.parent ? coco__one_key(at.segment) && coco__climb(a, at.parent, &sealed) : at.segment.n == 0;
+    lost &= !coco__peek_rec(a, &at, &rec);
     coco__dbkey_id(&c, COCO__PROVIDER, space, k->b + 1 + skip, k->n - 1 - skip);
     if (k->n - 1 - skip > COCO__CUT) lost &= coco__peek(a, &c, &p); /* else nobody knows its key in full */
     coco__found(a, &at, "the owner index leads to it from a target state that it %s",
@@ -286,12 +271,11 @@ static coco_status coco__parent_row(coco__audit *a, const coco__dbkey *k, coco_s
     coco__place at;
     coco__rec rec;
 
-    a->nrows--;
     if (coco__place_get(payload, &at) != COCO_OK) return COCO_OK;
     bool whole = coco__peek_rec(a, &at, &rec);
     if (whole && (rec.flags & COCO__R_ID) && rec.id == id) return COCO_OK;
     coco__found(a, &at, "number %llu leads to it, which isn't its own", (unsigned long long)id);
-    bool used = coco__any_child(&a->t, COCO__COMPONENT, id) || coco__any_child(&a->t, COCO__PAGE, id);
+    bool used = coco__any_child(a->t, COCO__COMPONENT, id) || coco__any_child(a->t, COCO__PAGE, id);
     if (whole && (rec.flags & COCO__R_ID)) return coco__fix_del(a, k); /* what is below hangs nowhere then */
     return used ? coco__fix_rebuild(a, &at) : coco__fix_del(a, k);
 }
@@ -308,7 +292,6 @@ static coco_status coco__page_row(coco__audit *a, const coco__dbkey *k, coco_str
     coco__place at;
     coco__rec rec;
 
-    a->nrows--;
     (void)payload;
     if (coco__peek_place(a, id, &at)) {
         if (!coco__peek_rec(a, &at, &rec)) return coco__fix_rebuild(a, &at); /* the record's own finding names it */
@@ -322,10 +305,12 @@ static coco_status coco__page_row(coco__audit *a, const coco__dbkey *k, coco_str
 static void coco__check_index(coco__audit *a, enum coco__kind kind, const uint64_t *right, coco__row_fn count,
                               coco__row_fn each)
 {
-    uint64_t before = a->nrows;
+    uint64_t before = a->nrows, after;
 
     coco__each_of(a, kind, count);
-    if (a->nrows - before != *right) coco__each_of(a, kind, each);
+    after = a->nrows;
+    if (after - before != *right) coco__each_of(a, kind, each);
+    a->nrows = after;
 }
 
 /* ---- Counters ---- */
@@ -368,9 +353,9 @@ static coco_status coco__check_unknown(coco__audit *a)
 {
     coco__dbkey all = { .n = 0 };
     MDB_stat st;
-    int rc = mdb_stat(a->t.mdb, a->t.dbi, &st);
+    int rc = mdb_stat(a->t->mdb, a->t->dbi, &st);
 
-    if (a->rc == COCO_OK && rc) return coco__mdb_error(a->t.err, rc, a->t.env, "read");
+    if (a->rc == COCO_OK && rc) return coco__mdb_error(a->t->err, rc, a->t->env, "read");
     return st.ms_entries == a->nrows ? a->rc : coco__each_row(a, &all, coco__unknown_row);
 }
 
@@ -406,7 +391,7 @@ static coco_status coco__audit_walk(coco__audit *a)
 
 COCO__IN coco_status coco__audit_run(coco__audit *a, const coco__txn *t)
 {
-    a->t = *t;
+    a->t = t;
     a->quiet = *t;
     a->quiet.err = NULL;
     a->top = (coco__meta){ 1, COCO__S_FIRST_PROVIDER, 1, 1, 1, 1 };
@@ -418,6 +403,8 @@ COCO__IN coco_status coco__audit_run(coco__audit *a, const coco__txn *t)
     coco__table_init(&a->results, &t->env->mem);
     coco__buf_init(&a->text, &t->env->mem);
     coco__buf_init(&a->bytes, &t->env->mem);
+    coco__buf_init(&a->record, &t->env->mem);
+    coco__merge_init(&a->merge, &t->env->mem);
     coco__view_init(&a->view, &t->env->mem);
     return coco__audit_walk(a);
 }
@@ -425,6 +412,8 @@ COCO__IN coco_status coco__audit_run(coco__audit *a, const coco__txn *t)
 COCO__IN void coco__audit_free(coco__audit *a)
 {
     coco__view_free(&a->view);
+    coco__merge_free(&a->merge);
+    coco__buf_free(&a->record);
     coco__buf_free(&a->bytes);
     coco__buf_free(&a->text);
     coco__table_free(&a->results);
