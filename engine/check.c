@@ -73,7 +73,8 @@ COCO__IN coco_status coco__found(coco__audit *a, const coco__place *at, const ch
     return rc == COCO_OK ? rc : (a->rc = rc);
 }
 
-COCO__IN coco_status coco__unsound(coco__audit *a, const char *what)
+/* About the component that is being looked at. */
+static coco_status coco__unsound(coco__audit *a, const char *what)
 {
     a->sound = false;
     return coco__found(a, &a->at, "%s", what);

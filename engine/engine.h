@@ -219,7 +219,7 @@ struct coco__comp;
 
 enum {
     COCO__STARTS, COCO__ADDED, COCO__REPROCESSED, COCO__UNCHANGED, COCO__DELETED, COCO__ERRORS, COCO__HITS,
-    COCO__MISSES, COCO__NS,
+    COCO__MISSES, COCO__NS, /* as in coco_fn_stats */
     COCO__EXPECTED, /* items that sources have announced for it; sources that couldn't */
     COCO__UNSIZED,
     COCO__NCOUNTS
@@ -1660,7 +1660,6 @@ COCO__IN uint64_t coco__key_number(const coco__dbkey *k); /* behind the kind; 0 
 
 /* Tells a finding about the component at `at` (NULL: about none); a damaged record, to be deleted. */
 COCO__IN coco_status coco__found(coco__audit *a, const coco__place *at, const char *fmt, ...) COCO__PRINTF(3, 4);
-COCO__IN coco_status coco__unsound(coco__audit *a, const char *what); /* about the component that is being looked at */
 COCO__IN coco_status coco__damaged(coco__audit *a, const coco__dbkey *k, const char *what);
 COCO__IN coco_status coco__fix_add(coco__audit *a, enum coco__fix_op op, const coco__dbkey *k, coco_str payload);
 COCO__IN coco_status coco__fix_del(coco__audit *a, const coco__dbkey *k);

@@ -137,16 +137,14 @@ static coco_status coco__stats_copy(coco_app *app, coco_stats *s)
     if (!s->fns || !s->targets) return COCO_ENOMEM;
     for (size_t i = 0; i < app->nfns; i++) {
         const coco_fn *fn = coco__fn_at(i);
-        uint64_t v[COCO__NCOUNTS], any = 0;
-        for (int j = 0; j < COCO__NCOUNTS; j++) {
+        coco_fn_stats *f = &s->fns[s->nfns];
+        uint64_t *v = &f->starts, any = 0; /* its counts are in the order of COCO__STARTS … */
+        for (int j = 0; j <= COCO__EXPECTED; j++) {
             v[j] = atomic_load_explicit(&app->counts[i].n[j], memory_order_relaxed);
             if (j < COCO__EXPECTED) any |= v[j];
         }
-        if (any && fn)
-            s->fns[s->nfns++] =
-                (coco_fn_stats){ fn->name,           v[COCO__STARTS],  v[COCO__ADDED],  v[COCO__REPROCESSED],
-                                 v[COCO__UNCHANGED], v[COCO__DELETED], v[COCO__ERRORS], v[COCO__HITS],
-                                 v[COCO__MISSES],    v[COCO__NS],      v[COCO__UNSIZED] ? 0 : v[COCO__EXPECTED] };
+        if (app->counts[i].n[COCO__UNSIZED]) f->expected = 0;
+        if (any && fn) f->name = fn->name, s->nfns++;
     }
     for (coco__target_counts *c = app->targets; c; c = c->next)
         s->targets[s->ntargets++] = (coco_target_stats){ c->title, c->actions[COCO_INSERT], c->actions[COCO_UPDATE],

@@ -27,7 +27,7 @@
 enum {
     COCO__TAG_NULL = 1, COCO__TAG_SYMBOL, COCO__TAG_FALSE, COCO__TAG_TRUE, COCO__TAG_INT, COCO__TAG_FLOAT,
     COCO__TAG_TEXT, COCO__TAG_BYTES, COCO__TAG_UUID, COCO__TAG_VECTOR, COCO__TAG_LIST, COCO__TAG_MAP
-};
+}; /* of the kinds in their order, of which bool has two */
 
 /* ---- Constructors ---- */
 
@@ -320,15 +320,16 @@ static coco_status coco__encode_vector(coco__encoder *e, const float *f, size_t 
 static coco_status coco__encode(coco__encoder *e, coco_value v);
 
 /* A map is looked at in order also where the entries stay in theirs: so a key that came twice is found. */
-static coco_status coco__encode_nested(coco__encoder *e, coco_value v, bool map)
+static coco_status coco__encode_nested(coco__encoder *e, uint8_t tag, coco_value v)
 {
     const coco_pair *at = NULL;
     coco_status rc = 0;
     coco__order o;
+    bool map = tag == COCO__TAG_MAP;
 
     if (e->depth++ == COCO__DEPTH) return COCO_EINVAL;
     if (map && !coco__order_open(&o, e->buf ? e->buf->mem : NULL, v.as.s.p.pairs, v.as.s.u.n)) rc = COCO_EINVAL;
-    coco__encode_head(e, map ? COCO__TAG_MAP : COCO__TAG_LIST, v.as.s.u.n);
+    coco__encode_head(e, tag, v.as.s.u.n);
     for (size_t i = 0; i < v.as.s.u.n && rc == 0; i++) {
         if (map) at = e->how == COCO__STORED ? &v.as.s.p.pairs[i] : coco__order_at(&o, i, at);
         if (map) coco__encode_string(e, 0, at->key);
@@ -341,23 +342,23 @@ static coco_status coco__encode_nested(coco__encoder *e, coco_value v, bool map)
 
 static coco_status coco__encode(coco__encoder *e, coco_value v)
 {
-    uint8_t real[8];
+    uint8_t tag = (uint8_t)(COCO__TAG_NULL + (int)v.kind + (v.kind > COCO_BOOL || coco_bool_of(v))), real[8];
 
     switch (v.kind) {
-    case COCO_NULL: coco__encode_tagged(e, COCO__TAG_NULL, NULL, 0); return 0;
-    case COCO_BOOL: coco__encode_tagged(e, v.as.boolean ? COCO__TAG_TRUE : COCO__TAG_FALSE, NULL, 0); return 0;
-    case COCO_INT: coco__encode_head(e, COCO__TAG_INT, coco__zigzag(v.as.integer)); return 0;
+    case COCO_NULL:
+    case COCO_BOOL: coco__encode_tagged(e, tag, NULL, 0); return 0;
+    case COCO_INT: coco__encode_head(e, tag, coco__zigzag(v.as.integer)); return 0;
     case COCO_FLOAT:
         coco__put_be64(real, coco__float_bits(v.as.real));
-        coco__encode_tagged(e, COCO__TAG_FLOAT, real, 8);
+        coco__encode_tagged(e, tag, real, 8);
         return 0;
-    case COCO_SYMBOL: return coco__encode_string(e, COCO__TAG_SYMBOL, coco_text_of(v));
-    case COCO_TEXT_KIND: return coco__encode_string(e, COCO__TAG_TEXT, coco_text_of(v));
-    case COCO_BYTES: return coco__encode_string(e, COCO__TAG_BYTES, coco_text_of(v));
-    case COCO_UUID: coco__encode_tagged(e, COCO__TAG_UUID, v.as.uuid, 16); return 0;
+    case COCO_SYMBOL:
+    case COCO_TEXT_KIND:
+    case COCO_BYTES: return coco__encode_string(e, tag, coco_text_of(v));
+    case COCO_UUID: coco__encode_tagged(e, tag, v.as.uuid, 16); return 0;
     case COCO_VECTOR: return coco__encode_vector(e, v.as.s.p.floats, v.as.s.u.n);
-    case COCO_LIST: return coco__encode_nested(e, v, false);
-    case COCO_MAP: return coco__encode_nested(e, v, true);
+    case COCO_LIST:
+    case COCO_MAP: return coco__encode_nested(e, tag, v);
     default: return COCO_ETYPE;
     }
 }
@@ -460,24 +461,26 @@ static coco_status coco__decode_nested(coco__decoder *d, coco_kind kind, coco_va
 
 static coco_status coco__decode(coco__decoder *d, coco_value *out)
 {
+    uint8_t tag = coco__read_byte(d->r);
+    coco_kind kind = (coco_kind)(tag - COCO__TAG_NULL - (tag > COCO__TAG_FALSE));
     const uint8_t *uuid;
 
-    switch (coco__read_byte(d->r)) {
+    switch (tag) {
     case COCO__TAG_NULL: *out = coco_null(); return 0;
-    case COCO__TAG_FALSE: *out = coco_bool(false); return 0;
-    case COCO__TAG_TRUE: *out = coco_bool(true); return 0;
+    case COCO__TAG_FALSE:
+    case COCO__TAG_TRUE: *out = coco_bool(tag == COCO__TAG_TRUE); return 0;
     case COCO__TAG_INT: *out = coco_int(coco__unzigzag(coco__read_varint(d->r))); return d->r->bad ? COCO_ECORRUPT : 0;
     case COCO__TAG_FLOAT: return coco__decode_float(d, out);
-    case COCO__TAG_SYMBOL: return coco__decode_string(d, COCO_SYMBOL, out);
-    case COCO__TAG_TEXT: return coco__decode_string(d, COCO_TEXT_KIND, out);
-    case COCO__TAG_BYTES: return coco__decode_string(d, COCO_BYTES, out);
+    case COCO__TAG_SYMBOL:
+    case COCO__TAG_TEXT:
+    case COCO__TAG_BYTES: return coco__decode_string(d, kind, out);
     case COCO__TAG_UUID:
         if (!(uuid = coco__read_bytes(d->r, 16))) return COCO_ECORRUPT;
         *out = coco_uuid(uuid);
         return 0;
     case COCO__TAG_VECTOR: return coco__decode_vector(d, out);
-    case COCO__TAG_LIST: return coco__decode_nested(d, COCO_LIST, out);
-    case COCO__TAG_MAP: return coco__decode_nested(d, COCO_MAP, out);
+    case COCO__TAG_LIST:
+    case COCO__TAG_MAP: return coco__decode_nested(d, kind, out);
     default: return COCO_ECORRUPT; /* also where nothing is left */
     }
 }
