@@ -919,7 +919,8 @@ struct coco_target {
     uint64_t doomed;          /* states that tombstones would delete (guard) */
     bool condemned;           /* to be deleted in this update */
     bool tripped;             /* by the guard */
-    bool blocked;             /* a delete in it, or below it, failed: its container stays */
+    bool blocked;             /* a delete in it, or below it, failed: its container stays, … */
+    bool barred;              /* … also when what sinks refused is tried again */
     bool refused;             /* its container's own delete was: who was refused tries again, nobody else */
     bool of_record;           /* the handler was made from the record, without a desired value */
     uint8_t found;            /* of a container: COCO__FOUND_… */
@@ -949,7 +950,8 @@ COCO__IN bool coco__owner_none(const coco_target *target, coco_str ekey);  /* su
 COCO__IN coco_status coco__owner_top(coco_target *target, const coco__txn *t); /* makes sure that it is known */
 COCO__IN coco_status coco__owner_get(const coco__txn *t, coco_str ekey, coco__place *at); /* points into LMDB */
 COCO__IN coco_status coco__owner_put(const coco__txn *t, coco_target *target, coco_str ekey, const coco__place *at);
-COCO__IN void coco__target_block(coco_target *target); /* a delete in it failed */
+/* A delete in it failed; again: that is tried again. */
+COCO__IN void coco__target_block(coco_target *target, bool again);
 COCO__IN coco_status coco__top_states(struct coco__run *run, coco_target *top, uint64_t *n);
 /* Makes the handler; desired NULL: from what is recorded. */
 /* What the store said, if rc is its error; else the words for rc. */

@@ -338,13 +338,13 @@ static coco_status coco__tombs_carry(coco__live *l)
 static coco_status coco__group_reset(coco__live *l)
 {
     coco__run *run = l->run;
-    bool deleted = run->tombs != NULL || run->condemned != NULL;
+    bool deleted = run->tombs != NULL || run->condemned != NULL || run->nfailed;
     coco__slot *slot;
 
     for (size_t i = 0; deleted && coco__table_next(&run->targets, &i, &slot);) {
         coco_target *t = slot->value;
         t->doomed = 0;
-        t->tripped = t->refused = false;
+        t->tripped = t->refused = t->blocked = t->barred = false;
         t->condemned &= t->gone;
     }
     run->blocked = false;

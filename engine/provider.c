@@ -477,9 +477,9 @@ COCO__IN coco_status coco__owner_put(const coco__txn *t, coco_target *target, co
 
 /* ---- Counts ---- */
 
-COCO__IN void coco__target_block(coco_target *target)
+COCO__IN void coco__target_block(coco_target *target, bool again)
 {
-    for (; target; target = target->parent) target->blocked = true;
+    for (; target; target = target->parent) target->blocked = true, target->barred |= !again;
 }
 
 COCO__IN void coco__target_count(coco_target *target, int64_t delta)

@@ -141,7 +141,7 @@ static coco_status coco__block_entry(void *self, const coco__entry *e)
     uint64_t space = coco__ekey_space((const uint8_t *)e->ekey.p, e->ekey.n, NULL);
 
     if (space >= COCO__S_FIRST_PROVIDER) COCO_TRY(coco__target_by_id(((coco__comp *)self)->run, space, &t));
-    coco__target_block(t);
+    coco__target_block(t, false);
     return COCO_OK;
 }
 
@@ -706,7 +706,10 @@ static void coco__unblock(coco__run *run)
 {
     coco__slot *slot;
 
-    for (size_t i = 0; coco__table_next(&run->targets, &i, &slot);) ((coco_target *)slot->value)->blocked = false;
+    for (size_t i = 0; coco__table_next(&run->targets, &i, &slot);) {
+        coco_target *t = slot->value;
+        t->blocked = t->barred;
+    }
 }
 
 COCO__IN coco_status coco__tombs_work(coco__run *run)
@@ -723,7 +726,7 @@ COCO__IN coco_status coco__tombs_work(coco__run *run)
     COCO_TRY(coco__walk_tombs(run, coco__content_visit, &content));
     COCO_TRY(coco__drain(run));
     COCO_TRY(coco__containers_on(run));
-    if (!run->blocked) return COCO_OK;
+    if (!run->blocked || run->preview) return COCO_OK;
     coco__unblock(run);
     COCO_TRY(coco__apply_again(run));
     return coco__containers_on(run);

@@ -150,7 +150,7 @@ static void coco__note_failure(coco__comp *c, const coco_action *a, const coco_e
     coco__buf b;
     coco__buf key;
 
-    if (a->kind == COCO_DELETE) coco__target_block(a->target);
+    if (a->kind == COCO_DELETE) coco__target_block(a->target, true);
     if (c->apply_error) return;
     coco__buf_init(&b, c->run->mem), coco__buf_init(&key, c->run->mem);
     coco__key_put(&key, a->key);

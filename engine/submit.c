@@ -472,7 +472,7 @@ static coco_status coco__defer(coco__comp *c)
 static void coco__block_containers(const coco__comp *c)
 {
     for (const coco__change *ch = c->owned.changes; ch; ch = ch->next)
-        if (ch->action && !ch->cancelled && ch->action->kind == COCO_DELETE) coco__target_block(ch->target);
+        if (ch->action && !ch->cancelled && ch->action->kind == COCO_DELETE) coco__target_block(ch->target, false);
 }
 
 static void coco__apply_failed(coco__comp *c, bool again)
@@ -481,6 +481,7 @@ static void coco__apply_failed(coco__comp *c, bool again)
                c->run->deferred_bytes < c->run->app->config.max_inflight_bytes / 4;
 
     if (may && coco__defer(c) == COCO_OK) return;
+    coco__block_containers(c);
     for (coco__change *ch = c->owned.changes; ch; ch = ch->next)
         /* nobody may declare into it */
         if (coco__child_through(c, ch)) ch->child->gone = true;

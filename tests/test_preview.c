@@ -161,6 +161,41 @@ static void failure_in_a_preview_is_reported(void **state)
     expect_failures("/\"b\" COCO_EFAIL failed as planned");
 }
 
+static coco_status child_but_old(coco_ctx *cx, void *self, coco_value key, const coco_value *desired, coco_str record,
+                                 coco_target_handler *out)
+{
+    if (coco_str_equal(coco_text_of(key), COCO_STR("old"))) return coco_fail(cx, COCO_EIO, "out of sight");
+    return shelf_child(cx, self, key, desired, record, out);
+}
+
+static coco_status make_but_old(coco_ctx *cx, coco_value key, coco_target_handler *out)
+{
+    COCO_TRY(shelf_make(cx, key, out));
+    out->child = child_but_old;
+    return COCO_OK;
+}
+
+/* S7.5: what is in a container can't be deleted, so it stays; a preview tells so. */
+static void container_of_what_can_not_be_deleted_stays(void **state)
+{
+    (void)state;
+    plan("tab old more", "a: tab.1=10 tab.2=20 | b: old.3=30 | c: more.4=40");
+    update(NULL);
+    plan("tab", "a: tab.1=10");
+    shelf_type.make = make_but_old;
+    for (int preview = 1; preview >= 0; preview--) {
+        update_fails(COCO_EFAIL, OPTS(.preview = preview));
+        expect_events("applied", "/\"a\" tab:2 delete", "/\"c\" more:4 delete",
+                      "/@shelf/\"more\" shelf:\"more\" delete");
+        assert_int_equal(w.result.deletes, 3);
+    }
+    shelf_type.make = shelf_make;
+    expect_shelf("old:3 = 30", "shelf:\"old\" = null", "shelf:\"tab\" = null", "tab:1 = 10");
+    update(NULL);
+    expect_actions("- old:3", "- shelf:\"old\"");
+    expect_nothing_written();
+}
+
 static void duplicate_is_found_by_a_preview(void **state)
 {
     (void)state;
@@ -188,6 +223,7 @@ int main(void)
         TEST(preview_gives_the_ids_that_the_update_gives),
         TEST(preview_before_the_first_update_leaves_no_app_behind),
         TEST(failure_in_a_preview_is_reported),
+        TEST(container_of_what_can_not_be_deleted_stays),
         TEST(duplicate_is_found_by_a_preview),
     };
 
