@@ -300,8 +300,8 @@ COCO__IN coco_status coco__frame_init(coco_ctx *frame, coco_ctx *caller, const c
     frame->catches = caller->catches;
     frame->deadline = caller->deadline;
     frame->batch = caller->batch;
-    coco__buf_init(&frame->uses, caller->run->mem);
-    coco__buf_init(&frame->declared, caller->run->mem);
+    coco__buf_init(&frame->uses, caller->home->mem);
+    coco__buf_init(&frame->declared, caller->home->mem);
     return COCO_OK;
 }
 

@@ -110,6 +110,7 @@ static const coco_class failing_class = { .type = "failing", .memo_key = key_fai
 static coco_status outside_a_component(coco_ctx *cx)
 {
     coco_value v;
+    coco_ctx *fork;
     static int tag;
 
     if (coco_is_live(cx) || coco_is_preview(cx) || coco_run_memory(cx, &tag, 8)) return COCO_EFAIL;
@@ -119,6 +120,9 @@ static coco_status outside_a_component(coco_ctx *cx)
     if (coco_catch_begin(cx, NULL, NULL) != COCO_EINVAL) return COCO_EFAIL;
     coco_scope_end(cx);
     coco_catch_end(cx);
+    COCO_TRY(coco_cx_fork(cx, &fork)); /* a thread may help */
+    if (!coco_alloc(fork, 8)) return COCO_EFAIL;
+    COCO_TRY(coco_cx_join(cx, fork));
     coco_str s = coco_format(cx, "%d", 5);
     if (!s.p || coco_text_of(coco_copy_value(cx, coco_text_n(s))).n != 1) return COCO_EFAIL;
     if (coco_int_of(coco_context(cx, &LOOSE)) != 3) return COCO_EFAIL;
