@@ -68,6 +68,7 @@ static void coco__batch_hand_out(coco_ctx *cx, coco__batched **calls, size_t n, 
         if (calls[i]->rc == COCO_OK && coco__records(frame))
             calls[i]->rc = coco__deps_merge(cx->run, &frame->deps, cx->deps.v, cx->deps.n, true);
         frame->units += cx->units / (double)n;
+        frame->ns = cx->ns / n;
         frame->uncacheable |= cx->uncacheable;
     }
 }
@@ -80,18 +81,12 @@ static coco_status coco__batch_once(coco_ctx *cx, const coco_fn *fn, coco__batch
     coco_args *args = coco_alloc(cx, n * sizeof *args);
     coco_value *results = coco_alloc(cx, n * sizeof *results);
     coco__batch_job job = { cx, fn, args, n, results, NULL };
-    uint64_t begun = coco__monotonic_ns();
     coco_status rc;
 
     if (!args || !results) return COCO_ENOMEM;
     for (size_t i = 0; i < n; i++) args[i] = calls[i]->args;
     cx->batch_job = &job;
-    unsigned user = coco__user_begin(cx->run);
     rc = coco__runner_run(cx, fn, coco__batch_invoke, &job);
-    coco__user_end(cx->run, user);
-    coco__count_fn(cx->run->app, fn, COCO__NS, coco__monotonic_ns() - begun);
-    if (rc == COCO_OK) rc = cx->kept;
-    if (rc > 0) rc = coco_fail(cx, COCO_EINVAL, "%s: returned %d, which is no status", fn->name, rc);
     if (rc == COCO_OK) coco__batch_hand_out(cx, calls, n, &job);
     cx->batch_job = NULL;
     return rc;
@@ -257,9 +252,7 @@ static coco_status coco__map_item(coco__map *m, coco_value item, coco_args args,
     int rc = 0;
 
     memset(v, 0, sizeof *v);
-    v->all[0] = item;
-    for (size_t i = 0; i < args.n; i++) v->all[i + 1] = args.v[i];
-    v->memo.args = (coco_args){ v->all, args.n + 1 };
+    v->memo.args = coco__args_of(v->all, item, args);
     v->result = result;
     if (m->fn->memo) {
         rc = coco__memo_begin(m->cx, m->fn, &v->memo, result);
@@ -270,8 +263,7 @@ static coco_status coco__map_item(coco__map *m, coco_value item, coco_args args,
     if (rc != 0) return rc < 0 ? rc : COCO_OK;
     v->call = (coco__batched){ .frame = frame, .args = v->memo.args };
     rc = m->fn->call(frame, v->all);
-    if (rc == COCO_OK && m->fn->logic_tracking != COCO_LOGIC_NONE && coco__records(frame))
-        rc = coco__deps_add(frame->run, &frame->deps, COCO__D_LOGIC, coco_str_of(m->fn->name), m->fn->logic);
+    if (rc == COCO_OK) rc = coco__logic_used(frame, m->fn);
     if (rc != COCO_OK) return coco__memo_end(m->cx, &v->memo, rc, NULL);
     return ++m->n == m->max ? coco__map_compute(m) : COCO_OK;
 }
@@ -286,9 +278,8 @@ COCO__IN coco_status coco__map_batched(coco_ctx *cx, const coco_fn *fn, const co
     m.calls = coco__alloc(cx->run->mem, m.max * sizeof(coco__batched *));
     if (m.max && (!m.v || !m.calls)) rc = coco__oom(cx);
     for (size_t i = 0; i < call->n && rc == COCO_OK; i++) {
-        coco_value all[COCO_MAX_PARAMS] = { call->items[i] };
-        for (size_t k = 0; k < call->args.n; k++) all[k + 1] = call->args.v[k];
-        if (coco__map_repeats(&m, (coco_args){ all, call->args.n + 1 })) rc = coco__map_compute(&m);
+        coco_value all[COCO_MAX_PARAMS];
+        if (coco__map_repeats(&m, coco__args_of(all, call->items[i], call->args))) rc = coco__map_compute(&m);
         if (rc == COCO_OK) rc = coco_checkpoint(cx);
         if (rc == COCO_OK)
             rc = coco__map_item(&m, call->items[i], call->args, call->results ? &call->results[i] : NULL);

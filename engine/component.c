@@ -47,20 +47,15 @@ static coco_status coco__node_recorded(coco__run *run, coco__node *node)
     coco__place at;
     coco__rec rec;
     coco_str payload;
-    coco_status rc;
-    coco__buf b;
 
     coco__place_of(node, &at);
-    coco__buf_init(&b, run->mem);
-    rc = coco__record_read(run, &at, &b, &payload);
-    if (rc == COCO_OK && payload.p) rc = coco__rec_get(payload, &rec, &run->cx_err);
-    if (rc == COCO_OK && payload.p) {
-        node->id = rec.id;
-        node->recorded = node->persisted = rec.flags & COCO__R_ID;
-        node->was_component = rec.flags & COCO__R_COMPONENT;
-    }
-    coco__buf_free(&b);
-    return rc;
+    COCO_TRY(coco__record_read(run, &at, &run->lookup, &payload));
+    if (!payload.p) return COCO_OK;
+    COCO_TRY(coco__rec_get(payload, &rec, &run->cx_err));
+    node->id = rec.id;
+    node->recorded = node->persisted = rec.flags & COCO__R_ID;
+    node->was_component = rec.flags & COCO__R_COMPONENT;
+    return COCO_OK;
 }
 
 /* The inner node of comp below `up` at segment, made if it isn't there. */
@@ -77,7 +72,7 @@ static coco_status coco__node_child(coco_ctx *cx, coco__node *up, coco_str segme
     if (!node) return coco__oom(cx);
     node->up = up;
     node->comp = comp;
-    node->segment = (coco_str){ coco__arena_copy(comp->shared, segment.p, segment.n), segment.n };
+    node->segment = coco__arena_str(comp->shared, segment);
     coco__table_init(&node->kids, comp->run->mem);
     if (!node->segment.p || !coco__table_put(&up->kids, node->segment.p, segment.n, node)) return coco__oom(cx);
     node->next = comp->inner;
@@ -85,7 +80,7 @@ static coco_status coco__node_child(coco_ctx *cx, coco__node *up, coco_str segme
     if (up->recorded) {
         coco_status rc = coco__node_recorded(comp->run, node);
         coco__place at;
-        if (rc != COCO_OK) return coco_fail(cx, rc, "%s", comp->run->cx_err.msg);
+        if (rc != COCO_OK) return coco__say(cx, rc, comp->run->cx_err.msg);
         coco__place_of(node, &at);
         if (!node->was_component) coco__tomb_remove(comp->run, &at);
     }
@@ -99,10 +94,8 @@ static coco_status coco__segment_of(coco_ctx *cx, coco_value key, coco__buf *b)
 
     b->n = 0;
     rc = coco__key_put(b, key);
-    if (rc != COCO_OK)
-        return coco_fail(cx, rc,
-                         "a path element must be null, a symbol, bool, int, text, bytes, uuid or a list of these");
-    return b->failed ? coco__oom(cx) : COCO_OK;
+    if (rc == COCO_OK) return rc;
+    return coco_fail(cx, rc, "a path element must be null, a symbol, bool, int, text, bytes, uuid or a list of these");
 }
 
 static coco_status coco__scope_nodes(coco_ctx *cx, const coco__scope *scope, coco__buf *b, coco__node **node)
@@ -110,7 +103,7 @@ static coco_status coco__scope_nodes(coco_ctx *cx, const coco__scope *scope, coc
     if (!scope) return COCO_OK;
     COCO_TRY(coco__scope_nodes(cx, scope->up, b, node));
     COCO_TRY(coco__segment_of(cx, scope->key, b));
-    return coco__node_child(cx, *node, (coco_str){ (char *)b->p, b->n }, node);
+    return coco__node_child(cx, *node, coco__buf_view(b), node);
 }
 
 COCO__IN coco_status coco__resolve(coco_ctx *cx, coco_path path, const coco_fn *fn, coco__node **up,
@@ -123,7 +116,7 @@ COCO__IN coco_status coco__resolve(coco_ctx *cx, coco_path path, const coco_fn *
     COCO_TRY(coco__scope_nodes(cx, cx->scope, segment, up));
     for (size_t i = 0; i + 1 < path.n; i++) {
         COCO_TRY(coco__segment_of(cx, path.keys[i], segment));
-        COCO_TRY(coco__node_child(cx, *up, (coco_str){ (char *)segment->p, segment->n }, up));
+        COCO_TRY(coco__node_child(cx, *up, coco__buf_view(segment), up));
     }
     return coco__segment_of(cx, path.keys[path.n - 1], segment);
 }
@@ -252,7 +245,7 @@ static coco_status coco__comp_look(coco__comp *c, coco_str payload)
 
 COCO__IN coco_status coco__comp_load(coco__comp *c, coco_str payload)
 {
-    coco_str copy = { coco__arena_copy(c->shared, payload.p, payload.n), payload.n };
+    coco_str copy = coco__arena_str(c->shared, payload);
 
     return copy.p ? coco__comp_look(c, copy) : COCO_ENOMEM;
 }
@@ -386,21 +379,17 @@ static void coco__count_hit(coco__comp *c)
 
 /* ---- After the function has returned ---- */
 
-static coco_status coco__gone_add(coco__comp *c, coco__node *node, coco_str segment, bool self_only)
+COCO__IN coco_status coco__gone_add(coco__comp *c, coco__node *node, coco_str segment, bool self_only)
 {
     coco__tomb *g = coco__arena_zalloc(c->shared, sizeof *g);
 
-    if (!g || !(g->at.segment.p = coco__arena_copy(c->shared, segment.p, segment.n))) return COCO_ENOMEM;
-    g->at.segment.n = segment.n;
+    if (!g || !(g->at.segment = coco__arena_str(c->shared, segment)).p) return COCO_ENOMEM;
     g->at.parent = coco__node_id(node);
     g->self_only = self_only;
     g->next = c->gone;
     c->gone = g;
     return COCO_OK;
 }
-
-COCO__IN coco_status coco__gone_child(coco__comp *c, coco__node *node, coco_str segment)
-{ return coco__gone_add(c, node, segment, false); }
 
 /* Recorded children of a node that nobody mounted in this run. */
 static coco_status coco__gone_under(coco__comp *c, coco__node *node)
@@ -463,20 +452,19 @@ static coco_status coco__undeclared(coco__comp *c, coco_ctx *frame)
 static coco_status coco__memo_keep(coco__comp *c, coco_ctx *frame, coco_args args)
 {
     coco__buf b;
-    coco_status rc;
+    coco_status rc = COCO_OK;
 
     if (!c->fn->memo || frame->uncacheable || c->uncacheable) return COCO_OK;
     coco__buf_init(&b, c->run->mem);
-    rc = frame->result.kind == COCO_NULL ? COCO_OK : coco__value_put(&b, frame->result, COCO__STORED);
+    if (frame->result.kind != COCO_NULL) rc = coco__value_put(&b, frame->result, COCO__STORED);
+    c->fresh.result = coco__buf_take(&b, c->shared);
     if (rc != COCO_OK)
-        rc = coco_fail(frame, rc, "%s: the result of a memoized function can't hold an object", c->fn->name);
-    c->fresh.result = (coco_str){ coco__arena_copy(c->shared, b.p, b.n), b.n };
-    if (rc == COCO_OK && (b.failed || !c->fresh.result.p)) rc = COCO_ENOMEM;
-    coco__buf_free(&b);
-    if (rc == COCO_OK) rc = coco__states_take(frame, c->fn, args, frame->tracked, &c->fresh.states);
-    if (rc == COCO_OK) rc = coco__depset_of(c->run, &frame->deps, &c->set);
-    if (rc == COCO_OK) c->fresh.flags |= COCO__R_MEMO;
-    return rc;
+        return coco_fail(frame, rc, "%s: the result of a memoized function can't hold an object", c->fn->name);
+    if (!c->fresh.result.p) return COCO_ENOMEM;
+    COCO_TRY(coco__states_take(frame, c->fn, args, frame->tracked, &c->fresh.states));
+    COCO_TRY(coco__depset_of(c->run, &frame->deps, &c->set));
+    c->fresh.flags |= COCO__R_MEMO;
+    return COCO_OK;
 }
 
 /* A hit that was run again must have changed nothing. */
@@ -533,7 +521,7 @@ static coco_status coco__flight_begin(coco__comp *c)
     coco__owned_init(&c->owned, c->run, c->shared, &c->rec);
     if (!c->rec.nstates) return COCO_OK;
     coco__place_key(&k, COCO__COMPONENT, &c->at);
-    c->flight = (coco_str){ coco__arena_copy(c->shared, k.b, k.n), k.n };
+    c->flight = coco__arena_str(c->shared, (coco_str){ (char *)k.b, k.n });
     return c->flight.p && coco__table_put(&c->run->in_flight, c->flight.p, k.n, c) ? COCO_OK : COCO_ENOMEM;
 }
 
@@ -561,7 +549,7 @@ static coco_status coco__run_function(coco__comp *c, coco_ctx *frame, coco_args 
     c->fresh.ns = frame->ns;
     if (c->run->pool) coco__brisk_learn(c, c->fresh.ns - (coco__waited() - waited));
     c->fresh.units = frame->units;
-    if (rc == COCO_OK && c->stopped) rc = coco_fail(frame, c->stopped, "%s", coco_status_text(c->stopped));
+    if (rc == COCO_OK && c->stopped) rc = coco__say(frame, c->stopped, coco_status_text(c->stopped));
     if (rc == COCO_OK && !c->above) rc = coco__settle(c, frame, args);
     if (rc != COCO_OK && (!frame->message || frame->said != rc))
         coco_fail(frame, rc, "%s", coco__said(c->run, rc));
@@ -602,7 +590,7 @@ static coco_status coco__comp_find(coco_ctx *cx, coco__comp *c, const coco__moun
 
     /* what was read ahead is old where a state has been taken out of it since */
     if (m->payload && !coco__moved_away(run, &c->at)) payload = *m->payload;
-    else if (m->up ? m->up->recorded : run->app->has_dbi) rc = coco__record_read(run, &c->at, &run->lookup, &payload);
+    else if (!m->up || m->up->recorded) rc = coco__record_read(run, &c->at, &run->lookup, &payload);
     /* what is read ahead stays until the next child; with a pool others may come to the record meanwhile */
     if (rc == COCO_OK && m->payload && payload.p && !run->pool) {
         c->borrowed = payload;
@@ -658,10 +646,10 @@ static coco_status coco__await(coco_ctx *cx, coco_handle *h, bool applied)
         rc = cx->run->pool ? coco__await_step(cx, h->comp, applied) : coco__flush(cx->run, true);
     if (cx->run->pool) coco__wait_end(cx->run);
     if (late) return coco_checkpoint(cx);
-    return rc == COCO_OK ? rc : coco_fail(cx, rc, "%s", cx->run->fatal.msg);
+    return rc == COCO_OK ? rc : coco__say(cx, rc, cx->run->fatal.msg);
 }
 
-static coco_status coco__waiting_failure(coco__comp *c)
+static void coco__waiting_failure(coco__comp *c)
 {
     char text[160];
 
@@ -671,7 +659,6 @@ static coco_status coco__waiting_failure(coco__comp *c)
     c->no_write = true;
     c->state = COCO__WAITING;
     coco__submit(c);
-    return COCO_OK;
 }
 
 /* Too many in flight, too much memory, or too long ago that something was written? */
@@ -726,7 +713,6 @@ static bool coco__goes_to_pool(const coco_ctx *cx, coco__comp *c, const coco__mo
 {
     coco__run *run = c->run;
     const coco__pool *p = run->pool;
-    coco_value *v;
 
     if (!p || c->memo_above || (c->kind != COCO_MOUNT && c->kind != COCO_MOUNT_EACH) || coco__brisk(c)) return false;
     for (; cx; cx = cx->up)
@@ -734,11 +720,7 @@ static bool coco__goes_to_pool(const coco_ctx *cx, coco__comp *c, const coco__mo
     if (p->nqueued + (p->nthreads - p->nidle) + run->nopen + run->napplied + 1 >= run->app->config.max_inflight)
         return false;
     if (p->queued_bytes + run->inflight_bytes >= run->app->config.max_inflight_bytes) return false;
-    if (!(v = coco__arena_alloc(c->shared, (m->args.n + 1) * sizeof *v))) return false;
-    for (size_t i = 0; i < m->args.n; i++)
-        if (coco__value_copy(c->shared, m->args.v[i], &v[i]) != COCO_OK) return false;
-    c->args = (coco_args){ v, m->args.n };
-    return coco__queue_put(run, c);
+    return coco__args_copy(c->shared, m->args, &c->args) == COCO_OK && coco__queue_put(run, c);
 }
 
 /* Runs, hits or fails a child that is set up; takes it over. Its failure goes to coco__fail alone. */
@@ -775,13 +757,25 @@ static void coco__comp_go(coco_ctx *cx, coco__comp *c, const coco__mount_call *m
     cx->said = said, cx->message = message;
 }
 
+/* Where its record is damaged it fails by itself, named. */
+static void coco__comp_begin(coco_ctx *cx, coco__comp *c, const coco__mount_call *m)
+{
+    coco_status rc = coco__comp_find(cx, c, m);
+
+    if (rc == COCO_OK) {
+        coco__comp_go(cx, c, m);
+        return;
+    }
+    c->no_write = true;
+    coco__comp_end(c, rc, coco_error_message(cx));
+}
+
 /* Sets a child up under its node and runs it. c comes with its memory (arguments may live there). Returns an error
  * only where there was no mount. */
 COCO__IN coco_status coco__mount_child(coco_ctx *cx, coco__comp *c, const coco__mount_call *m)
 {
     coco__comp *parent = cx->comp;
     int side;
-    coco_status rc;
 
     c->parent = parent;
     c->fn = m->fn;
@@ -790,7 +784,7 @@ COCO__IN coco_status coco__mount_child(coco_ctx *cx, coco__comp *c, const coco__
     c->memo_above = coco__records(cx);
     c->op = m->op ? m->op : parent->op;
     c->node.up = m->up;
-    c->node.segment = (coco_str){ coco__arena_copy(c->shared, m->segment.p, m->segment.n), m->segment.n };
+    c->node.segment = coco__arena_str(c->shared, m->segment);
     if (!c->node.segment.p) {
         coco__comp_free(c);
         return coco__oom(cx);
@@ -805,17 +799,11 @@ COCO__IN coco_status coco__mount_child(coco_ctx *cx, coco__comp *c, const coco__
         return COCO_OK;
     }
     coco__part_ends_at(c->run, &c->at, m->part);
-    rc = coco__comp_find(cx, c, m);
     c->handle = m->handle;
     if (c->handle) *c->handle = (coco_handle){ .comp = c, .run = c->run };
     parent->pending++;
     if (c->op && (parent->stand || m->op)) c->op->open++, c->anchor = true;
-    if (rc == COCO_OK) {
-        coco__comp_go(cx, c, m);
-        return COCO_OK;
-    }
-    c->no_write = true; /* its record is damaged: it fails by itself, named */
-    coco__comp_end(c, rc, coco__arena_copy(c->shared, coco_error_message(cx), strlen(coco_error_message(cx))));
+    coco__comp_begin(cx, c, m);
     return COCO_OK;
 }
 
@@ -826,9 +814,7 @@ static coco_status coco__mount_check(coco_ctx *cx, const coco_fn *fn, coco_args 
         cx->uncacheable = true;
         return coco_fail(cx, COCO_EMEMO, "%s can't be mounted inside a memoized call", fn->name);
     }
-    if ((size_t)fn->nparams != args.n)
-        return coco_fail(cx, COCO_ETYPE, "%s: takes %d argument%s, got %zu", fn->name, fn->nparams,
-                         fn->nparams == 1 ? "" : "s", args.n);
+    COCO_TRY(coco__args_count(cx, fn, args.n));
     return coco_checkpoint(cx);
 }
 
@@ -839,7 +825,7 @@ COCO__IN coco_status coco__make_room(coco_ctx *cx)
 
     if (!coco__crowded(cx->run)) return COCO_OK;
     rc = coco__flush(cx->run, true);
-    return rc == COCO_OK ? rc : coco_fail(cx, rc, "%s", cx->run->fatal.msg);
+    return rc == COCO_OK ? rc : coco__say(cx, rc, cx->run->fatal.msg);
 }
 
 COCO__IN coco_status coco__mount_at(coco_ctx *cx, coco_path path, coco__mount_call *m)
@@ -852,7 +838,7 @@ COCO__IN coco_status coco__mount_at(coco_ctx *cx, coco_path path, coco__mount_ca
     if (rc != COCO_OK) return rc;
     coco__buf_init(&segment, cx->run->mem);
     rc = coco__resolve(cx, path, m->fn, &m->up, &segment);
-    m->segment = (coco_str){ (char *)segment.p, segment.n };
+    m->segment = coco__buf_view(&segment);
     if (rc == COCO_OK && (m->up->each || coco__table_get(&m->up->kids, m->segment.p, m->segment.n))) {
         coco__buf text;
         coco__buf_init(&text, cx->run->mem);
@@ -912,7 +898,7 @@ static coco_status coco__use_mount(coco_ctx *cx, coco_path path, const coco_fn *
     COCO_TRY(coco__mount_at(cx, path, &m));
     COCO_TRY(coco__await(cx, &h, true));
     if (h.comp) h.comp->handle = NULL; /* applied; its commit comes with the next round */
-    if (h.status != COCO_OK) return coco_fail(cx, h.status, "%s", h.message ? h.message : coco_status_text(h.status));
+    if (h.status != COCO_OK) return coco__say(cx, h.status, h.message ? h.message : coco_status_text(h.status));
     if (value) *value = v;
     return COCO_OK;
 }
@@ -957,8 +943,7 @@ static coco_status coco__target_elements(coco_ctx *cx, const coco_target *t, coc
         return COCO_OK;
     }
     if (coco__key_get(&r, cx->home, &key) != COCO_OK) return coco__oom(cx);
-    if (t->parent) out[(*n)++] = key;
-    else out[(*n)++] = coco_at(key, 0);
+    out[(*n)++] = t->parent ? key : coco_at(key, 0);
     if (!t->parent && coco_at(key, 1).kind != COCO_NULL) out[(*n)++] = coco_at(key, 1);
     return COCO_OK;
 }
@@ -996,7 +981,7 @@ COCO__IN coco_status coco__run_root(coco__run *run, coco_value *value)
     coco__mount_call m = {
         .fn = run->app->config.main, .args = run->app->config.args, .kind = COCO_MOUNT_ROOT, .value = value
     };
-    coco_status rc;
+    coco_status rc = COCO_OK;
 
     if (!c) return COCO_ENOMEM;
     c->fn = m.fn;
@@ -1005,14 +990,7 @@ COCO__IN coco_status coco__run_root(coco__run *run, coco_value *value)
     c->node.segment = c->at.segment;
     c->handle = &h;
     c->above = coco__only_side(run, c) == 1;
-    rc = coco__comp_find(&outer, c, &m);
-    if (rc == COCO_OK) {
-        coco__comp_go(&outer, c, &m);
-    } else {
-        c->no_write = true;
-        coco__comp_end(c, rc, coco_error_message(&outer));
-    }
-    rc = COCO_OK;
+    coco__comp_begin(&outer, c, &m);
     if (run->pool) rc = coco__await(&outer, &h, false);
     while (h.comp) rc = coco__flush(run, false);
     return rc;

@@ -8,13 +8,10 @@
 
 /* ---- Errors ---- */
 
-static coco_status coco__say(coco_ctx *cx, coco_status rc, const char *text)
+COCO__IN coco_status coco__say(coco_ctx *cx, coco_status rc, const char *text)
 {
-    char *copy = coco__arena_copy(cx->home, text, strlen(text));
-
-    cx->message = copy;
-    cx->said = rc;
-    return rc;
+    cx->message = coco__arena_copy(cx->home, text, strlen(text));
+    return cx->said = rc;
 }
 
 coco_status coco_fail(coco_ctx *cx, coco_status code, const char *fmt, ...)
@@ -239,9 +236,7 @@ COCO__IN coco_status coco__result_to(coco_ctx *cx, coco_value v, coco_value *out
         const coco_class *cls = v.as.s.p.cls;
         void *copy;
         if (!cls->copy) return coco_fail(cx, COCO_ETYPE, "a %s can't be returned", cls->type);
-        unsigned user = coco__user_begin(cx->run);
-        rc = cls->copy(cx, v.as.s.u.object, &copy);
-        coco__user_end(cx->run, user);
+        COCO__USER(cx->run, rc = cls->copy(cx, v.as.s.u.object, &copy));
         COCO_TRY(rc);
         *out = coco_object(cls, copy);
         return COCO_OK;
@@ -283,26 +278,44 @@ COCO__IN bool coco__records(const coco_ctx *cx)
 COCO__IN coco_status coco__inside(coco_ctx *cx, const char *what)
 { return cx->kept || cx->comp ? cx->kept : coco_fail(cx, COCO_EINVAL, "%s: only inside a component", what); }
 
-COCO__IN coco_status coco__frame_init(coco_ctx *frame, coco_ctx *caller, const coco_fn *fn)
+COCO__IN void coco__frame_init(coco_ctx *frame, coco_ctx *caller, const coco_fn *fn)
 {
     memset(frame, 0, sizeof *frame);
-    frame->run = caller->run;
-    frame->comp = caller->comp;
-    frame->env = caller->env;
-    frame->app = caller->app;
-    frame->arena = caller->arena;
-    frame->home = caller->home;
+    memcpy(frame, caller, offsetof(coco_ctx, up)); /* all that stands before it */
     frame->up = caller;
     frame->fn = fn;
-    frame->memo_depth = caller->memo_depth;
-    frame->memo = caller->memo;
-    frame->scope = caller->scope;
-    frame->catches = caller->catches;
-    frame->deadline = caller->deadline;
-    frame->batch = caller->batch;
-    coco__buf_init(&frame->uses, caller->home->mem);
-    coco__buf_init(&frame->declared, caller->home->mem);
-    return COCO_OK;
+    frame->uses.mem = frame->declared.mem = caller->home->mem;
+}
+
+/* ---- Calls ---- */
+
+COCO__IN coco_status coco__args_count(coco_ctx *cx, const coco_fn *fn, size_t n)
+{
+    if ((size_t)fn->nparams == n) return COCO_OK;
+    return coco_fail(cx, COCO_ETYPE, "%s: takes %d argument%s, got %zu", fn->name, fn->nparams,
+                     fn->nparams == 1 ? "" : "s", n);
+}
+
+COCO__IN coco_status coco__args_copy(coco__arena *a, coco_args args, coco_args *out)
+{
+    coco_value all = coco_list(args.v, args.n);
+    coco_status rc = coco__value_copy(a, all, &all);
+
+    *out = (coco_args){ rc == COCO_OK ? all.as.s.p.items : NULL, args.n };
+    return rc;
+}
+
+COCO__IN coco_args coco__args_of(coco_value all[COCO_MAX_PARAMS], coco_value item, coco_args args)
+{
+    all[0] = item;
+    for (size_t i = 0; i < args.n; i++) all[i + 1] = args.v[i];
+    return (coco_args){ all, args.n + 1 };
+}
+
+COCO__IN coco_status coco__logic_used(coco_ctx *frame, const coco_fn *fn)
+{
+    if (fn->logic_tracking == COCO_LOGIC_NONE || !coco__records(frame)) return COCO_OK;
+    return coco__deps_add(frame->run, &frame->deps, COCO__D_LOGIC, coco_str_of(fn->name), fn->logic);
 }
 
 struct coco__invocation {
@@ -322,25 +335,11 @@ COCO__IN coco_status coco__call_frame(coco_ctx *frame, const coco_fn *fn, coco_a
 {
     struct coco__invocation invocation = { frame, fn, args.v };
     coco_status rc;
-    uint64_t begun = coco__monotonic_ns();
 
-    if ((size_t)fn->nparams != args.n)
-        return coco_fail(frame, COCO_ETYPE, "%s: takes %d argument%s, got %zu", fn->name, fn->nparams,
-                         fn->nparams == 1 ? "" : "s", args.n);
-    if (fn->logic_tracking != COCO_LOGIC_NONE && (coco__records(frame)))
-        COCO_TRY(coco__deps_add(frame->run, &frame->deps, COCO__D_LOGIC, coco_str_of(fn->name), fn->logic));
-    if (fn->batch) {
-        rc = coco__batch_call(frame, fn, args);
-    } else {
-        unsigned user = coco__user_begin(frame->run);
-        rc = coco__runner_run(frame, fn, coco__invoke, &invocation);
-        coco__user_end(frame->run, user);
-    }
-    frame->ns = coco__monotonic_ns() - begun;
-    if (!fn->batch) coco__count_fn(frame->run->app, fn, COCO__NS, frame->ns); /* a batch counts for all its calls */
-    if (rc == COCO_OK) rc = frame->kept;
-    if (rc > 0) rc = coco_fail(frame, COCO_EINVAL, "%s: returned %d, which is no status", fn->name, rc);
-    if (rc != COCO_OK && (!frame->message || frame->said != rc)) coco_fail(frame, rc, "%s", coco_status_text(rc));
+    COCO_TRY(coco__args_count(frame, fn, args.n));
+    COCO_TRY(coco__logic_used(frame, fn));
+    rc = fn->batch ? coco__batch_call(frame, fn, args) : coco__runner_run(frame, fn, coco__invoke, &invocation);
+    if (rc != COCO_OK && (!frame->message || frame->said != rc)) coco__say(frame, rc, coco_status_text(rc));
     return rc;
 }
 
@@ -352,11 +351,8 @@ struct coco__open_source {
 
 COCO__IN void coco__source_close(coco__run *run, coco_source *src)
 {
-    unsigned user = coco__user_begin(run);
-
-    if (src && src->close) src->close(src);
+    if (src && src->close) COCO__USER(run, src->close(src));
     if (src) src->close = NULL;
-    coco__user_end(run, user);
 }
 
 static coco_status coco__frame_merge(coco_ctx *frame, coco_ctx *caller)

@@ -12,7 +12,6 @@ COCO__IN void coco__stream_open(coco__stream *s, coco__run *run, uint64_t id)
 {
     memset(s, 0, sizeof *s);
     s->run = run;
-    s->id = id;
     coco__buf_init(&s->data, run->mem);
     coco__dbkey_id(&s->last, COCO__COMPONENT, id, NULL, 0);
 }
@@ -50,34 +49,27 @@ static coco_status coco__stream_keep(coco__stream *s, const coco__txn *t, const 
 static coco_status coco__stream_fill(coco__stream *s)
 {
     coco__txn t;
-    MDB_cursor *cur;
-    MDB_val key = { s->last.n, s->last.b }, data;
-    coco_status status = COCO_OK;
-    int rc;
+    coco__scan scan;
+    coco_status rc = COCO_OK;
 
     if (!s->children && !(s->children = coco__alloc(s->run->mem, COCO__READ_AHEAD * sizeof *s->children)))
         return COCO_ENOMEM;
     s->n = s->i = 0;
     s->data.n = 0;
     COCO_TRY(coco__run_read(s->run, &t));
-    rc = mdb_cursor_open(t.mdb, t.dbi, &cur);
-    if (rc == 0) {
-        rc = mdb_cursor_get(cur, &key, &data, MDB_SET_RANGE);
-        if (rc == 0 && s->begun && key.mv_size == s->last.n && memcmp(key.mv_data, s->last.b, s->last.n) == 0)
-            rc = mdb_cursor_get(cur, &key, &data, MDB_NEXT);
-        while (rc == 0 && status == COCO_OK && s->n < COCO__READ_AHEAD && s->data.n < 65536 && key.mv_size >= 9 &&
-               memcmp(key.mv_data, s->last.b, 9) == 0) {
-            status = coco__stream_keep(s, &t, &key, &data);
-            memcpy(s->last.b, key.mv_data, s->last.n = key.mv_size);
-            s->begun = true;
-            rc = mdb_cursor_get(cur, &key, &data, MDB_NEXT);
-        }
-        s->ended = rc != 0 || key.mv_size < 9 || memcmp(key.mv_data, s->last.b, 9) != 0;
-        mdb_cursor_close(cur);
+    coco__scan_open(&scan, &t, &s->last, 9);
+    bool more = coco__scan_next(&scan);
+    if (more && coco__bytes_cmp(scan.key.mv_data, scan.key.mv_size, s->last.b, s->last.n) == 0)
+        more = coco__scan_next(&scan); /* the batch before ended with it */
+    while (more && rc == COCO_OK && s->n < COCO__READ_AHEAD && s->data.n < 65536) {
+        rc = coco__stream_keep(s, &t, &scan.key, &scan.data);
+        memcpy(s->last.b, scan.key.mv_data, s->last.n = scan.key.mv_size);
+        more = coco__scan_next(&scan);
     }
-    if (rc != 0 && rc != MDB_NOTFOUND) status = coco__mdb_error(t.err, rc, t.env, "read");
+    s->ended = !more;
+    rc = coco__scan_close(&scan, rc);
     coco__run_read_end(s->run, &t);
-    return status;
+    return rc;
 }
 
 COCO__IN int coco__stream_next(coco__stream *s, coco_str *segment, coco_str *payload, bool *cut)
@@ -104,24 +96,18 @@ typedef struct coco__unread_range {
 
 typedef struct coco__each {
     coco_ctx *cx;
-    coco__node *node;
+    const coco__pass *pass;
     coco_source *src;
-    const coco_fn *fn;
-    coco_args args;
-    uint64_t pass;            /* its number */
-    coco__stream stream;
-    bool reading;             /* there are recorded children */
-    bool walked;              /* the walk beside them has begun: a source may know its order from its first item on */
-    int got;                  /* stream's current child: 1, 0 at the end */
-    bool matched;             /* and it was mounted */
+    uint64_t number;          /* of the pass */
+    coco__stream stream;      /* recorded children */
+    int got;                  /* its current child: 1, 0 at the end */
+    bool through;             /* with that one: the next is to be read. A source may know its order from its first item on */
     coco_str recorded, payload;
     bool cut;
     coco__buf segment, before; /* encoded key of the item, and of the one before */
-    bool first;
     coco__set16 came;         /* keys of an unordered source, cut keys of an ordered one */
     coco__unread_range *unread;
-    coco__tomb *cuts;         /* recorded children with cut keys that haven't come yet */
-    bool nothing_gone;
+    coco__tomb *cuts;         /* recorded children with cut keys that may come yet */
 } coco__each;
 
 static bool coco__each_keeps(const coco__each *e, coco_str segment)
@@ -133,24 +119,26 @@ static bool coco__each_keeps(const coco__each *e, coco_str segment)
     return false;
 }
 
+/* A recorded child is gone, unless it has come. */
 static coco_status coco__each_gone(coco__each *e, coco_str segment)
 {
-    if (e->nothing_gone || e->cx->comp->above || coco__each_keeps(e, segment)) return COCO_OK;
-    return coco__gone_child(e->cx->comp, e->node, segment);
+    uint8_t fp[COCO__FP];
+
+    if (e->pass->nothing_gone || e->cx->comp->above || coco__each_keeps(e, segment)) return COCO_OK;
+    coco_fingerprint_bytes(segment.p, segment.n, fp);
+    return coco__set16_has(&e->came, fp) ? COCO_OK : coco__gone_add(e->cx->comp, e->pass->node, segment, false);
 }
 
 static coco_status coco__each_advance(coco__each *e)
 {
-    e->walked = true;
+    e->through = false;
     for (;;) {
         int got = coco__stream_next(&e->stream, &e->recorded, &e->payload, &e->cut);
         if (got < 0) return got;
         e->got = got;
         if (!got || !e->cut) return COCO_OK;
         coco__tomb *c = coco__arena_zalloc(e->cx->comp->shared, sizeof *c);
-        if (!c || !(c->at.segment.p = coco__arena_copy(e->cx->comp->shared, e->recorded.p, e->recorded.n)))
-            return COCO_ENOMEM;
-        c->at.segment.n = e->recorded.n;
+        if (!c || !(c->at.segment = coco__arena_str(e->cx->comp->shared, e->recorded)).p) return COCO_ENOMEM;
         c->next = e->cuts;
         e->cuts = c;
     }
@@ -159,22 +147,22 @@ static coco_status coco__each_advance(coco__each *e)
 /* Passes over what is recorded before the key; what is passed over is gone. */
 static coco_status coco__each_seek(coco__each *e, coco_str segment, const coco_str **payload)
 {
+    static const coco_str none = { NULL, 0 };
     int order = 1;
 
     *payload = NULL;
-    if (!e->reading) return COCO_OK;
-    if (e->matched || !e->walked) COCO_TRY(coco__each_advance(e));
+    if (!e->stream.run) return COCO_OK;
+    if (e->through) COCO_TRY(coco__each_advance(e));
     while (e->got && (order = coco__bytes_cmp(e->recorded.p, e->recorded.n, segment.p, segment.n)) < 0) {
         COCO_TRY(coco__each_gone(e, e->recorded));
         COCO_TRY(coco__each_advance(e));
     }
-    static const coco_str none = { NULL, 0 };
-    e->matched = e->got && order == 0;
-    *payload = e->matched ? (e->payload.p ? &e->payload : NULL) : &none;
+    e->through = e->got && order == 0;
+    *payload = !e->through ? &none : e->payload.p ? &e->payload : NULL;
     return COCO_OK;
 }
 
-static coco_status coco__each_key_error(coco__each *e, coco_status code, const char *what)
+static coco_status coco__each_key_error(coco__each *e, coco_status code)
 {
     coco__buf now, before;
 
@@ -183,51 +171,50 @@ static coco_status coco__each_key_error(coco__each *e, coco_status code, const c
     coco__key_print(&now, e->segment.p, e->segment.n);
     coco__key_print(&before, e->before.p, e->before.n);
     if (code == COCO_EDUP)
-        coco_fail(e->cx, code, "%s: the source gave the key %s twice", e->fn->name, coco__buf_cstr(&now));
+        coco_fail(e->cx, code, "%s: the source gave the key %s twice", e->pass->fn->name, coco__buf_cstr(&now));
     else
-        coco_fail(e->cx, code, "%s: %s: key %s came after %s", e->fn->name, what, coco__buf_cstr(&now),
-                  coco__buf_cstr(&before));
+        coco_fail(e->cx, code, "%s: the source says it is ordered, but: key %s came after %s", e->pass->fn->name,
+                  coco__buf_cstr(&now), coco__buf_cstr(&before));
     coco__buf_free(&now);
     coco__buf_free(&before);
     return code;
 }
 
-/* Is the key new, and in order? */
-static coco_status coco__each_check_key(coco__each *e)
+/* Takes an item's key, which must be new, and in order. */
+static coco_status coco__each_key(coco__each *e, coco_value key)
 {
+    coco__buf before = e->segment;
     uint8_t fp[COCO__FP];
-    int added = 1;
 
-    if (e->src->ordered && !e->first) {
-        int order = coco__bytes_cmp(e->segment.p, e->segment.n, e->before.p, e->before.n);
-        if (order == 0) return coco__each_key_error(e, COCO_EDUP, "");
-        if (order < 0) return coco__each_key_error(e, COCO_EINVAL, "the source says it is ordered, but");
-    }
-    if (!e->src->ordered || e->segment.n > COCO__CUT) {
-        coco_fingerprint_bytes(e->segment.p, e->segment.n, fp);
-        if ((added = coco__set16_add(&e->came, fp)) < 0) return coco__oom(e->cx);
-    }
-    if (!added) return coco__each_key_error(e, COCO_EDUP, "");
+    e->segment = e->before;
+    e->before = before;
+    e->segment.n = 0;
+    coco_status rc = coco__key_put(&e->segment, key);
+    if (rc != COCO_OK)
+        return coco_fail(e->cx, rc, "%s: the source gave a key that isn't a stable key", e->pass->fn->name);
     if (e->src->ordered) {
-        coco__buf swap = e->before;
-        e->before = e->segment;
-        e->segment = swap;
-        e->first = false;
+        int order = coco__bytes_cmp(e->segment.p, e->segment.n, before.p, before.n);
+        if (order <= 0) return coco__each_key_error(e, order ? COCO_EINVAL : COCO_EDUP);
+        if (e->segment.n <= COCO__CUT) return COCO_OK;
     }
-    return COCO_OK;
+    coco_fingerprint_bytes(e->segment.p, e->segment.n, fp);
+    int added = coco__set16_add(&e->came, fp);
+    return added > 0 ? COCO_OK : added < 0 ? coco__oom(e->cx) : coco__each_key_error(e, COCO_EDUP);
 }
 
 static coco_status coco__each_unread(coco__each *e, coco_ctx *item, coco_value key, coco_value value)
 {
     coco__unread_range *u = coco__arena_zalloc(e->cx->comp->shared, sizeof *u);
+    coco_status rc = COCO_OK;
+    coco__buf b;
 
-    e->segment.n = 0;
-    if (coco_bool_of(value)) coco__key_text_prefix(&e->segment, coco_text_of(key));
-    else COCO_TRY(coco__key_put(&e->segment, key));
-    if (!u || e->segment.failed || !(u->bytes.p = coco__arena_copy(e->cx->comp->shared, e->segment.p, e->segment.n)))
-        return coco__oom(e->cx);
-    u->bytes.n = e->segment.n;
+    if (!u) return coco__oom(e->cx);
+    coco__buf_init(&b, e->cx->run->mem);
     u->prefix = coco_bool_of(value);
+    if (u->prefix) coco__key_text_prefix(&b, coco_text_of(key));
+    else rc = coco__key_put(&b, key);
+    u->bytes = coco__buf_take(&b, e->cx->comp->shared);
+    if (rc != COCO_OK || !u->bytes.p) return rc != COCO_OK ? rc : coco__oom(e->cx);
     u->next = e->unread;
     e->unread = u;
     bool swallowed = coco__unread(item, e->src, key, COCO_EUNREAD);
@@ -238,17 +225,11 @@ static coco_status coco__each_unread(coco__each *e, coco_ctx *item, coco_value k
 static coco_status coco__each_mount(coco__each *e, coco__comp *c, coco_value value)
 {
     coco_value all[COCO_MAX_PARAMS];
-    coco_str segment;
-    coco_status rc = coco__each_check_key(e);
-    const coco__buf *key = e->src->ordered ? &e->before : &e->segment; /* swapped by the check */
+    coco__mount_call m = { .fn = e->pass->fn, .kind = COCO_MOUNT_EACH, .up = e->pass->node, .pass = e->number,
+                           .args = coco__args_of(all, value, e->pass->args), .segment = coco__buf_view(&e->segment) };
+    coco_status rc = COCO_OK;
 
-    coco__mount_call m = { .fn = e->fn, .args = { all, e->args.n + 1 }, .kind = COCO_MOUNT_EACH, .up = e->node,
-                           .pass = e->pass };
-    all[0] = value;
-    for (size_t i = 0; i < e->args.n; i++) all[i + 1] = e->args.v[i];
-    segment = (coco_str){ (char *)key->p, key->n };
-    m.segment = segment;
-    if (rc == COCO_OK && e->src->ordered && segment.n <= COCO__CUT) rc = coco__each_seek(e, segment, &m.payload);
+    if (e->src->ordered && m.segment.n <= COCO__CUT) rc = coco__each_seek(e, m.segment, &m.payload);
     if (rc == COCO_OK) rc = coco__make_room(e->cx);
     if (rc != COCO_OK) {
         coco__comp_free(c);
@@ -268,24 +249,16 @@ static int coco__each_item(coco__each *e)
     if (!c) return coco__oom(e->cx);
     coco__frame_init(&item, e->cx, e->cx->fn);
     item.arena = item.home = &c->arena;
-    if (rc == COCO_OK) {
-        unsigned user = coco__user_begin(item.run);
-        rc = e->src->next(e->src, &item, &key, &value);
-        coco__user_end(item.run, user);
-    }
+    if (rc == COCO_OK) COCO__USER(item.run, rc = e->src->next(e->src, &item, &key, &value));
     if (rc == 1 && item.kept) rc = item.kept;
     if (rc == COCO_EUNREAD && (rc = coco__each_unread(e, &item, key, value)) == COCO_OK) rc = 2;
     else if (rc < 0 && rc != COCO_ESTOP) coco_fail(e->cx, rc, "%s", item.message ? item.message : coco_status_text(rc));
     item.said = COCO_OK; /* the message ends with the item */
     coco_status ended = coco__frame_end(&item, e->cx);
     if (rc >= 0 && ended != COCO_OK) rc = ended;
-    if (rc == 1) {
-        e->segment.n = 0;
-        rc = coco__key_put(&e->segment, key);
-        if (rc != COCO_OK) coco_fail(e->cx, rc, "%s: the source gave a key that isn't a stable key", e->fn->name);
-        else if (e->segment.failed) rc = coco__oom(e->cx);
-        else if ((rc = coco__each_mount(e, c, value)) == COCO_OK) return 1;
-        else return rc;
+    if (rc == 1 && (rc = coco__each_key(e, key)) == COCO_OK) {
+        rc = coco__each_mount(e, c, value);
+        return rc == COCO_OK ? 1 : rc;
     }
     coco__comp_free(c);
     return rc == 2 ? 1 : rc;
@@ -294,22 +267,12 @@ static int coco__each_item(coco__each *e)
 /* After the last item: whatever is recorded and didn't come. */
 static coco_status coco__each_rest(coco__each *e)
 {
-    uint8_t fp[COCO__FP];
-
-    if (e->matched) COCO_TRY(coco__each_advance(e));
-    while (e->reading && e->got) {
-        bool came = false;
-        if (!e->src->ordered) {
-            coco_fingerprint_bytes(e->recorded.p, e->recorded.n, fp);
-            came = coco__set16_has(&e->came, fp);
-        }
-        if (!came) COCO_TRY(coco__each_gone(e, e->recorded));
+    if (e->through) COCO_TRY(coco__each_advance(e));
+    while (e->got) {
+        COCO_TRY(coco__each_gone(e, e->recorded));
         COCO_TRY(coco__each_advance(e));
     }
-    for (const coco__tomb *c = e->cuts; c; c = c->next) {
-        coco_fingerprint_bytes(c->at.segment.p, c->at.segment.n, fp);
-        if (!coco__set16_has(&e->came, fp)) COCO_TRY(coco__each_gone(e, c->at.segment));
-    }
+    for (const coco__tomb *c = e->cuts; c; c = c->next) COCO_TRY(coco__each_gone(e, c->at.segment));
     return COCO_OK;
 }
 
@@ -323,8 +286,8 @@ static void coco__each_free(coco__each *e)
 
 COCO__IN coco_status coco__each_pass(coco_ctx *cx, const coco__pass *pass)
 {
-    coco__each e = { .cx = cx, .node = pass->node, .src = pass->src, .fn = pass->fn, .args = pass->args, .first = true,
-                     .nothing_gone = pass->nothing_gone, .pass = ++cx->run->npasses };
+    coco__each e = { .cx = cx, .pass = pass, .src = pass->src, .number = ++cx->run->npasses,
+                     .through = pass->node->recorded };
     coco__tomb *gone = cx->comp->gone;
     coco_status rc = COCO_OK;
     int got = 1;
@@ -332,14 +295,11 @@ COCO__IN coco_status coco__each_pass(coco_ctx *cx, const coco__pass *pass)
     coco__buf_init(&e.segment, cx->run->mem);
     coco__buf_init(&e.before, cx->run->mem);
     coco__set16_init(&e.came, cx->run->mem);
-    e.reading = e.node->recorded;
-    if (e.reading) coco__stream_open(&e.stream, cx->run, e.node->id);
-    if (e.reading && e.src->ordered) rc = coco__each_advance(&e);
+    if (e.through) coco__stream_open(&e.stream, cx->run, pass->node->id);
     while (rc == COCO_OK && got == 1) {
         got = coco__each_item(&e);
         if (got < 0) rc = got;
     }
-    if (rc == COCO_OK && e.reading && !e.src->ordered) rc = coco__each_advance(&e);
     if (rc == COCO_OK) rc = coco__each_rest(&e);
     if (rc != COCO_OK) cx->comp->gone = gone; /* what the walk has passed over isn't gone either */
     coco__each_free(&e);
@@ -362,9 +322,7 @@ static coco_status coco__each_begin(coco_ctx *cx, coco_path path, coco__pass *pa
     coco__buf_free(&segment);
     COCO_TRY(rc);
     pass->node->each = true;
-    pass->node->source =
-        (coco_str){ src->title ? coco__arena_copy(cx->comp->shared, src->title, strlen(src->title)) : "",
-                    src->title ? strlen(src->title) : 0 };
+    pass->node->source = coco__arena_str(cx->comp->shared, coco_str_of(src->title));
     return pass->node->source.p ? COCO_OK : coco__oom(cx);
 }
 
@@ -383,7 +341,7 @@ static coco_status coco__mount_each(coco_ctx *cx, coco_path path, const coco_fn 
     if (pass.node && (later || rc != COCO_OK)) pass.node->incomplete = true;
     if (part && rc != COCO_OK) coco__part_end(part);
     if (!part) coco__source_close(cx->run, src);
-    if (rc != COCO_OK && cx->said != rc) coco_fail(cx, rc, "%s", coco_status_text(rc));
+    if (rc != COCO_OK && cx->said != rc) coco__say(cx, rc, coco_status_text(rc));
     return rc;
 }
 
@@ -422,7 +380,6 @@ static coco_status coco__state_access(coco_ctx *cx, coco_value key, coco_value v
     if (rc == COCO_OK && !was->p) {
         rc = coco__value_put(&v, value, COCO__STORED);
         if (rc != COCO_OK) coco_fail(cx, rc, "a state can't hold an object");
-        else if (k.failed || v.failed) rc = coco__oom(cx);
         else rc = coco__own(&cx->comp->owned, COCO__S_STATE, name, (coco_str){ (char *)v.p, v.n }, NULL);
     }
     coco__buf_free(&k);
@@ -481,7 +438,6 @@ static coco_status coco__id_key(coco_ctx *cx, uint8_t kind, coco_value dep, bool
     if (next && cx->memo) coco__buf_put(b, cx->memo, COCO__FP);
     rc = coco__value_put(b, dep, COCO__CANONICAL);
     if (rc != COCO_OK) return coco_fail(cx, rc, "the dep of an id can't hold an object");
-    if (b->failed) return coco__oom(cx);
     if (next) COCO_TRY(coco__ordinal(cx, (coco_str){ (char *)b->p, b->n }, &n));
     coco__buf_varint(b, n);
     return b->failed ? coco__oom(cx) : COCO_OK;

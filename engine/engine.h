@@ -14,6 +14,7 @@
 
 #include <lmdb.h>
 #include <pthread.h>
+#include <time.h>
 
 /* Tests compile the floors one by one and link them; the library is one unit and keeps its internals to itself. */
 #ifdef COCO__SEPARATE
@@ -296,6 +297,12 @@ COCO__IN void coco__leave(struct coco__run *run);
     } while (0)
 COCO__IN unsigned coco__user_begin(struct coco__run *run);
 COCO__IN void coco__user_end(struct coco__run *run, unsigned depth);
+#define COCO__USER(run, what) /* does what, a statement, so */ \
+    do { \
+        unsigned coco__depth = coco__user_begin(run); \
+        what; \
+        coco__user_end(run, coco__depth); \
+    } while (0)
 COCO__IN uint64_t coco__waited(void); /* ns that this thread has waited for locks */
 #ifdef COCO__SEPARATE
 extern _Atomic unsigned coco__yields; /* tests: not 0: a seed, threads give way at odd moments */
@@ -304,6 +311,7 @@ extern _Atomic unsigned coco__yields; /* tests: not 0: a seed, threads give way 
 COCO__IN void coco__wait_begin(struct coco__run *run);
 COCO__IN void coco__wait_change(struct coco__run *run, uint64_t deadline);
 COCO__IN void coco__wait_end(struct coco__run *run);
+COCO__IN struct timespec coco__time_in(uint64_t ns); /* so long from now, on the wall's clock */
 COCO__IN void coco__wake(struct coco__run *run, struct coco__thread *t);
 COCO__IN void coco__changed(struct coco__run *run); /* wakes those that wait */
 COCO__IN bool coco__quiet(const struct coco__run *run); /* no thread is active, and none will be by itself */
@@ -324,6 +332,7 @@ COCO__IN coco_status coco__fork_begin(coco_ctx *cx);
 COCO__IN void coco__fork_end(coco_ctx *cx);
 COCO__IN coco_status coco__stopped(const struct coco__run *run); /* COCO_ESTOP or 0 */
 COCO__IN bool coco__late(const coco_ctx *cx); /* has its deadline passed? */
+/* Calls body, which is fn's own code, where fn runs: counts its time, and returns what was kept or what it gave. */
 COCO__IN coco_status coco__runner_run(coco_ctx *cx, const coco_fn *fn, coco_status (*body)(void *self), void *self);
 COCO__IN bool coco__on_runner(const coco_ctx *cx, const coco_runner *r); /* does cx, or one around, run there? */
 /* One sink never applies twice at a time, whatever updates share it. The caller doesn't hold the lock. */
@@ -1119,7 +1128,7 @@ COCO__IN coco_status coco__store_rec(coco__run *run, const coco__txn *t, const c
 COCO__IN coco_status coco__mark_above(coco__run *run, const coco__txn *t, uint64_t parent, bool pending);
 COCO__IN coco_status coco__need_id(struct coco__comp *c, const coco__txn *t, coco__rec *rec);
 COCO__IN coco_status coco__header(struct coco__comp *c, coco__rec *rec);
-/* Reads a record, copied into b; *payload.p NULL: there is none. */
+/* Reads a record, copied into b; payload->p NULL: there is none. */
 COCO__IN coco_status coco__record_read(coco__run *run, const coco__place *at, coco__buf *b, coco_str *payload);
 COCO__IN coco_status coco__tomb_add(coco__run *run, const coco__place *at, bool self_only);
 COCO__IN void coco__out_of_memory(coco__run *run); /* where nobody can be told: the update fails */
@@ -1289,37 +1298,39 @@ typedef struct coco__comp {
 } coco__comp;
 
 struct coco_ctx {
+    /* A frame begins with what its caller has of these: */
     coco__run *run;
     coco__comp *comp;      /* NULL: a handler's, a setup's or a hook's */
-    coco_ctx *up;
-    const coco_fn *fn;
+    coco_env *env;
+    coco_app *app;
     coco__arena *arena;    /* where coco_alloc takes from: home, or a scratch arena */
     coco__arena *home;     /* lives as long as the component */
+    coco__scope *scope;
+    coco__catch *catches;
+    uint64_t deadline;     /* monotonic ns; 0: none */
+    const uint8_t *memo;   /* key of the innermost memoized call around, … */
+    unsigned memo_depth;   /* … of so many */
+    unsigned batch;        /* inside a batch: of no component */
+    /* … and has these to itself: */
+    coco_ctx *up;
+    const coco_fn *fn;
     coco_status kept;      /* error kept */
     char *message;         /* of the last failure, */
     coco_status said;      /* and its code */
     coco_value result;
     coco__deps deps;
     coco__tracked *tracked;
-    coco__scope *scope;
-    coco__catch *catches;
-    uint64_t deadline;     /* monotonic ns; 0: none */
     struct coco__deadline *deadlines; /* begun here */
-    unsigned memo_depth;   /* memoized calls around */
-    unsigned batch;        /* inside a batch: of no component */
     unsigned nforks;       /* threads of the user's that work for it */
     bool uncounted;        /* its thread doesn't count as active because of them */
     const coco_runner *held; /* of a batch: where its caller is already */
-    const uint8_t *memo;   /* key of the innermost of them */
     bool uncacheable;
     bool owned;            /* declared a state or asked for an id: the memo belongs to the component */
     coco__buf uses, declared; /* of memoized calls: fingerprints; entry keys as blobs */
     double units;
-    uint64_t ns;           /* that its call took */
+    uint64_t ns;           /* that its call took; of one in a batch its share */
     struct coco__mark_stack *marks;
     struct coco__open_source *sources;
-    coco_env *env;
-    coco_app *app;
     coco__provided **providing; /* in a setup */
     struct coco__batch_job *batch_job; /* of a batch's cx: what it computes */
 };
@@ -1337,7 +1348,12 @@ struct coco__memo_call {
 };
 
 /* context.c: what every function gets from its cx. A frame is begun for each call, run, and ended into its caller's. */
-COCO__IN coco_status coco__frame_init(coco_ctx *frame, coco_ctx *caller, const coco_fn *fn);
+COCO__IN void coco__frame_init(coco_ctx *frame, coco_ctx *caller, const coco_fn *fn);
+COCO__IN coco_status coco__args_count(coco_ctx *cx, const coco_fn *fn, size_t n); /* COCO_ETYPE: it takes another */
+COCO__IN coco_status coco__args_copy(coco__arena *a, coco_args args, coco_args *out);
+/* An item and what follows it, as the arguments of one call, in `all`. */
+COCO__IN coco_args coco__args_of(coco_value all[COCO_MAX_PARAMS], coco_value item, coco_args args);
+COCO__IN coco_status coco__logic_used(coco_ctx *frame, const coco_fn *fn); /* its call depends on its code */
 COCO__IN coco_status coco__call_frame(coco_ctx *frame, const coco_fn *fn, coco_args args);
 /* batch.c: computes the result of one call of a batched function, together with others where there are any. */
 COCO__IN coco_status coco__batch_call(coco_ctx *frame, const coco_fn *fn, coco_args args);
@@ -1352,6 +1368,7 @@ COCO__IN coco_status coco__frame_end(coco_ctx *frame, coco_ctx *caller);
 COCO__IN coco_status coco__call(coco_ctx *cx, const coco_fn *fn, coco_args args, coco_value *value);
 /* A cx with memory of its own, for another thread that works for cx; it ends as a frame does. */
 COCO__IN void coco__fork_init(coco_ctx *fork, coco_ctx *cx, coco__arena *home);
+COCO__IN coco_status coco__say(coco_ctx *cx, coco_status rc, const char *text); /* coco_fail with a text that is there */
 COCO__IN coco_status coco__keep(coco_ctx *cx, coco_status rc, const char *message); /* message may be NULL */
 COCO__IN void coco__context_close(coco__provided **list);
 COCO__IN coco_status coco__result_to(coco_ctx *cx, coco_value v, coco_value *out); /* copies, objects by their class */
@@ -1380,7 +1397,8 @@ COCO__IN coco_status coco__mount_child(coco_ctx *cx, coco__comp *c, const coco__
 COCO__IN coco_status coco__make_room(coco_ctx *cx);
 COCO__IN coco_status coco__each_node(coco_ctx *cx, coco_path path, const coco_fn *fn, coco__buf *segment,
                                      coco__node **node);
-COCO__IN coco_status coco__gone_child(coco__comp *c, coco__node *node, coco_str segment);
+/* A recorded child is gone: to be entered as a tombstone. */
+COCO__IN coco_status coco__gone_add(coco__comp *c, coco__node *node, coco_str segment, bool self_only);
 COCO__IN coco__comp *coco__comp_new(coco__run *run);
 COCO__IN void coco__comp_rest(coco__comp *comp); /* frees what only a component that isn't done needs */
 COCO__IN void coco__comp_free(coco__comp *comp);
@@ -1397,12 +1415,11 @@ COCO__IN bool coco__recheck_due(coco__run *run, const uint8_t *fp);
 /* Recorded children of a node in order, read ahead in batches and copied. */
 typedef struct coco__stream {
     coco__run *run;
-    uint64_t id;
     coco__buf data;   /* of the batch */
     struct coco__child { size_t segment, nsegment, payload, npayload; bool cut, bad; } *children;
     size_t n, i;
     coco__dbkey last; /* where the next batch begins behind */
-    bool begun, ended;
+    bool ended;
 } coco__stream;
 COCO__IN void coco__stream_open(coco__stream *s, coco__run *run, uint64_t id);
 /* 1, 0 at the end, error */
@@ -1529,7 +1546,7 @@ COCO__IN void coco__live_free(coco__run *run); /* all parts have ended */
 COCO__IN void coco__live_poke(coco__live *l);  /* something may matter to the update's thread */
 COCO__IN void coco__live_look(coco__live *l);  /* what has happened until now is seen */
 COCO__IN void coco__live_sleep(coco__live *l, unsigned ms); /* until something happens, or the time is over */
-COCO__IN coco__op *coco__op_new(coco_feed *p, coco__op_kind kind, const coco_value *key);
+COCO__IN coco_status coco__op_new(coco_feed *p, coco__op_kind kind, const coco_value *key, coco__op **out);
 COCO__IN void coco__op_free(const coco__mem *mem, coco__op *op);
 /* Takes op over; COCO_ESTOP where the part has ended. With waits it waits for room. */
 COCO__IN coco_status coco__op_issue(coco__op *op, bool waits);
@@ -1571,7 +1588,8 @@ COCO__IN void coco__map_follow(coco_source *src, coco_feed *part); /* the one th
 COCO__IN bool coco__map_followed(const coco_source *src);
 COCO__IN void coco__maps_settle(coco__comp *c);  /* its function has ended well: what it didn't declare goes */
 COCO__IN void coco__maps_unstage(coco__comp *c); /* it has failed, or ends */
-COCO__IN void coco__maps_gone(coco__run *run, const coco__place *at);
+/* Takes away what the component at owner has declared in another run than this one; 0: in any. */
+COCO__IN void coco__maps_drop(coco__run *run, const coco__place *owner, uint64_t number);
 COCO__IN void coco__maps_free(coco__run *run);
 
 /* ==== app.c: environment, app, update, drop ==== */

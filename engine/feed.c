@@ -14,7 +14,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <time.h>
 #include <unistd.h>
 
 struct coco_operator {
@@ -72,10 +71,8 @@ COCO__IN void coco__live_sleep(coco__live *l, unsigned ms)
     pthread_mutex_unlock(&l->lock);
     if (!sleeps) return;
     if (l->run->pool) coco__wait_begin(l->run);
-    unsigned user = coco__user_begin(l->run);
-    poll(&fd, 1, (int)ms);
+    COCO__USER(l->run, poll(&fd, 1, (int)ms));
     while (read(fd.fd, bytes, sizeof bytes) > 0) continue;
-    coco__user_end(l->run, user);
     if (l->run->pool) coco__wait_end(l->run);
     pthread_mutex_lock(&l->lock);
     l->sleeping = false;
@@ -146,26 +143,26 @@ COCO__IN void coco__live_free(coco__run *run)
 /* ---- Operations ---- */
 
 /* An operation lives in an arena of its own, since the thread that makes it shares no other memory with the run. */
-COCO__IN coco__op *coco__op_new(coco_feed *p, coco__op_kind kind, const coco_value *key)
+COCO__IN coco_status coco__op_new(coco_feed *p, coco__op_kind kind, const coco_value *key, coco__op **out)
 {
     coco__arena arena;
     coco__op *op;
     coco__buf b;
+    coco_status rc = COCO_OK;
 
     coco__arena_init(&arena, p->arena.mem);
-    if (!(op = coco__arena_zalloc(&arena, sizeof *op))) return NULL;
+    if (!(op = *out = coco__arena_zalloc(&arena, sizeof *op))) return COCO_ENOMEM;
     op->part = p;
     op->kind = kind;
     op->arena = arena;
-    if (!key) return op;
+    if (kind == COCO__OP_FULL) op->key = (coco_str){ "", 0 };
+    if (!key) return COCO_OK;
     coco__buf_init(&b, arena.mem);
-    coco_status rc = coco__key_put(&b, *key);
-    if (rc == COCO_OK && !b.failed) op->key = (coco_str){ coco__arena_copy(&op->arena, b.p, b.n), b.n };
-    if (op->key.p && coco__value_copy(&op->arena, *key, &op->at) != COCO_OK) op->key.p = NULL;
-    coco__buf_free(&b);
-    if (op->key.p) return op;
-    coco__op_free(arena.mem, op);
-    return NULL;
+    rc = coco__key_put(&b, *key);
+    op->key = coco__buf_take(&b, &op->arena);
+    if (rc == COCO_OK) rc = op->key.p ? coco__value_copy(&op->arena, *key, &op->at) : COCO_ENOMEM;
+    if (rc != COCO_OK) coco__op_free(arena.mem, op);
+    return rc;
 }
 
 COCO__IN void coco__op_free(const coco__mem *mem, coco__op *op)
@@ -273,10 +270,9 @@ COCO__IN coco_status coco__op_issue(coco__op *op, bool waits)
 
 COCO__IN coco_status coco__full_issue(coco_feed *p)
 {
-    coco__op *op = coco__op_new(p, COCO__OP_FULL, NULL);
+    coco__op *op;
 
-    if (!op) return COCO_ENOMEM;
-    op->key = (coco_str){ "", 0 };
+    COCO_TRY(coco__op_new(p, COCO__OP_FULL, NULL, &op));
     return coco__op_issue(op, false);
 }
 
@@ -371,6 +367,14 @@ static void *coco__part_thread(void *arg)
     return NULL;
 }
 
+/* A stop ends the watch, and so the wait. */
+static void coco__part_await(coco_feed *p)
+{
+    pthread_mutex_lock(&p->live->lock);
+    while (!p->ready) pthread_cond_wait(&p->live->changed, &p->live->lock);
+    pthread_mutex_unlock(&p->live->lock);
+}
+
 COCO__IN coco_status coco__part_start(coco_feed *p)
 {
     int rc = pthread_create(&p->thread, NULL, coco__part_thread, p);
@@ -378,11 +382,7 @@ COCO__IN coco_status coco__part_start(coco_feed *p)
     if (rc) return coco_err_set(&p->live->run->cx_err, COCO_EFAIL, "no thread for a live part: %s", strerror(rc));
     p->started = true;
     if (!p->src || !p->src->watch_first) return COCO_OK;
-    unsigned user = coco__user_begin(p->live->run); /* a stop ends the watch, and so the wait */
-    pthread_mutex_lock(&p->live->lock);
-    while (!p->ready) pthread_cond_wait(&p->live->changed, &p->live->lock);
-    pthread_mutex_unlock(&p->live->lock);
-    coco__user_end(p->live->run, user);
+    COCO__USER(p->live->run, coco__part_await(p));
     return COCO_OK;
 }
 
@@ -411,37 +411,32 @@ COCO__IN void coco__part_stop(coco_feed *p)
 
 /* ---- What a watch tells ---- */
 
-static coco_status coco__feed_change(coco_feed *p, coco__op_kind kind, coco_value key, const coco_value *value,
-                                     coco_value token)
+/* key, value and token may be NULL: there is none. */
+static coco_status coco__feed_change(coco_feed *p, coco__op_kind kind, const coco_value *key, const coco_value *value,
+                                     const coco_value *token)
 {
-    coco__op *op = coco__op_new(p, kind, &key);
+    coco__op *op;
     coco__buf b;
     coco_status rc = COCO_OK;
 
-    if (!op) {
-        coco__buf_init(&b, p->arena.mem);
-        rc = coco__key_put(&b, key);
-        coco__buf_free(&b);
-        return rc == COCO_OK ? COCO_ENOMEM : rc;
-    }
+    COCO_TRY(coco__op_new(p, kind, key, &op));
     coco__buf_init(&b, p->arena.mem);
     if (value) rc = coco__value_copy(&op->arena, *value, &op->value);
-    if (rc == COCO_OK && token.kind != COCO_NULL) rc = coco__value_put(&b, token, COCO__STORED);
-    if (rc == COCO_OK && b.failed) rc = COCO_ENOMEM;
-    op->token = (coco_str){ (char *)b.p, b.n };
-    if (rc == COCO_OK) return coco__op_issue(op, true);
+    if (rc == COCO_OK && token) rc = coco__value_put(&b, *token, COCO__STORED);
+    op->token = coco__buf_view(&b);
+    if (rc == COCO_OK) return coco__op_issue(op, key != NULL);
     coco__op_free(p->arena.mem, op);
     return rc;
 }
 
 coco_status coco_feed_touch(coco_feed *feed, coco_value key)
-{ return coco__feed_change(feed, COCO__OP_TOUCH, key, NULL, coco_null()); }
+{ return coco__feed_change(feed, COCO__OP_TOUCH, &key, NULL, NULL); }
 
 coco_status coco_feed_put(coco_feed *feed, coco_value key, coco_value value, coco_value token)
-{ return coco__feed_change(feed, COCO__OP_PUT, key, &value, token); }
+{ return coco__feed_change(feed, COCO__OP_PUT, &key, &value, token.kind == COCO_NULL ? NULL : &token); }
 
 coco_status coco_feed_delete(coco_feed *feed, coco_value key, coco_value token)
-{ return coco__feed_change(feed, COCO__OP_DELETE, key, NULL, token); }
+{ return coco__feed_change(feed, COCO__OP_DELETE, &key, NULL, token.kind == COCO_NULL ? NULL : &token); }
 
 coco_status coco_feed_rescan(coco_feed *feed) { return coco__full_issue(feed); }
 
@@ -464,10 +459,11 @@ void coco_feed_synced(coco_feed *feed, uint64_t ticket)
 
 void coco_feed_fail(coco_feed *feed, const coco_err *err)
 {
-    coco__op *op = coco__op_new(feed, COCO__OP_REPORT, NULL);
+    coco__op *op;
 
-    if (op && (op->err = coco__arena_copy(&op->arena, err, sizeof *err)) != NULL) coco__op_issue(op, false);
-    else if (op) coco__op_free(feed->arena.mem, op);
+    if (coco__op_new(feed, COCO__OP_REPORT, NULL, &op) != COCO_OK) return;
+    if ((op->err = coco__arena_copy(&op->arena, err, sizeof *err)) != NULL) coco__op_issue(op, false);
+    else coco__op_free(feed->arena.mem, op);
 }
 
 bool coco_feed_stopping(const coco_feed *feed)
@@ -525,26 +521,24 @@ coco_status coco_operator_update_full(coco_operator *op)
 }
 
 /* The key of an operation is the encoding of its path, element by element. */
-static coco__op *coco__child_op(coco_operator *o, coco__op_kind kind, coco_path path)
+static coco_status coco__child_op(coco_operator *o, coco__op_kind kind, coco_path path, coco__op **op)
 {
     coco_value all = coco_list(path.keys, path.n);
-    coco__op *op = path.n ? coco__op_new(&o->part, kind, &all) : NULL;
 
-    if (op) op->path = (coco_path){ op->at.as.s.p.items, path.n };
-    return op;
+    if (!path.n) return COCO_ETYPE;
+    COCO_TRY(coco__op_new(&o->part, kind, &all, op));
+    (*op)->path = (coco_path){ (*op)->at.as.s.p.items, path.n };
+    return COCO_OK;
 }
 
 coco_status coco_operator_update(coco_operator *o, coco_path path, const coco_fn *fn, coco_args args)
 {
-    coco_value name = coco_symbol(fn->name), *v;
-    coco__op *op = coco__child_op(o, COCO__OP_PUT, path.n ? path : (coco_path){ &name, 1 });
-    coco_status rc = COCO_OK;
+    coco_value name = coco_symbol(fn->name);
+    coco__op *op;
 
-    if (!op) return COCO_ETYPE;
+    COCO_TRY(coco__child_op(o, COCO__OP_PUT, path.n ? path : (coco_path){ &name, 1 }, &op));
     op->fn = fn;
-    if (!(v = coco__arena_alloc(&op->arena, (args.n + 1) * sizeof *v))) rc = COCO_ENOMEM;
-    for (size_t i = 0; i < args.n && rc == COCO_OK; i++) rc = coco__value_copy(&op->arena, args.v[i], &v[i]);
-    op->args = (coco_args){ v, args.n };
+    coco_status rc = coco__args_copy(&op->arena, args, &op->args);
     if (rc == COCO_OK) return coco__op_issue(op, true);
     coco__op_free(o->part.arena.mem, op);
     return rc;
@@ -552,26 +546,14 @@ coco_status coco_operator_update(coco_operator *o, coco_path path, const coco_fn
 
 coco_status coco_operator_delete(coco_operator *o, coco_path path)
 {
-    coco__op *op = coco__child_op(o, COCO__OP_DELETE, path);
+    coco__op *op;
 
-    return op ? coco__op_issue(op, true) : COCO_ETYPE;
+    COCO_TRY(coco__child_op(o, COCO__OP_DELETE, path, &op));
+    return coco__op_issue(op, true);
 }
 
 coco_status coco_operator_set_state(coco_operator *o, coco_value state)
-{
-    coco__op *op = coco__op_new(&o->part, COCO__OP_STATE, NULL);
-    coco__buf b;
-    coco_status rc;
-
-    if (!op) return COCO_ENOMEM;
-    coco__buf_init(&b, o->part.arena.mem);
-    rc = coco__value_put(&b, state, COCO__STORED);
-    if (rc == COCO_OK && b.failed) rc = COCO_ENOMEM;
-    op->token = (coco_str){ (char *)b.p, b.n };
-    if (rc == COCO_OK) return coco__op_issue(op, false);
-    coco__op_free(o->part.arena.mem, op);
-    return rc;
-}
+{ return coco__feed_change(&o->part, COCO__OP_STATE, NULL, NULL, &state); }
 
 void coco_operator_ready(coco_operator *op) { coco_feed_ready(&op->part); }
 void coco_operator_report(coco_operator *op, const coco_err *err) { coco_feed_fail(&op->part, err); }
@@ -605,13 +587,10 @@ static coco__live *coco__sync_enter(coco_app *app, unsigned timeout_ms)
 
 coco_status coco_sync(coco_app *app, unsigned timeout_ms, coco_err *err)
 {
-    struct timespec until;
     int late = 0;
 
     if (!timeout_ms) timeout_ms = 60000;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += (time_t)(timeout_ms / 1000 + ((unsigned)until.tv_nsec / 1000000 + timeout_ms % 1000) / 1000);
-    until.tv_nsec = (until.tv_nsec + (long)(timeout_ms % 1000) * 1000000) % 1000000000;
+    struct timespec until = coco__time_in((uint64_t)timeout_ms * 1000000);
     coco__live *l = coco__sync_enter(app, timeout_ms);
     if (!l && !app->nstarted) return coco_err_set(err, COCO_EINVAL, "app %s is in no live update", app->name);
     if (!l) return coco_err_set(err, COCO_EDEADLINE, "not in sync after %u ms", timeout_ms);

@@ -15,32 +15,12 @@ enum { COCO__GROUP = 4096, COCO__GROUP_MS = 200, COCO__UNTIDY = 1000 };
 
 /* ---- Operations ---- */
 
-static coco_status coco__recorded(coco__run *run, const coco__place *at, bool *is)
-{
-    coco__dbkey k;
-    coco__txn t;
-    coco_str p;
-    coco_status rc;
-
-    *is = false;
-    if (!run->app->has_dbi) return COCO_OK;
-    COCO_TRY(coco__run_read(run, &t));
-    coco__place_key(&k, COCO__COMPONENT, at);
-    rc = coco__get(&t, &k, &p);
-    coco__run_read_end(run, &t);
-    *is = rc != COCO_ENOTFOUND;
-    return rc == COCO_ENOTFOUND ? COCO_OK : rc;
-}
-
 /* Stands in for the host, or (child) for the live component, as the parent of what operations mount. */
 static coco_status coco__stand_begin(coco_feed *p, bool child)
 {
     coco__run *run = p->live->run;
     coco__comp *host = p->host, *c = coco__comp_new(run);
-    coco__buf payload;
-    coco__rec rec;
-    coco__txn t;
-    coco_status rc;
+    coco_str payload;
 
     if (!c) return COCO_ENOMEM;
     c->stand = true;
@@ -53,16 +33,9 @@ static coco_status coco__stand_begin(coco_feed *p, bool child)
     if (child) c->at = (coco__place){ coco__node_id(p->node), p->segment };
     c->catches = p->catches;
     p->stand = c;
-    if (!child || !run->app->has_dbi) return COCO_OK;
-    coco__buf_init(&payload, run->mem);
-    rc = coco__run_read(run, &t);
-    if (rc == COCO_OK) {
-        rc = coco__stored(&t, &c->at, &payload, &rec);
-        coco__run_read_end(run, &t);
-    }
-    if (rc == COCO_OK && rec.flags) rc = coco__comp_load(c, (coco_str){ (char *)payload.p, payload.n });
-    coco__buf_free(&payload);
-    return rc;
+    if (!child) return COCO_OK;
+    COCO_TRY(coco__record_read(run, &c->at, &run->lookup, &payload));
+    return payload.p ? coco__comp_load(c, payload) : COCO_OK;
 }
 
 static void coco__stand_end(coco_feed *p)
@@ -104,12 +77,12 @@ static coco_status coco__gone_begin(coco_feed *p, coco__op *op, coco__node *node
 {
     coco__run *run = p->live->run;
     coco__place at = { coco__node_id(node), segment };
-    bool is;
+    coco_str payload;
 
-    COCO_TRY(coco__recorded(run, &at, &is));
-    if (!is) return COCO_OK;
+    COCO_TRY(coco__record_read(run, &at, &run->lookup, &payload));
+    if (!payload.p) return COCO_OK;
     if (run->tombs_removed) COCO_TRY(coco__flush(run, false)); /* it may be this one's */
-    COCO_TRY(coco__gone_child(p->stand, node, segment));
+    COCO_TRY(coco__gone_add(p->stand, node, segment, false));
     return coco__gone_take(p, op, node);
 }
 
@@ -118,11 +91,9 @@ static coco_status coco__item_mount(coco_ctx *cx, coco__op *op, coco__comp *c, c
 {
     coco_feed *p = op->part;
     coco_value all[COCO_MAX_PARAMS];
-    coco__mount_call m = { .fn = p->fn, .args = { all, p->args.n + 1 }, .kind = COCO_MOUNT_EACH, .up = p->node,
-                           .segment = op->key };
+    coco__mount_call m = { .fn = p->fn, .args = coco__args_of(all, value, p->args), .kind = COCO_MOUNT_EACH,
+                           .up = p->node, .segment = op->key };
 
-    all[0] = value;
-    for (size_t i = 0; i < p->args.n; i++) all[i + 1] = p->args.v[i];
     return coco__mount_child(cx, c, &m);
 }
 
@@ -139,10 +110,8 @@ static coco_status coco__item_begin(coco_ctx *cx, coco__op *op)
     coco__frame_init(&item, cx, cx->fn);
     item.arena = item.home = &c->arena;
     if (op->kind == COCO__OP_TOUCH) {
-        unsigned user = coco__user_begin(cx->run);
-        got = p->src->get ? p->src->get(p->src, &item, op->at, &value)
-                          : coco_fail(&item, COCO_EINVAL, "the source can't be asked for one item");
-        coco__user_end(cx->run, user);
+        if (p->src->get) COCO__USER(cx->run, got = p->src->get(p->src, &item, op->at, &value));
+        else got = coco_fail(&item, COCO_EINVAL, "the source can't be asked for one item");
         if (got == 1 && item.kept) got = item.kept;
     }
     if (got < 0 && !coco__unread(&item, p->src, op->at, got)) op->failed = true;
@@ -181,14 +150,9 @@ static coco_status coco__view_begin(coco_ctx *cx, coco__op *op)
     coco__pass pass = { p->node, p->src, p->fn, p->args, coco__is_map(p->src) && cx->run->nfailed != 0 };
     coco_status rc = COCO_EINVAL;
 
-    if (p->src->rewind) {
-        unsigned user = coco__user_begin(cx->run);
-        rc = p->src->rewind(p->src, cx);
-        coco__user_end(cx->run, user);
-        if (rc == COCO_OK) rc = cx->kept;
-    } else {
-        coco_fail(cx, rc, "the source can't be listed anew");
-    }
+    if (p->src->rewind) COCO__USER(cx->run, rc = p->src->rewind(p->src, cx));
+    else coco_fail(cx, rc, "the source can't be listed anew");
+    if (rc == COCO_OK) rc = cx->kept;
     if (rc == COCO_OK) rc = coco__each_pass(cx, &pass);
     p->unlisted = rc != COCO_OK;
     if (rc == COCO_OK) rc = coco__gone_take(p, op, p->node);
@@ -310,28 +274,20 @@ static coco_status coco__tombs_carry(coco__live *l)
     coco__run *run = l->run;
     coco__tomb *old = run->tombs;
     coco__arena fresh;
+    coco_status rc = COCO_OK;
 
     run->tombs = run->tombs_removed = run->tombs_added = run->tombs_loaded = NULL;
     coco__table_clear(&run->tomb_places);
     coco__arena_init(&fresh, run->mem);
     run->passing = &fresh;
-    for (; old; old = old->next) {
-        if (old->removed) continue;
-        coco_status rc = coco__tomb_add(run, &old->at, old->self_only);
-        if (rc != COCO_OK) {
-            run->tombs = NULL;
-            run->passing = &l->group;
-            coco__arena_free(&fresh);
-            return rc;
-        }
-        run->tombs->kept = true;
-    }
+    for (; old && rc == COCO_OK; old = old->next)
+        if (!old->removed) rc = coco__tomb_add(run, &old->at, old->self_only);
+    if (rc != COCO_OK) coco__table_clear(&run->tomb_places), run->tombs = NULL;
+    for (coco__tomb *g = run->tombs; g; g = g->next) g->kept = true;
     run->passing = &l->group;
-    coco__arena_reset(&l->group);
-    if (!fresh.chunks) return COCO_OK;
-    coco__arena_free(&l->group);
-    l->group = fresh;
-    return COCO_OK;
+    coco__arena_free(rc == COCO_OK ? &l->group : &fresh);
+    if (rc == COCO_OK) l->group = fresh;
+    return rc;
 }
 
 /* Gives back what the group has used of the run. */
@@ -417,11 +373,7 @@ static void coco__sync_ask(coco_feed *p, uint64_t ticket)
     coco_status rc = COCO_EINVAL;
 
     if (p->closing || !p->src || !p->src->watch) return;
-    if (p->src->sync && p->started && !p->unlisted) {
-        unsigned user = coco__user_begin(p->live->run);
-        rc = p->src->sync(p->src, p, ticket);
-        coco__user_end(p->live->run, user);
-    }
+    if (p->src->sync && p->started && !p->unlisted) COCO__USER(p->live->run, rc = p->src->sync(p->src, p, ticket));
     if (rc == COCO_OK) p->sync_wait = ticket;
     else if (p->src->next) coco__full_issue(p);
 }

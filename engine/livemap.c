@@ -11,9 +11,9 @@
 
 typedef struct coco__map_entry {
     coco__arena arena;     /* of this and what it points to */
-    coco_str key;          /* encoded */
+    coco_str both, key;    /* bytes of the map's address and the encoded key; this alone */
     coco_value at, value;
-    coco_str owner;        /* database key of the component that declared it */
+    coco__place owner;     /* of the component that declared it */
     uint64_t number;       /* of that component's run */
     struct coco__map_entry *next; /* while it is kept aside */
     coco_live_map *map;
@@ -76,7 +76,6 @@ static coco_status coco__entry_new(coco_ctx *cx, coco_live_map *map, coco_value 
 {
     coco__arena arena;
     coco__map_entry *e;
-    coco__dbkey owner;
     coco__buf b;
     coco_status rc;
 
@@ -87,15 +86,12 @@ static coco_status coco__entry_new(coco_ctx *cx, coco_live_map *map, coco_value 
     coco__buf_init(&b, cx->run->mem);
     coco__buf_put(&b, &map, sizeof map);
     rc = coco__key_put(&b, key);
-    coco__place_key(&owner, COCO__COMPONENT, &cx->comp->at);
-    char *bytes = b.failed ? NULL : coco__arena_copy(&e->arena, b.p, b.n);
-    e->key = (coco_str){ bytes ? bytes + sizeof map : NULL, b.n - sizeof map };
-    e->owner = (coco_str){ coco__arena_copy(&e->arena, owner.b, owner.n), owner.n };
-    coco__buf_free(&b);
+    e->both = coco__buf_take(&b, &e->arena);
+    e->owner = (coco__place){ cx->comp->at.parent, coco__arena_str(&e->arena, cx->comp->at.segment) };
     if (rc != COCO_OK) coco_fail(cx, rc, "live map %s: a key must be a stable key", map->name);
-    else if (!e->key.p || !e->owner.p) rc = coco__oom(cx);
-    else if (coco__value_copy(&e->arena, key, &e->at) != COCO_OK ||
+    else if (!e->both.p || !e->owner.segment.p || coco__value_copy(&e->arena, key, &e->at) != COCO_OK ||
              coco__value_copy(&e->arena, value, &e->value) != COCO_OK) rc = coco__oom(cx);
+    else e->key = (coco_str){ e->both.p + sizeof map, e->both.n - sizeof map };
     if (rc == COCO_OK) *out = e;
     else coco__entry_free(e);
     return rc;
@@ -115,8 +111,6 @@ static coco_status coco__map_twice(coco_ctx *cx, const coco__map_entry *e, const
 static coco_status coco__map_stage(coco_ctx *cx, coco__map_entry *e)
 {
     struct coco__map_stage *s = cx->comp->staged;
-    const char *key = e->key.p - sizeof e->map; /* with the map in front */
-    size_t n = e->key.n + sizeof e->map;
     const coco__map_entry *is = coco__table_get(&e->map->entries, e->key.p, e->key.n);
 
     if (!s) {
@@ -124,11 +118,11 @@ static coco_status coco__map_stage(coco_ctx *cx, coco__map_entry *e)
         coco__table_init(&s->seen, cx->run->mem);
         cx->comp->staged = s;
     }
-    if (coco__table_get(&s->seen, key, n)) return coco__map_twice(cx, e, "twice in one component");
+    if (coco__table_get(&s->seen, e->both.p, e->both.n)) return coco__map_twice(cx, e, "twice in one component");
     /* later, what another has may be moving here */
-    if (is && !coco_str_equal(is->owner, e->owner) && cx->run->passing == &cx->run->arena)
+    if (is && !coco__place_equal(&is->owner, &e->owner) && cx->run->passing == &cx->run->arena)
         return coco__map_twice(cx, e, "by another component too");
-    if (!coco__table_put(&s->seen, key, n, e)) return coco__oom(cx);
+    if (!coco__table_put(&s->seen, e->both.p, e->both.n, e)) return coco__oom(cx);
     e->next = s->entries;
     s->entries = e;
     return COCO_OK;
@@ -136,7 +130,7 @@ static coco_status coco__map_stage(coco_ctx *cx, coco__map_entry *e)
 
 static coco_status coco__map_declare(coco_ctx *cx, coco_live_map *map, coco_value key, coco_value value)
 {
-    coco__map_entry *e;
+    coco__map_entry *e = NULL;
 
     COCO_TRY(coco__inside(cx, "an entry of a live map"));
     if (!map) return coco_fail(cx, COCO_EINVAL, "declared into no live map");
@@ -157,10 +151,11 @@ coco_status coco_live_map_declare(coco_ctx *cx, coco_live_map *map, coco_value k
 /* The consumer asks for the entry when its turn has come (coco__map_get). */
 static void coco__map_touch(coco_live_map *map, const coco_value *key)
 {
-    coco__op *op = map->part ? coco__op_new(map->part, COCO__OP_TOUCH, key) : NULL;
+    coco__op *op;
 
-    if (op) coco__op_issue(op, false);
-    else if (map->part) coco_feed_rescan(map->part); /* no memory for one: all are looked at */
+    if (!map->part) return;
+    if (coco__op_new(map->part, COCO__OP_TOUCH, key, &op) == COCO_OK) coco__op_issue(op, false);
+    else coco__full_issue(map->part); /* no memory for one: all are looked at */
 }
 
 static void coco__map_remove(coco_live_map *map, coco__map_entry *e)
@@ -187,15 +182,14 @@ static void coco__map_put(coco__map_entry *e)
     if (old) coco__entry_free(old);
 }
 
-/* Takes away what the component at owner has declared in another run than this one. */
-static void coco__maps_drop(coco__run *run, const coco__dbkey *owner, uint64_t number)
+COCO__IN void coco__maps_drop(coco__run *run, const coco__place *owner, uint64_t number)
 {
     for (coco_live_map *map = run->maps; map; map = map->next) {
         coco__map_entry *gone = NULL;
         coco__slot *slot;
         for (size_t i = 0; coco__table_next(&map->entries, &i, &slot);) {
             coco__map_entry *e = slot->value;
-            if (e->number == number || e->owner.n != owner->n || memcmp(e->owner.p, owner->b, owner->n) != 0) continue;
+            if (e->number == number || !coco__place_equal(&e->owner, owner)) continue;
             e->next = gone;
             gone = e;
         }
@@ -216,20 +210,17 @@ static void coco__stage_free(coco__comp *c)
 
 COCO__IN void coco__maps_settle(coco__comp *c)
 {
-    coco__run *run = c->run;
-    coco__dbkey owner;
     static _Atomic uint64_t numbers;
     uint64_t number = atomic_fetch_add(&numbers, 1) + 1;
 
-    if (!run->maps) return;
+    if (!c->run->maps) return;
     for (coco__map_entry *e = c->staged ? c->staged->entries : NULL, *next; e; e = next) {
         next = e->next;
         e->number = number;
         coco__map_put(e);
     }
     coco__stage_free(c);
-    coco__place_key(&owner, COCO__COMPONENT, &c->at);
-    coco__maps_drop(run, &owner, number);
+    coco__maps_drop(c->run, &c->at, number);
 }
 
 COCO__IN void coco__maps_unstage(coco__comp *c)
@@ -239,15 +230,6 @@ COCO__IN void coco__maps_unstage(coco__comp *c)
         coco__entry_free(e);
     }
     coco__stage_free(c);
-}
-
-COCO__IN void coco__maps_gone(coco__run *run, const coco__place *at)
-{
-    coco__dbkey owner;
-
-    if (!run->maps) return;
-    coco__place_key(&owner, COCO__COMPONENT, at);
-    coco__maps_drop(run, &owner, 0);
 }
 
 COCO__IN void coco__maps_free(coco__run *run)
@@ -312,8 +294,7 @@ static int coco__map_get(coco_source *src, coco_ctx *cx, coco_value key, coco_va
 
     coco__buf_init(&b, cx->run->mem);
     got = coco__key_put(&b, key);
-    if (got == COCO_OK && b.failed) got = COCO_ENOMEM;
-    else if (got == COCO_OK) got = coco__map_give(cx, s->map, (coco_str){ (char *)b.p, b.n }, value);
+    if (got == COCO_OK) got = coco__map_give(cx, s->map, coco__buf_view(&b), value);
     coco__buf_free(&b);
     return got;
 }

@@ -31,9 +31,8 @@ static coco_status coco__map_one(coco_ctx *cx, const coco_fn *fn, const coco__ma
 {
     coco_value all[COCO_MAX_PARAMS];
 
-    all[0] = call->items[i];
-    for (size_t k = 0; k < call->args.n; k++) all[k + 1] = call->args.v[k];
-    return coco__call(cx, fn, (coco_args){ all, call->args.n + 1 }, call->results ? &call->results[i] : NULL);
+    coco_args args = coco__args_of(all, call->items[i], call->args);
+    return coco__call(cx, fn, args, call->results ? &call->results[i] : NULL);
 }
 
 /* Merges pieces at the front that are done. Those behind the first failure are dropped, as if they had never run. */

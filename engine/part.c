@@ -62,11 +62,7 @@ static coco_status coco__token_load(coco_feed *p)
 /* The source may use its own memory until its thread has ended, so the host is let go last. */
 static void coco__part_free(coco__run *run, coco_feed *p)
 {
-    if (p->started) {
-        unsigned user = coco__user_begin(run);
-        pthread_join(p->thread, NULL);
-        coco__user_end(run, user);
-    }
+    if (p->started) COCO__USER(run, pthread_join(p->thread, NULL));
     if (p->src) coco__source_close(run, p->src);
     for (coco__op *op = p->ops, *later; op; op = later) {
         later = op->later;
@@ -85,18 +81,15 @@ static void coco__part_free(coco__run *run, coco_feed *p)
 /* Copies what must outlive the call. */
 static coco_status coco__part_fill(coco_feed *p, const coco_feed *like)
 {
-    coco_value *v = coco__arena_alloc(&p->arena, (like->args.n + 1) * sizeof *v);
     coco__place at;
     coco__dbkey k;
 
-    if (!v) return COCO_ENOMEM;
-    for (size_t i = 0; i < like->args.n; i++) COCO_TRY(coco__value_copy(&p->arena, like->args.v[i], &v[i]));
-    p->args = (coco_args){ v, like->args.n };
-    p->segment = (coco_str){ coco__arena_copy(&p->arena, like->segment.p, like->segment.n), like->segment.n };
+    COCO_TRY(coco__args_copy(&p->arena, like->args, &p->args));
+    p->segment = coco__arena_str(&p->arena, like->segment);
     if (p->src) at = p->host->at;
     else at = (coco__place){ coco__node_id(p->node), p->segment };
     coco__place_key(&k, COCO__COMPONENT, &at);
-    p->at = (coco_str){ coco__arena_copy(&p->arena, k.b, k.n), k.n };
+    p->at = coco__arena_str(&p->arena, (coco_str){ (char *)k.b, k.n });
     return p->segment.p && p->at.p ? coco__token_load(p) : COCO_ENOMEM;
 }
 
@@ -337,11 +330,7 @@ COCO__IN coco_status coco__token_tell(coco_feed *p)
     if (tell) rc = coco__value_get(&r, &a, &token);
     if (tell) p->told_seq = p->reached_seq;
     pthread_mutex_unlock(&l->lock);
-    if (tell && rc == COCO_OK) {
-        unsigned user = coco__user_begin(l->run);
-        p->src->done(p->src, token);
-        coco__user_end(l->run, user);
-    }
+    if (tell && rc == COCO_OK) COCO__USER(l->run, p->src->done(p->src, token));
     coco__arena_free(&a);
     return rc;
 }
@@ -383,8 +372,7 @@ static coco_status coco__operator_new(coco_ctx *cx, coco_path path, const coco_f
     coco__buf_free(&segment);
     COCO_TRY(rc);
     m->part = p;
-    if (!(op = coco__op_new(p, COCO__OP_FULL, NULL))) return coco__oom(cx);
-    op->key = (coco_str){ "", 0 };
+    if (coco__op_new(p, COCO__OP_FULL, NULL, &op) != COCO_OK) return coco__oom(cx);
     op->outer = cx->comp->op;
     p->full = true;
     pthread_mutex_lock(&p->live->lock);

@@ -128,6 +128,7 @@ COCO__IN coco_status coco__record_read(coco__run *run, const coco__place *at, co
     coco_status rc;
 
     *payload = (coco_str){ 0 };
+    if (!run->app->has_dbi) return COCO_OK;
     COCO_TRY(coco__run_read(run, &t));
     rc = coco__record_copy(&t, at, b, payload);
     coco__run_read_end(run, &t);

@@ -237,7 +237,7 @@ COCO__IN coco_status coco__commit_removal(coco__comp *c, const coco__txn *t, coc
 
 static void coco__count_removed(coco__comp *c)
 {
-    coco__maps_gone(c->run, &c->at);
+    coco__maps_drop(c->run, &c->at, 0);
     if (!(c->rec.flags & COCO__R_COMPONENT)) return;
     coco__count_fn(c->run->app, c->fn, COCO__DELETED, 1);
     coco__emit(c->run, COCO_EV_DELETED, c, NULL);

@@ -18,7 +18,6 @@
 #include "engine.h"
 
 #include <sched.h>
-#include <time.h>
 
 /* ---- The lock ---- */
 
@@ -148,18 +147,24 @@ COCO__IN void coco__wake(coco__run *run, struct coco__thread *t)
     run->pool->nactive++;
 }
 
+COCO__IN struct timespec coco__time_in(uint64_t ns)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_REALTIME, &t);
+    ns += (uint64_t)t.tv_nsec;
+    return (struct timespec){ t.tv_sec + (time_t)(ns / 1000000000), (long)(ns % 1000000000) };
+}
+
 /* Sleeps until something changes, or until a deadline (monotonic ns; 0: none) or a stop may want a look. */
 COCO__IN void coco__wait_change(coco__run *run, uint64_t deadline)
 {
     coco__pool *p = run->pool;
     uint64_t now = coco__monotonic_ns(), wait = 100000000u;
     unsigned depth = p->depth;
-    struct timespec until;
 
     if (deadline && deadline < now + wait) wait = deadline > now ? deadline - now : 1;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += (time_t)((until.tv_nsec + (long)wait) / 1000000000);
-    until.tv_nsec = (until.tv_nsec + (long)wait) % 1000000000;
+    struct timespec until = coco__time_in(wait);
     atomic_store_explicit(&p->holder, NULL, memory_order_relaxed);
     pthread_cond_timedwait(&p->changed, &p->lock, &until);
     atomic_store_explicit(&p->holder, &coco__me, memory_order_relaxed);
@@ -647,7 +652,7 @@ static void coco__place_give(coco_runner *r, double share)
     pthread_mutex_unlock(&coco__places);
 }
 
-COCO__IN coco_status coco__runner_run(coco_ctx *cx, const coco_fn *fn, coco_status (*body)(void *self), void *self)
+static coco_status coco__runner_there(coco_ctx *cx, const coco_fn *fn, coco_status (*body)(void *self), void *self)
 {
     coco_runner *r = fn->runner;
     double share = fn->share > 0 && fn->share <= 1 ? fn->share : 1;
@@ -659,6 +664,18 @@ COCO__IN coco_status coco__runner_run(coco_ctx *cx, const coco_fn *fn, coco_stat
     rc = coco__stopped(cx->run) == COCO_OK ? body(self) : COCO_ESTOP;
     coco__place_give(r, share);
     return rc;
+}
+
+COCO__IN coco_status coco__runner_run(coco_ctx *cx, const coco_fn *fn, coco_status (*body)(void *self), void *self)
+{
+    uint64_t begun = coco__monotonic_ns();
+    coco_status rc;
+
+    COCO__USER(cx->run, rc = coco__runner_there(cx, fn, body, self));
+    cx->ns = coco__monotonic_ns() - begun;
+    coco__count_fn(cx->run->app, fn, COCO__NS, cx->ns);
+    if (rc == COCO_OK) rc = cx->kept;
+    return rc > 0 ? coco_fail(cx, COCO_EINVAL, "%s: returned %d, which is no status", fn->name, rc) : rc;
 }
 
 /* ---- Sinks ---- */
