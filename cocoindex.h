@@ -657,12 +657,12 @@ struct coco_source {
 coco_source *coco_source_new(coco_ctx *cx);
 
 /* Loops over a source by hand; not inside a memoized function (COCO_EMEMO, kept in cx). Leaving the loop by break
- * leaves the source to be closed when the component ends. An error is kept in cx: return coco_error(cx) behind the
- * loop.
+ * leaves the source to be closed at the end of the scratch around, or of the component. An error is kept in cx: return
+ * coco_error(cx) behind the loop.
  *     COCO_EACH(cx, src, key, value) { … } */
 #define COCO_EACH(cx, src, key, value) \
-    for (coco_value key, value, *coco__once = coco_each_begin(cx, src, &key, &value); \
-         coco__once && coco_each_next(cx, &key, &value);)
+    for (coco_value key, value, *coco__once_##key = coco_each_begin(cx, src, &key, &value); \
+         coco__once_##key && coco_each_next(cx, &key, &value);)
 coco_value *coco_each_begin(coco_ctx *cx, coco_source *src, coco_value *key, coco_value *value);
 bool coco_each_next(coco_ctx *cx, coco_value *key, coco_value *value); /* the same key as at the beginning */
 

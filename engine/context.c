@@ -92,6 +92,25 @@ struct coco__mark_stack {
     coco__arena arena, *before;
 };
 
+struct coco__open_source {
+    struct coco__open_source *next;
+    coco_source *src;
+    const coco_value *key;            /* of the loop that reads it, … */
+    struct coco__mark_stack *scratch; /* … and where that was begun */
+};
+
+COCO__IN void coco__source_close(coco__run *run, coco_source *src)
+{
+    if (src && src->close) COCO__USER(run, src->close(src));
+    if (src) src->close = NULL;
+}
+
+static void coco__loop_end(coco_ctx *cx, struct coco__open_source **at)
+{
+    coco__source_close(cx->run, (*at)->src);
+    *at = (*at)->next;
+}
+
 void coco_scratch_begin(coco_ctx *cx)
 {
     coco__arena arena = { .mem = cx->home->mem };
@@ -113,6 +132,7 @@ void coco_scratch_end(coco_ctx *cx)
     struct coco__mark_stack *m = cx->marks;
 
     if (!m) return;
+    while (cx->sources && cx->sources->scratch == m) coco__loop_end(cx, &cx->sources);
     coco__arena arena = m->arena;
     cx->marks = m->up;
     cx->arena = m->before;
@@ -343,18 +363,6 @@ COCO__IN coco_status coco__call_frame(coco_ctx *frame, const coco_fn *fn, coco_a
     return rc;
 }
 
-struct coco__open_source {
-    struct coco__open_source *next;
-    coco_source *src;
-    const coco_value *key; /* of the loop that reads it */
-};
-
-COCO__IN void coco__source_close(coco__run *run, coco_source *src)
-{
-    if (src && src->close) COCO__USER(run, src->close(src));
-    if (src) src->close = NULL;
-}
-
 static coco_status coco__frame_merge(coco_ctx *frame, coco_ctx *caller)
 {
     coco_status rc = COCO_OK;
@@ -378,8 +386,8 @@ COCO__IN coco_status coco__frame_end(coco_ctx *frame, coco_ctx *caller)
 {
     coco_status rc = COCO_OK;
 
-    for (struct coco__open_source *o = frame->sources; o; o = o->next) coco__source_close(frame->run, o->src);
     while (frame->marks) coco_scratch_end(frame);
+    while (frame->sources) coco__loop_end(frame, &frame->sources);
     if (caller) {
         rc = coco__frame_merge(frame, caller);
         if (frame->said) {
@@ -689,7 +697,7 @@ coco_value *coco_each_begin(coco_ctx *cx, coco_source *src, coco_value *key, coc
 
     *key = *value = coco_null();
     if (rc == COCO_OK && (o = coco__home_alloc(cx, sizeof *o)) != NULL) {
-        *o = (struct coco__open_source){ cx->sources, src, key };
+        *o = (struct coco__open_source){ cx->sources, src, key, cx->marks };
         cx->sources = o;
         return key;
     }
@@ -700,10 +708,10 @@ coco_value *coco_each_begin(coco_ctx *cx, coco_source *src, coco_value *key, coc
 
 bool coco_each_next(coco_ctx *cx, coco_value *key, coco_value *value)
 {
-    struct coco__open_source *o = cx->sources;
+    struct coco__open_source **o = &cx->sources;
 
-    while (o && o->key != key) o = o->next;
-    for (coco_source *src = o ? o->src : NULL; src;) {
+    while (*o && (*o)->key != key) o = &(*o)->next;
+    for (coco_source *src = *o ? (*o)->src : NULL; src;) {
         int rc = coco_checkpoint(cx);
         if (rc == COCO_OK) rc = src->next(src, cx, key, value);
         if (rc == 1) return true;
@@ -713,7 +721,7 @@ bool coco_each_next(coco_ctx *cx, coco_value *key, coco_value *value)
             coco__leave(cx->run);
             continue;
         }
-        coco__source_close(cx->run, src);
+        coco__loop_end(cx, o);
         if (rc < 0) coco__keep(cx, rc, NULL);
         break;
     }

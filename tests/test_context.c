@@ -258,6 +258,84 @@ COCO_FN(item, (coco_value, kv, coco_value, tab))
     return coco_declare(cx, coco_object_of(tab, &coco_target_class), coco_at(kv, 0), coco_at(kv, 1));
 }
 
+/* ---- Loops in a scratch ---- */
+
+typedef struct counter { /* a source of 1 to 3 with memory of its own */
+    int64_t n;
+    bool closed;
+} counter;
+static int nclosed;
+
+static int count_next(coco_source *src, coco_ctx *cx, coco_value *key, coco_value *value)
+{
+    counter *c = src->self;
+
+    (void)cx;
+    if (c->n == 3) return 0;
+    *key = *value = coco_int(++c->n);
+    return 1;
+}
+
+static void count_close(coco_source *src)
+{
+    counter *c = src->self;
+
+    nclosed += !c->closed;
+    c->closed = true;
+}
+
+static coco_source *counting(coco_ctx *cx)
+{
+    coco_source *src = coco_source_new(cx);
+
+    if (!src || !(src->self = coco_alloc(cx, sizeof(counter)))) return NULL;
+    src->next = count_next;
+    src->close = count_close;
+    return src;
+}
+
+static int loops_wrong;
+
+COCO_FN(loops_in_scratches, ())
+{
+    int64_t sum = 0;
+
+    loops_wrong = nclosed = 0;
+    for (int i = 0; i < 3; i++) {
+        coco_source *before = counting(cx);
+        coco_scratch_begin(cx);
+        COCO_EACH(cx, counting(cx), outer, o)
+        {
+            coco_scratch_begin(cx);
+            COCO_EACH(cx, counting(cx), inner, n)
+            {
+                sum += coco_int_of(n) * coco_int_of(o);
+                if (i == 1) break;
+            }
+            coco_scratch_end(cx);
+            if (i == 2) break;
+        }
+        COCO_EACH(cx, before, key, value)
+        {
+            if (coco_int_of(value) == i) break;
+        }
+        loops_wrong += nclosed != (i == 0 ? 5 : i == 1 ? 9 : 11); /* what was left waits for the end */
+        coco_scratch_end(cx);
+        loops_wrong += nclosed != (i == 0 ? 5 : i == 1 ? 10 : 13);
+    }
+    return coco_return(cx, coco_int(sum));
+}
+
+/* A scratch takes its memory along: what is read in it is closed before. */
+static void source_left_in_a_scratch_is_closed_at_its_end(void **state)
+{
+    (void)state;
+    program(&loops_in_scratches);
+    update(NULL);
+    assert_int_equal(loops_wrong, 0);
+    assert_int_equal(nclosed, 13);
+}
+
 /* The same by hand: a source's items, one more thread's cx, marks, scopes, handlers, states and ids. */
 static coco_status by_hand(coco_ctx *cx, coco_target *tab)
 {
@@ -374,6 +452,7 @@ int main(int argc, char **argv)
         SCENARIO_TEST(number_is_taken_for_what_it_is_close_to),
         SCENARIO_TEST(setup_provides_each_value_once_and_with_a_fingerprint),
         SCENARIO_TEST(value_is_provided_in_a_setup_function_alone),
+        SCENARIO_TEST(source_left_in_a_scratch_is_closed_at_its_end),
         SCENARIO_TEST(first_use_of_everything_survives_any_fault),
         SCENARIO_TEST(use_of_everything_again_survives_any_fault),
     };
