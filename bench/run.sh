@@ -139,12 +139,12 @@ bench_shapes() {
     done
 }
 
-# one WHAT: what ours has done is beside a warm run; the difference counts.
+# one WHAT: what ours has done is beside a warm run; the difference counts, which is less than one run differs from another.
 one() {
     other() { tree_copy "$dir"; }
-    alternate $((RUNS * 2)) ours other
+    alternate $((RUNS * 8)) ours other
     more=$(paired '$1 - $6')
-    row "one file $1, $where ($((RUNS * 2)) runs): $(seconds "$more") more" 'nothing changed' \
+    row "one file $1, $where ($((RUNS * 8)) runs): $(seconds "$more") more" 'nothing changed' \
         "1 ms and 3 durable commits of $(seconds "$commit") more" "$more" "(0.001 + 3 * $commit)"
 }
 
@@ -439,7 +439,7 @@ bench_embed() {
 }
 
 bench_size() {
-    text=$(sh scripts/size 2>/dev/null | awk '/stripped/ { print $(NF - 3) }')
+    text=$(sh scripts/size 2>/dev/null | awk '/stripped/ { for (i = 2; i <= NF; i++) if ($i == "of") print $(i - 1) }')
     value 'stripped code of the core, -Os' "$text bytes" '160 KiB' "$text" 163840
 }
 
