@@ -425,7 +425,7 @@ typedef struct coco__result_memory {
     coco__mem mem; /* a result may be freed after its environment was closed */
 } coco__result_memory;
 
-static coco_status coco__result_fill(coco__run *run, coco_value value, coco_result *out)
+static coco_status coco__result_fill(coco__run *run, coco_result *out)
 {
     coco__result_memory *m;
     coco__arena *a;
@@ -448,7 +448,7 @@ static coco_status coco__result_fill(coco__run *run, coco_value value, coco_resu
     for (coco__failed_path *p = run->failed; p; p = p->next)
         if (!(out->failed[i++] = coco__arena_copy(a, p->path, strlen(p->path)))) return COCO_ENOMEM;
     out->nfailed_paths = i;
-    return value.kind == COCO_OBJECT ? COCO_OK : coco__value_copy(a, value, &out->value);
+    return run->value.kind == COCO_OBJECT ? COCO_OK : coco__value_copy(a, run->value, &out->value);
 }
 
 void coco_result_free(coco_result *result)
@@ -537,13 +537,22 @@ static coco_status coco__follow(coco__run *run)
     return run->opts.live && run->live->ready && !run->fatal.code ? coco__at_ready(run) : COCO_OK;
 }
 
-static coco_status coco__update_run(coco__run *run, coco_result *result, coco_err *err)
-{
-    coco_value value = coco_null();
-    coco_status rc, verdict;
+/* Something that is done in a run of its own. */
+typedef struct coco__errand {
+    coco_status (*body)(coco__run *run, const struct coco__errand *e, coco_err *err);
+    const coco_update_opts *opts; /* NULL: none */
+    coco_result *result;          /* NULL: not wanted */
+    const char *target;           /* to be forgotten */
+} coco__errand;
 
-    rc = run->opts.live && !run->preview ? coco__live_new(run) : COCO_OK;
-    if (rc == COCO_OK) rc = coco__run_root(run, &value);
+static coco_status coco__update_run(coco__run *run, const coco__errand *e, coco_err *err)
+{
+    coco_status rc = coco__pool_begin(run, run->app->config.threads, coco__comp_task);
+
+    (void)e;
+    coco__counts_reset(run->app);
+    if (rc == COCO_OK && run->opts.live && !run->preview) rc = coco__live_new(run);
+    if (rc == COCO_OK) rc = coco__run_root(run);
     if (rc == COCO_OK) rc = coco__drain(run);
     if (rc == COCO_OK && run->preview) rc = coco__apply_deferred(run);
     if (rc == COCO_OK && run->root_status == COCO_OK && coco__stopped(run) == COCO_OK && !run->fatal.code)
@@ -556,10 +565,9 @@ static coco_status coco__update_run(coco__run *run, coco_result *result, coco_er
     if (run->deferred || run->fatal.code) coco__apply_deferred(run);
     coco__live_end(run);
     coco__run_end(run);
-    verdict = coco__verdict(run, err);
-    if (result && coco__result_fill(run, value, result) != COCO_OK && verdict == COCO_OK)
-        verdict = coco_err_set(err, COCO_ENOMEM, "out of memory");
-    return verdict;
+    rc = coco__sinks_finish(run, coco__verdict(run, err), err);
+    coco__pool_end(run);
+    return rc;
 }
 
 /* One update or drop of an app at a time, one updating process of an environment. */
@@ -588,22 +596,27 @@ static void coco__finish(coco_app *app)
     app->running = 0;
 }
 
-coco_status coco_update(coco_app *app, const coco_update_opts *opts, coco_result *result, coco_err *err)
+static coco_status coco__errand_run(coco_app *app, const coco__errand *e, coco_err *err)
 {
     coco__run run;
     coco_status rc;
 
-    if (result) memset(result, 0, sizeof *result);
+    if (e->result) memset(e->result, 0, sizeof *e->result);
     COCO_TRY(coco__begin(app, err));
-    coco__counts_reset(app);
-    rc = coco__run_init(&run, app, opts, err);
-    if (rc == COCO_OK && coco__pool_begin(&run, app->config.threads, coco__comp_task) != COCO_OK)
-        rc = coco_err_set(err, COCO_ENOMEM, "out of memory");
-    if (rc == COCO_OK) rc = coco__sinks_finish(&run, coco__update_run(&run, result, err), err);
-    coco__pool_end(&run);
+    rc = coco__run_init(&run, app, e->opts, err);
+    if (rc == COCO_OK) {
+        rc = e->body(&run, e, err);
+        if (e->result && coco__result_fill(&run, e->result) != COCO_OK && rc == COCO_OK)
+            rc = coco_err_set(err, COCO_ENOMEM, "out of memory");
+    }
     coco__run_free(&run);
     coco__finish(app);
     return rc;
+}
+
+coco_status coco_update(coco_app *app, const coco_update_opts *opts, coco_result *result, coco_err *err)
+{
+    return coco__errand_run(app, &(coco__errand){ .body = coco__update_run, .opts = opts, .result = result }, err);
 }
 
 /* ---- An update on a thread of its own ---- */
@@ -678,8 +691,9 @@ coco_status coco_update_wait(coco_running *update, coco_result *result, coco_err
 
 /* ---- Dropping ---- */
 
-static coco_status coco__drop_state(coco_app *app, coco__run *run, coco_err *err)
+static coco_status coco__drop_state(coco__run *run, coco_err *err)
 {
+    coco_app *app = run->app;
     MDB_txn *txn;
     int rc;
 
@@ -698,45 +712,36 @@ static coco_status coco__drop_state(coco_app *app, coco__run *run, coco_err *err
     return COCO_OK;
 }
 
+static coco_status coco__drop_run(coco__run *run, const coco__errand *e, coco_err *err)
+{
+    (void)e;
+    coco__counts_reset(run->app);
+    if (!run->app->has_dbi) return COCO_OK;
+    run->dropping = true;
+    coco_status rc = coco__run_fatal(run, coco__remove_all(run));
+    if (run->deferred || run->fatal.code) rc = coco__apply_deferred(run);
+    coco__run_fatal(run, rc);
+    rc = coco__sinks_finish(run, coco__verdict(run, err), err);
+    if (rc == COCO_OK) return coco__drop_state(run, err);
+    if (!run->fatal.code) coco__run_end(run);
+    return rc;
+}
+
 coco_status coco_drop(coco_app *app, coco_result *result, coco_err *err)
 {
-    coco__run run;
-    coco_status rc;
+    return coco__errand_run(app, &(coco__errand){ .body = coco__drop_run, .result = result }, err);
+}
 
-    if (result) memset(result, 0, sizeof *result);
-    COCO_TRY(coco__begin(app, err));
-    coco__counts_reset(app);
-    rc = coco__run_init(&run, app, NULL, err);
-    run.dropping = true;
-    if (rc == COCO_OK && app->has_dbi) {
-        rc = coco__remove_all(&run);
-        rc = coco__run_fatal(&run, rc);
-        if (run.deferred || run.fatal.code) rc = coco__apply_deferred(&run);
-        coco__run_fatal(&run, rc);
-        rc = coco__verdict(&run, err);
-        rc = coco__sinks_finish(&run, rc, err);
-        if (rc == COCO_OK) rc = coco__drop_state(app, &run, err);
-        else if (!run.fatal.code) coco__run_end(&run);
-        if (result && coco__result_fill(&run, coco_null(), result) != COCO_OK && rc == COCO_OK)
-            rc = coco_err_set(err, COCO_ENOMEM, "out of memory");
-    }
-    coco__run_free(&run);
-    coco__finish(app);
-    return rc;
+static coco_status coco__forget_run(coco__run *run, const coco__errand *e, coco_err *err)
+{
+    if (!run->app->has_dbi) return coco_err_set(err, COCO_ENOTFOUND, "app %s has no state", run->app->name);
+    run->dropping = true;
+    COCO_TRY(coco__forget_target(run, e->target, err));
+    coco__run_end(run);
+    return coco__verdict(run, err);
 }
 
 coco_status coco_forget(coco_app *app, const char *target, coco_err *err)
 {
-    coco__run run;
-    coco_status rc;
-
-    COCO_TRY(coco__begin(app, err));
-    rc = coco__run_init(&run, app, NULL, err);
-    run.dropping = true;
-    if (rc == COCO_OK && !app->has_dbi) rc = coco_err_set(err, COCO_ENOTFOUND, "app %s has no state", app->name);
-    else if (rc == COCO_OK && (rc = coco__forget_target(&run, target, err)) == COCO_OK) rc = coco__run_end(&run);
-    if (rc == COCO_OK) rc = coco__verdict(&run, err);
-    coco__run_free(&run);
-    coco__finish(app);
-    return rc;
+    return coco__errand_run(app, &(coco__errand){ .body = coco__forget_run, .target = target }, err);
 }

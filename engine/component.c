@@ -98,42 +98,57 @@ static coco_status coco__segment_of(coco_ctx *cx, coco_value key, coco__buf *b)
     return coco_fail(cx, rc, "a path element must be null, a symbol, bool, int, text, bytes, uuid or a list of these");
 }
 
+/* One step down from *node. */
+static coco_status coco__node_step(coco_ctx *cx, coco_value key, coco__buf *b, coco__node **node)
+{
+    COCO_TRY(coco__segment_of(cx, key, b));
+    return coco__node_child(cx, *node, coco__buf_view(b), node);
+}
+
 static coco_status coco__scope_nodes(coco_ctx *cx, const coco__scope *scope, coco__buf *b, coco__node **node)
 {
     if (!scope) return COCO_OK;
     COCO_TRY(coco__scope_nodes(cx, scope->up, b, node));
-    COCO_TRY(coco__segment_of(cx, scope->key, b));
-    return coco__node_child(cx, *node, coco__buf_view(b), node);
+    return coco__node_step(cx, scope->key, b, node);
 }
 
-COCO__IN coco_status coco__resolve(coco_ctx *cx, coco_path path, const coco_fn *fn, coco__node **up,
-                                   coco__buf *segment)
+COCO__IN coco_status coco__resolve(coco_ctx *cx, coco_path path, const coco_fn *fn, coco__node **up, coco_str *segment)
 {
     coco_value name = coco_symbol(fn->name);
+    coco__buf b;
 
     if (path.n == 0) path = (coco_path){ &name, 1 };
     *up = &cx->comp->node;
-    COCO_TRY(coco__scope_nodes(cx, cx->scope, segment, up));
-    for (size_t i = 0; i + 1 < path.n; i++) {
-        COCO_TRY(coco__segment_of(cx, path.keys[i], segment));
-        COCO_TRY(coco__node_child(cx, *up, coco__buf_view(segment), up));
-    }
-    return coco__segment_of(cx, path.keys[path.n - 1], segment);
+    coco__buf_init(&b, cx->run->mem);
+    coco_status rc = coco__scope_nodes(cx, cx->scope, &b, up);
+    for (size_t i = 0; i + 1 < path.n && rc == COCO_OK; i++) rc = coco__node_step(cx, path.keys[i], &b, up);
+    if (rc == COCO_OK) rc = coco__segment_of(cx, path.keys[path.n - 1], &b);
+    *segment = coco__buf_take(&b, cx->comp->shared);
+    return rc != COCO_OK || segment->p ? rc : coco__oom(cx);
+}
+
+/* The same, for what nobody may stand at or below yet. */
+static coco_status coco__resolve_free(coco_ctx *cx, coco_path path, const coco_fn *fn, coco__node **up,
+                                      coco_str *segment)
+{
+    coco__buf text;
+
+    COCO_TRY(coco__resolve(cx, path, fn, up, segment));
+    if (!(*up)->each && !coco__table_get(&(*up)->kids, segment->p, segment->n)) return COCO_OK;
+    coco__buf_init(&text, cx->run->mem);
+    coco__key_print(&text, segment->p, segment->n);
+    coco_fail(cx, COCO_EDUP, "%s: something is mounted at %s already", fn->name, coco__buf_cstr(&text));
+    coco__buf_free(&text);
+    return COCO_EDUP;
 }
 
 /* The node that a mount_each has to itself. */
-COCO__IN coco_status coco__each_node(coco_ctx *cx, coco_path path, const coco_fn *fn, coco__buf *segment,
-                                     coco__node **node)
+COCO__IN coco_status coco__each_node(coco_ctx *cx, coco_path path, const coco_fn *fn, coco__node **node)
 {
-    coco__node *up;
+    coco_str segment;
 
-    COCO_TRY(coco__resolve(cx, path, fn, &up, segment));
-    coco_str last = { (char *)segment->p, segment->n };
-    if (coco__table_get(&up->kids, last.p, last.n))
-        return coco_fail(cx, COCO_EDUP,
-                         "%s: a component, a mount_each or a path of another mount stands on this path already",
-                         fn->name);
-    return coco__node_child(cx, up, last, node);
+    COCO_TRY(coco__resolve_free(cx, path, fn, node, &segment));
+    return coco__node_child(cx, *node, segment, node);
 }
 
 /* Counts and reports a source item that can't be read; what is recorded for it stays. */
@@ -551,8 +566,6 @@ static coco_status coco__run_function(coco__comp *c, coco_ctx *frame, coco_args 
     c->fresh.units = frame->units;
     if (rc == COCO_OK && c->stopped) rc = coco__say(frame, c->stopped, coco_status_text(c->stopped));
     if (rc == COCO_OK && !c->above) rc = coco__settle(c, frame, args);
-    if (rc != COCO_OK && (!frame->message || frame->said != rc))
-        coco_fail(frame, rc, "%s", coco__said(c->run, rc));
     if (rc != COCO_OK) coco__failure_keep(c, frame, args);
     return rc;
 }
@@ -677,7 +690,7 @@ static bool coco__crowded(const coco__run *run)
 static void coco__comp_through(coco_ctx *frame, coco__comp *c, coco_status rc, coco_ctx *caller)
 {
     if (rc != COCO_OK && (!frame->message || frame->said != rc))
-        coco_fail(frame, rc, "%s", coco__said(c->run, rc));
+        coco__say(frame, rc, coco__said(c->run, rc));
     const char *text = rc != COCO_OK ? coco_error_message(frame) : NULL;
     coco_status ended = coco__frame_end(frame, c->memo_above && rc == COCO_OK ? caller : NULL);
     coco__comp_end(c, rc == COCO_OK ? ended : rc, text);
@@ -830,31 +843,14 @@ COCO__IN coco_status coco__make_room(coco_ctx *cx)
 
 COCO__IN coco_status coco__mount_at(coco_ctx *cx, coco_path path, coco__mount_call *m)
 {
-    coco__buf segment;
-    coco__comp *c = NULL;
-    coco_status rc = coco__mount_check(cx, m->fn, m->args);
+    coco__comp *c;
 
-    if (rc == COCO_OK) rc = coco__make_room(cx);
-    if (rc != COCO_OK) return rc;
-    coco__buf_init(&segment, cx->run->mem);
-    rc = coco__resolve(cx, path, m->fn, &m->up, &segment);
-    m->segment = coco__buf_view(&segment);
-    if (rc == COCO_OK && (m->up->each || coco__table_get(&m->up->kids, m->segment.p, m->segment.n))) {
-        coco__buf text;
-        coco__buf_init(&text, cx->run->mem);
-        coco__key_print(&text, m->segment.p, m->segment.n);
-        rc = coco_fail(cx, COCO_EDUP, "%s: something is mounted at %s already", m->fn->name, coco__buf_cstr(&text));
-        coco__buf_free(&text);
-    }
-    if (rc == COCO_OK) {
-        char *copy = coco__arena_copy(cx->comp->shared, m->segment.p, m->segment.n);
-        if (!copy || !coco__table_put(&m->up->kids, copy, m->segment.n, &coco__mounted) ||
-            !(c = coco__comp_new(cx->run)))
-            rc = coco__oom(cx);
-    }
-    if (rc == COCO_OK) rc = coco__mount_child(cx, c, m);
-    coco__buf_free(&segment);
-    return rc;
+    COCO_TRY(coco__mount_check(cx, m->fn, m->args));
+    COCO_TRY(coco__make_room(cx));
+    COCO_TRY(coco__resolve_free(cx, path, m->fn, &m->up, &m->segment));
+    if (!coco__table_put(&m->up->kids, m->segment.p, m->segment.n, &coco__mounted) || !(c = coco__comp_new(cx->run)))
+        return coco__oom(cx);
+    return coco__mount_child(cx, c, m);
 }
 
 COCO__IN coco_status coco__mount(coco_ctx *cx, coco_path path, coco__mount_call m, coco_handle **handle)
@@ -973,13 +969,13 @@ coco_status coco_mount_target(coco_ctx *cx, coco_target *target, coco_value key,
 
 /* ---- The root ---- */
 
-COCO__IN coco_status coco__run_root(coco__run *run, coco_value *value)
+COCO__IN coco_status coco__run_root(coco__run *run)
 {
     coco_ctx outer = { .run = run, .env = run->env, .app = run->app, .arena = &run->arena, .home = &run->arena };
     coco__comp *c = coco__comp_new(run);
     coco_handle h = { .comp = c, .run = run };
     coco__mount_call m = {
-        .fn = run->app->config.main, .args = run->app->config.args, .kind = COCO_MOUNT_ROOT, .value = value
+        .fn = run->app->config.main, .args = run->app->config.args, .kind = COCO_MOUNT_ROOT, .value = &run->value
     };
     coco_status rc = COCO_OK;
 

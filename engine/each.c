@@ -310,17 +310,12 @@ COCO__IN coco_status coco__each_pass(coco_ctx *cx, const coco__pass *pass)
 static coco_status coco__each_begin(coco_ctx *cx, coco_path path, coco__pass *pass)
 {
     const coco_source *src = pass->src;
-    coco__buf segment;
-    coco_status rc;
 
     COCO_TRY(coco__iterate_check(cx, src));
     if ((size_t)pass->fn->nparams != pass->args.n + 1)
         return coco_fail(cx, COCO_ETYPE, "%s: takes %d arguments; mount_each gives the item and %zu more",
                          pass->fn->name, pass->fn->nparams, pass->args.n);
-    coco__buf_init(&segment, cx->run->mem);
-    rc = coco__each_node(cx, path, pass->fn, &segment, &pass->node);
-    coco__buf_free(&segment);
-    COCO_TRY(rc);
+    COCO_TRY(coco__each_node(cx, path, pass->fn, &pass->node));
     pass->node->each = true;
     pass->node->source = coco__arena_str(cx->comp->shared, coco_str_of(src->title));
     return pass->node->source.p ? COCO_OK : coco__oom(cx);

@@ -1097,7 +1097,8 @@ typedef struct coco__run {
     coco__failed_path *failed, **failed_last;
     size_t nfailed_paths;
     uint64_t nfailed;
-    coco_status root_status; /* main's own failure */
+    coco_value value;        /* main's */
+    coco_status root_status; /* its own failure */
     const char *root_message;
     bool ending;             /* memory isn't kept for reuse any more */
     coco_err cx_err;         /* of reads of the store */
@@ -1395,8 +1396,7 @@ COCO__IN void coco__comp_task(struct coco__comp *c); /* runs a component that wa
 /* Makes and runs a child; makes room for it first. An error means that there was no mount. */
 COCO__IN coco_status coco__mount_child(coco_ctx *cx, coco__comp *c, const coco__mount_call *m);
 COCO__IN coco_status coco__make_room(coco_ctx *cx);
-COCO__IN coco_status coco__each_node(coco_ctx *cx, coco_path path, const coco_fn *fn, coco__buf *segment,
-                                     coco__node **node);
+COCO__IN coco_status coco__each_node(coco_ctx *cx, coco_path path, const coco_fn *fn, coco__node **node);
 /* A recorded child is gone: to be entered as a tombstone. */
 COCO__IN coco_status coco__gone_add(coco__comp *c, coco__node *node, coco_str segment, bool self_only);
 COCO__IN coco__comp *coco__comp_new(coco__run *run);
@@ -1407,7 +1407,7 @@ COCO__IN void coco__comp_path(const coco__comp *comp, coco__buf *path); /* encod
 COCO__IN coco_status coco__node_persist(coco__run *run, const coco__txn *t, coco__node *node);
 COCO__IN void coco__place_of(const coco__node *node, coco__place *at);
 COCO__IN coco_status coco__comp_load(coco__comp *comp, coco_str payload); /* decodes a copy into rec */
-COCO__IN coco_status coco__run_root(coco__run *run, coco_value *value);
+COCO__IN coco_status coco__run_root(coco__run *run);
 COCO__IN coco_status coco__oom(coco_ctx *cx);
 COCO__IN bool coco__records(const coco_ctx *cx); /* something memoized stands around: dependencies matter */
 COCO__IN bool coco__recheck_due(coco__run *run, const uint8_t *fp);
@@ -1431,9 +1431,8 @@ COCO__IN void coco__hold(coco__comp *c);
 COCO__IN void coco__unhold(coco__comp *c);
 COCO__IN coco_status coco__mount_at(coco_ctx *cx, coco_path path, coco__mount_call *m);
 COCO__IN coco_status coco__mount(coco_ctx *cx, coco_path path, coco__mount_call m, coco_handle **handle);
-/* Walks scopes and all but the last element of path; the last one is left in segment. */
-COCO__IN coco_status coco__resolve(coco_ctx *cx, coco_path path, const coco_fn *fn, coco__node **up,
-                                   coco__buf *segment);
+/* Walks scopes and all but the last element of path; the last one becomes segment, in the component's memory. */
+COCO__IN coco_status coco__resolve(coco_ctx *cx, coco_path path, const coco_fn *fn, coco__node **up, coco_str *segment);
 COCO__IN void coco__node_path(const coco__node *node, coco__buf *path);
 
 /* One pass over a source: what it gives is mounted under node, what it doesn't is gone. */
@@ -1547,7 +1546,7 @@ COCO__IN void coco__live_poke(coco__live *l);  /* something may matter to the up
 COCO__IN void coco__live_look(coco__live *l);  /* what has happened until now is seen */
 COCO__IN void coco__live_sleep(coco__live *l, unsigned ms); /* until something happens, or the time is over */
 COCO__IN coco_status coco__op_new(coco_feed *p, coco__op_kind kind, const coco_value *key, coco__op **out);
-COCO__IN void coco__op_free(const coco__mem *mem, coco__op *op);
+COCO__IN void coco__op_free(coco__op *op);
 /* Takes op over; COCO_ESTOP where the part has ended. With waits it waits for room. */
 COCO__IN coco_status coco__op_issue(coco__op *op, bool waits);
 COCO__IN coco_status coco__full_issue(coco_feed *p);

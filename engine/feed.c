@@ -161,15 +161,15 @@ COCO__IN coco_status coco__op_new(coco_feed *p, coco__op_kind kind, const coco_v
     rc = coco__key_put(&b, *key);
     op->key = coco__buf_take(&b, &op->arena);
     if (rc == COCO_OK) rc = op->key.p ? coco__value_copy(&op->arena, *key, &op->at) : COCO_ENOMEM;
-    if (rc != COCO_OK) coco__op_free(arena.mem, op);
+    if (rc != COCO_OK) coco__op_free(op);
     return rc;
 }
 
-COCO__IN void coco__op_free(const coco__mem *mem, coco__op *op)
+COCO__IN void coco__op_free(coco__op *op)
 {
     coco__arena arena = op->arena;
 
-    coco__free(mem, (char *)(uintptr_t)op->token.p);
+    coco__free(arena.mem, (char *)(uintptr_t)op->token.p);
     coco__arena_free(&arena);
 }
 
@@ -179,7 +179,7 @@ static void coco__op_unlist(coco_feed *p, coco__op **at)
 
     *at = op->later;
     if (!op->later) p->ops_last = at;
-    coco__op_free(p->arena.mem, op);
+    coco__op_free(op);
 }
 
 /* Takes what is done off the front of the list, and draws together what is done behind it. With the lock. */
@@ -243,7 +243,6 @@ COCO__IN coco_status coco__op_issue(coco__op *op, bool waits)
 {
     coco_feed *p = op->part;
     coco__live *l = p->live;
-    const coco__mem *mem = p->arena.mem;
     coco__op *old;
     coco_status rc = COCO_OK;
 
@@ -264,7 +263,7 @@ COCO__IN coco_status coco__op_issue(coco__op *op, bool waits)
         coco__news(l);
     }
     pthread_mutex_unlock(&l->lock);
-    if (rc != COCO_OK) coco__op_free(mem, op);
+    if (rc != COCO_OK) coco__op_free(op);
     return rc;
 }
 
@@ -425,7 +424,7 @@ static coco_status coco__feed_change(coco_feed *p, coco__op_kind kind, const coc
     if (rc == COCO_OK && token) rc = coco__value_put(&b, *token, COCO__STORED);
     op->token = coco__buf_view(&b);
     if (rc == COCO_OK) return coco__op_issue(op, key != NULL);
-    coco__op_free(p->arena.mem, op);
+    coco__op_free(op);
     return rc;
 }
 
@@ -463,7 +462,7 @@ void coco_feed_fail(coco_feed *feed, const coco_err *err)
 
     if (coco__op_new(feed, COCO__OP_REPORT, NULL, &op) != COCO_OK) return;
     if ((op->err = coco__arena_copy(&op->arena, err, sizeof *err)) != NULL) coco__op_issue(op, false);
-    else coco__op_free(feed->arena.mem, op);
+    else coco__op_free(op);
 }
 
 bool coco_feed_stopping(const coco_feed *feed)
@@ -540,7 +539,7 @@ coco_status coco_operator_update(coco_operator *o, coco_path path, const coco_fn
     op->fn = fn;
     coco_status rc = coco__args_copy(&op->arena, args, &op->args);
     if (rc == COCO_OK) return coco__op_issue(op, true);
-    coco__op_free(o->part.arena.mem, op);
+    coco__op_free(op);
     return rc;
 }
 

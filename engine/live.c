@@ -126,18 +126,13 @@ static coco_status coco__child_begin(coco_ctx *cx, coco__op *op)
 {
     coco_feed *p = op->part;
     coco__mount_call m = { .fn = op->fn, .args = op->args, .kind = COCO_MOUNT };
-    coco__buf segment;
+    coco_str segment;
     coco__node *up;
     coco_status rc;
 
-    if (op->kind == COCO__OP_PUT) {
-        rc = coco__mount_at(cx, op->path, &m);
-    } else {
-        coco__buf_init(&segment, cx->run->mem);
-        rc = coco__resolve(cx, op->path, p->fn, &up, &segment);
-        if (rc == COCO_OK) rc = coco__gone_begin(p, op, up, (coco_str){ (char *)segment.p, segment.n });
-        coco__buf_free(&segment);
-    }
+    if (op->kind == COCO__OP_PUT) rc = coco__mount_at(cx, op->path, &m);
+    else if ((rc = coco__resolve(cx, op->path, p->fn, &up, &segment)) == COCO_OK)
+        rc = coco__gone_begin(p, op, up, segment);
     if (rc == COCO_OK || cx->said != rc || cx->run->fatal.code) return rc;
     if (!coco__part_fail(p, rc, coco_error_message(cx))) op->failed = true;
     return COCO_OK;

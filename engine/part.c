@@ -66,7 +66,7 @@ static void coco__part_free(coco__run *run, coco_feed *p)
     if (p->src) coco__source_close(run, p->src);
     for (coco__op *op = p->ops, *later; op; op = later) {
         later = op->later;
-        coco__op_free(run->mem, op);
+        coco__op_free(op);
     }
     for (int i = 0; i < 2; i++)
         if (p->stop[i] >= 0) close(p->stop[i]);
@@ -99,7 +99,7 @@ static coco_status coco__part_new(coco_ctx *cx, const coco_feed *like, coco_feed
     coco_feed *p;
     coco_status rc = run->live ? COCO_OK : coco__live_new(run);
 
-    if (rc != COCO_OK) return coco_fail(cx, rc, "%s", run->cx_err.msg);
+    if (rc != COCO_OK) return coco__say(cx, rc, run->cx_err.msg);
     if (!(p = coco__alloc(run->mem, sizeof *p))) return coco__oom(cx);
     *p = *like;
     p->live = run->live;
@@ -119,7 +119,7 @@ static coco_status coco__part_new(coco_ctx *cx, const coco_feed *like, coco_feed
     if (rc != COCO_OK) {
         p->src = NULL; /* the caller's still */
         coco__part_free(run, p);
-        return coco_fail(cx, rc, "%s", coco__said(run, rc));
+        return coco__say(cx, rc, coco__said(run, rc));
     }
     p->next = run->live->parts;
     run->live->parts = p;
@@ -353,24 +353,18 @@ COCO__IN coco_status coco__part_each(coco_ctx *cx, const coco__pass *pass, coco_
     } else {
         rc = coco__part_start(*part); /* before the listing: no change falls between (S8.7) */
     }
-    if (rc != COCO_OK) return coco_fail(cx, rc, "%s", coco__said(cx->run, rc));
-    return COCO_OK;
+    return rc == COCO_OK ? rc : coco__say(cx, rc, coco__said(cx->run, rc));
 }
 
 /* The operator of a live component, and its first full pass as an operation. */
 static coco_status coco__operator_new(coco_ctx *cx, coco_path path, const coco_feed *like, coco__mount_call *m)
 {
     coco_feed full = *like, *p;
-    coco__buf segment;
     coco__op *op;
     coco_status rc;
 
-    coco__buf_init(&segment, cx->run->mem);
-    rc = coco__resolve(cx, path, like->fn, &full.node, &segment);
-    full.segment = (coco_str){ (char *)segment.p, segment.n };
-    if (rc == COCO_OK) rc = coco__part_new(cx, &full, &p);
-    coco__buf_free(&segment);
-    COCO_TRY(rc);
+    COCO_TRY(coco__resolve(cx, path, like->fn, &full.node, &full.segment));
+    COCO_TRY(coco__part_new(cx, &full, &p));
     m->part = p;
     if (coco__op_new(p, COCO__OP_FULL, NULL, &op) != COCO_OK) return coco__oom(cx);
     op->outer = cx->comp->op;
@@ -385,7 +379,7 @@ static coco_status coco__operator_new(coco_ctx *cx, coco_path path, const coco_f
     p->live->nbegun++;
     m->op = op;
     rc = p->body ? coco__part_start(p) : COCO_OK;
-    return rc == COCO_OK ? rc : coco_fail(cx, rc, "%s", cx->run->cx_err.msg);
+    return rc == COCO_OK ? rc : coco__say(cx, rc, cx->run->cx_err.msg);
 }
 
 static coco_status coco__mount_live(coco_ctx *cx, coco_path path, const coco_feed *like, coco_handle **handle)
