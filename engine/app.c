@@ -589,13 +589,6 @@ static coco_status coco__begin(coco_app *app, coco_err *err)
     return rc;
 }
 
-static void coco__finish(coco_app *app)
-{
-    coco__store_unlock(app->env);
-    app->stop = 0;
-    app->running = 0;
-}
-
 static coco_status coco__errand_run(coco_app *app, const coco__errand *e, coco_err *err)
 {
     coco__run run;
@@ -610,7 +603,9 @@ static coco_status coco__errand_run(coco_app *app, const coco__errand *e, coco_e
             rc = coco_err_set(err, COCO_ENOMEM, "out of memory");
     }
     coco__run_free(&run);
-    coco__finish(app);
+    coco__store_unlock(app->env);
+    app->stop = 0;
+    app->running = 0;
     return rc;
 }
 

@@ -40,8 +40,6 @@ COCO__IN void coco__node_path(const coco__node *node, coco__buf *path)
     coco__buf_put(path, node->segment.p, node->segment.n);
 }
 
-COCO__IN void coco__comp_path(const coco__comp *comp, coco__buf *path) { coco__node_path(&comp->node, path); }
-
 static coco_status coco__node_recorded(coco__run *run, coco__node *node)
 {
     coco__place at;
@@ -384,14 +382,6 @@ static coco_status coco__decide(coco_ctx *cx, coco__comp *c, const coco__mount_c
     return coco__states_tracked(cx, states, &cx->tracked);
 }
 
-static void coco__count_hit(coco__comp *c)
-{
-    coco__count_fn(c->run->app, c->fn, COCO__UNCHANGED, 1);
-    c->run->saved_ns += c->rec.ns;
-    c->run->saved_units += c->rec.units;
-    coco__emit(c->run, COCO_EV_HIT, c, NULL);
-}
-
 /* ---- After the function has returned ---- */
 
 COCO__IN coco_status coco__gone_add(coco__comp *c, coco__node *node, coco_str segment, bool self_only)
@@ -410,21 +400,16 @@ COCO__IN coco_status coco__gone_add(coco__comp *c, coco__node *node, coco_str se
 static coco_status coco__gone_under(coco__comp *c, coco__node *node)
 {
     coco__stream s;
-    coco_str segment, payload;
     coco_status rc = COCO_OK;
-    bool cut;
-    int got;
 
     if (!node->recorded || node->incomplete || node->each) return COCO_OK;
     coco__stream_open(&s, c->run, node->id);
-    while (rc == COCO_OK && (got = coco__stream_next(&s, &segment, &payload, &cut)) != 0) {
-        const coco__node *kid = got > 0 ? coco__table_get(&node->kids, segment.p, segment.n) : NULL;
-        if (got < 0) rc = got;
-        else if (!kid || (kid != &coco__mounted && kid->was_component))
-            rc = coco__gone_add(c, node, segment, kid != NULL);
+    while (rc == COCO_OK && coco__stream_next(&s)) {
+        const coco__node *kid = coco__table_get(&node->kids, s.segment.p, s.segment.n);
+        if (!kid || (kid != &coco__mounted && kid->was_component))
+            rc = coco__gone_add(c, node, s.segment, kid != NULL);
     }
-    coco__stream_close(&s);
-    return rc;
+    return coco__stream_close(&s, rc);
 }
 
 typedef struct coco__leftover {
@@ -587,7 +572,7 @@ static int coco__only_side(coco__run *run, coco__comp *c)
 
     if (!run->only.p) return 2;
     coco__buf_init(&path, run->mem);
-    coco__comp_path(c, &path);
+    coco__node_path(&c->node, &path);
     if (path.n >= run->only.n && (run->only.n == 0 || memcmp(path.p, run->only.p, run->only.n) == 0)) side = 2;
     else if (path.n < run->only.n && (path.n == 0 || memcmp(path.p, run->only.p, path.n) == 0)) side = 1;
     if (side == 2 && path.n == run->only.n) run->reached = true;
@@ -614,7 +599,7 @@ static coco_status coco__comp_find(coco_ctx *cx, coco__comp *c, const coco__moun
     if (rc != COCO_OK) {
         coco__buf path;
         coco__buf_init(&path, run->mem);
-        coco__comp_path(c, &path);
+        coco__node_path(&c->node, &path);
         coco_fail(cx, rc, "%s: %s", coco__path_shown(&path), coco__said(run, rc));
         coco__buf_free(&path);
     }
@@ -757,7 +742,10 @@ static void coco__comp_go(coco_ctx *cx, coco__comp *c, const coco__mount_call *m
         coco__flight_end(c);
         c->hit = true;
         c->run->reached |= coco__only_side(c->run, c) == 1; /* it answers for --only's PATH */
-        coco__count_hit(c);
+        coco__count_fn(c->run->app, c->fn, COCO__UNCHANGED, 1);
+        c->run->saved_ns += c->rec.ns;
+        c->run->saved_units += c->rec.units;
+        coco__emit(c->run, COCO_EV_HIT, c, NULL);
         if (m->value) rc = coco__stored_result(cx, c->rec.result, m->value);
     } else if (rc == COCO_OK && coco__goes_to_pool(cx, c, m)) {
         coco__frame_end(&frame, NULL);
@@ -820,17 +808,6 @@ COCO__IN coco_status coco__mount_child(coco_ctx *cx, coco__comp *c, const coco__
     return COCO_OK;
 }
 
-static coco_status coco__mount_check(coco_ctx *cx, const coco_fn *fn, coco_args args)
-{
-    COCO_TRY(coco__inside(cx, fn->name));
-    if (cx->memo_depth) {
-        cx->uncacheable = true;
-        return coco_fail(cx, COCO_EMEMO, "%s can't be mounted inside a memoized call", fn->name);
-    }
-    COCO_TRY(coco__args_count(cx, fn, args.n));
-    return coco_checkpoint(cx);
-}
-
 /* Room for one more: where it is crowded, a round is written first. */
 COCO__IN coco_status coco__make_room(coco_ctx *cx)
 {
@@ -845,7 +822,13 @@ COCO__IN coco_status coco__mount_at(coco_ctx *cx, coco_path path, coco__mount_ca
 {
     coco__comp *c;
 
-    COCO_TRY(coco__mount_check(cx, m->fn, m->args));
+    COCO_TRY(coco__inside(cx, m->fn->name));
+    if (cx->memo_depth) {
+        cx->uncacheable = true;
+        return coco_fail(cx, COCO_EMEMO, "%s can't be mounted inside a memoized call", m->fn->name);
+    }
+    COCO_TRY(coco__args_count(cx, m->fn, m->args.n));
+    COCO_TRY(coco_checkpoint(cx));
     COCO_TRY(coco__make_room(cx));
     COCO_TRY(coco__resolve_free(cx, path, m->fn, &m->up, &m->segment));
     if (!coco__table_put(&m->up->kids, m->segment.p, m->segment.n, &coco__mounted) || !(c = coco__comp_new(cx->run)))

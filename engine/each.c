@@ -16,11 +16,11 @@ COCO__IN void coco__stream_open(coco__stream *s, coco__run *run, uint64_t id)
     coco__dbkey_id(&s->last, COCO__COMPONENT, id, NULL, 0);
 }
 
-COCO__IN void coco__stream_close(coco__stream *s)
+COCO__IN coco_status coco__stream_close(coco__stream *s, coco_status rc)
 {
     coco__buf_free(&s->data);
     coco__free(s->run->mem, s->children);
-    s->children = NULL;
+    return rc == COCO_OK ? s->rc : rc;
 }
 
 static coco_status coco__stream_keep(coco__stream *s, const coco__txn *t, const MDB_val *key, const MDB_val *data)
@@ -72,18 +72,15 @@ static coco_status coco__stream_fill(coco__stream *s)
     return rc;
 }
 
-COCO__IN int coco__stream_next(coco__stream *s, coco_str *segment, coco_str *payload, bool *cut)
+COCO__IN bool coco__stream_next(coco__stream *s)
 {
-    if (s->i == s->n) {
-        if (s->ended) return 0;
-        COCO_TRY(coco__stream_fill(s));
-        if (s->n == 0) return 0;
-    }
+    if (s->i == s->n && !s->ended) s->rc = coco__stream_fill(s);
+    if (s->rc != COCO_OK || s->i == s->n) return false;
     const struct coco__child *c = &s->children[s->i++];
-    *segment = (coco_str){ (char *)s->data.p + c->segment, c->nsegment };
-    *payload = (coco_str){ c->bad ? NULL : (char *)s->data.p + c->payload, c->npayload };
-    *cut = c->cut;
-    return 1;
+    s->segment = (coco_str){ (char *)s->data.p + c->segment, c->nsegment };
+    s->payload = (coco_str){ c->bad ? NULL : (char *)s->data.p + c->payload, c->npayload };
+    s->cut = c->cut;
+    return true;
 }
 
 /* ---- mount_each ---- */
@@ -100,10 +97,8 @@ typedef struct coco__each {
     coco_source *src;
     uint64_t number;          /* of the pass */
     coco__stream stream;      /* recorded children */
-    int got;                  /* its current child: 1, 0 at the end */
-    bool through;             /* with that one: the next is to be read. A source may know its order from its first item on */
-    coco_str recorded, payload;
-    bool cut;
+    bool got;                 /* it isn't at its end */
+    bool through;             /* its next child is to be read. A source may know its order from its first item on */
     coco__buf segment, before; /* encoded key of the item, and of the one before */
     coco__set16 came;         /* keys of an unordered source, cut keys of an ordered one */
     coco__unread_range *unread;
@@ -132,33 +127,31 @@ static coco_status coco__each_gone(coco__each *e, coco_str segment)
 static coco_status coco__each_advance(coco__each *e)
 {
     e->through = false;
-    for (;;) {
-        int got = coco__stream_next(&e->stream, &e->recorded, &e->payload, &e->cut);
-        if (got < 0) return got;
-        e->got = got;
-        if (!got || !e->cut) return COCO_OK;
+    while ((e->got = coco__stream_next(&e->stream)) && e->stream.cut) {
         coco__tomb *c = coco__arena_zalloc(e->cx->comp->shared, sizeof *c);
-        if (!c || !(c->at.segment = coco__arena_str(e->cx->comp->shared, e->recorded)).p) return COCO_ENOMEM;
+        if (!c || !(c->at.segment = coco__arena_str(e->cx->comp->shared, e->stream.segment)).p) return COCO_ENOMEM;
         c->next = e->cuts;
         e->cuts = c;
     }
+    return e->stream.rc;
 }
 
 /* Passes over what is recorded before the key; what is passed over is gone. */
 static coco_status coco__each_seek(coco__each *e, coco_str segment, const coco_str **payload)
 {
     static const coco_str none = { NULL, 0 };
+    const coco_str *is = &e->stream.segment;
     int order = 1;
 
     *payload = NULL;
     if (!e->stream.run) return COCO_OK;
     if (e->through) COCO_TRY(coco__each_advance(e));
-    while (e->got && (order = coco__bytes_cmp(e->recorded.p, e->recorded.n, segment.p, segment.n)) < 0) {
-        COCO_TRY(coco__each_gone(e, e->recorded));
+    while (e->got && (order = coco__bytes_cmp(is->p, is->n, segment.p, segment.n)) < 0) {
+        COCO_TRY(coco__each_gone(e, *is));
         COCO_TRY(coco__each_advance(e));
     }
     e->through = e->got && order == 0;
-    *payload = !e->through ? &none : e->payload.p ? &e->payload : NULL;
+    *payload = !e->through ? &none : e->stream.payload.p ? &e->stream.payload : NULL;
     return COCO_OK;
 }
 
@@ -269,7 +262,7 @@ static coco_status coco__each_rest(coco__each *e)
 {
     if (e->through) COCO_TRY(coco__each_advance(e));
     while (e->got) {
-        COCO_TRY(coco__each_gone(e, e->recorded));
+        COCO_TRY(coco__each_gone(e, e->stream.segment));
         COCO_TRY(coco__each_advance(e));
     }
     for (const coco__tomb *c = e->cuts; c; c = c->next) COCO_TRY(coco__each_gone(e, c->at.segment));
@@ -278,7 +271,7 @@ static coco_status coco__each_rest(coco__each *e)
 
 static void coco__each_free(coco__each *e)
 {
-    if (e->stream.run) coco__stream_close(&e->stream);
+    if (e->stream.run) coco__stream_close(&e->stream, COCO_OK);
     coco__buf_free(&e->segment);
     coco__buf_free(&e->before);
     coco__set16_free(&e->came);
@@ -488,7 +481,7 @@ static coco_status coco__uuid(coco_ctx *cx, coco_value dep, bool next, uint8_t u
     coco__buf_init(&path, cx->run->mem);
     rc = coco__id_key(cx, 'u', dep, next, &k);
     if (rc == COCO_OK) {
-        coco__comp_path(cx->comp, &path);
+        coco__node_path(&cx->comp->node, &path);
         coco_hash_begin(&h);
         coco_hash_add(&h, cx->app->name, strlen(cx->app->name) + 1);
         coco__buf_be64(&path, path.n);

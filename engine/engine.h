@@ -1403,7 +1403,6 @@ COCO__IN coco__comp *coco__comp_new(coco__run *run);
 COCO__IN void coco__comp_rest(coco__comp *comp); /* frees what only a component that isn't done needs */
 COCO__IN void coco__comp_free(coco__comp *comp);
 COCO__IN uint64_t coco__node_id(coco__node *node);
-COCO__IN void coco__comp_path(const coco__comp *comp, coco__buf *path); /* encoded */
 COCO__IN coco_status coco__node_persist(coco__run *run, const coco__txn *t, coco__node *node);
 COCO__IN void coco__place_of(const coco__node *node, coco__place *at);
 COCO__IN coco_status coco__comp_load(coco__comp *comp, coco_str payload); /* decodes a copy into rec */
@@ -1420,11 +1419,13 @@ typedef struct coco__stream {
     size_t n, i;
     coco__dbkey last; /* where the next batch begins behind */
     bool ended;
+    coco_str segment, payload; /* of the child that next has found; payload.p NULL: it is damaged */
+    bool cut;                  /* its segment stands cut in the key */
+    coco_status rc;
 } coco__stream;
 COCO__IN void coco__stream_open(coco__stream *s, coco__run *run, uint64_t id);
-/* 1, 0 at the end, error */
-COCO__IN int coco__stream_next(coco__stream *s, coco_str *segment, coco_str *payload, bool *cut);
-COCO__IN void coco__stream_close(coco__stream *s);
+COCO__IN bool coco__stream_next(coco__stream *s);
+COCO__IN coco_status coco__stream_close(coco__stream *s, coco_status rc); /* rc, or what has ended it */
 
 /* Live parts keep the components whose memory they need. */
 COCO__IN void coco__hold(coco__comp *c);
@@ -1433,7 +1434,7 @@ COCO__IN coco_status coco__mount_at(coco_ctx *cx, coco_path path, coco__mount_ca
 COCO__IN coco_status coco__mount(coco_ctx *cx, coco_path path, coco__mount_call m, coco_handle **handle);
 /* Walks scopes and all but the last element of path; the last one becomes segment, in the component's memory. */
 COCO__IN coco_status coco__resolve(coco_ctx *cx, coco_path path, const coco_fn *fn, coco__node **up, coco_str *segment);
-COCO__IN void coco__node_path(const coco__node *node, coco__buf *path);
+COCO__IN void coco__node_path(const coco__node *node, coco__buf *path); /* encoded */
 
 /* One pass over a source: what it gives is mounted under node, what it doesn't is gone. */
 typedef struct coco__pass {
@@ -1549,7 +1550,6 @@ COCO__IN coco_status coco__op_new(coco_feed *p, coco__op_kind kind, const coco_v
 COCO__IN void coco__op_free(coco__op *op);
 /* Takes op over; COCO_ESTOP where the part has ended. With waits it waits for room. */
 COCO__IN coco_status coco__op_issue(coco__op *op, bool waits);
-COCO__IN coco_status coco__full_issue(coco_feed *p);
 COCO__IN coco__op *coco__op_next(coco__live *l);  /* takes the first that may begin from the queue */
 /* What has begun is finished where nothing of it is open; all: the group ends. false: nothing was. */
 COCO__IN bool coco__ops_done(coco__live *l, bool all);

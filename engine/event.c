@@ -34,7 +34,7 @@ static void coco__send(coco__run *run, const coco__comp *comp, const coco_fn *fn
     coco__buf path;
 
     coco__buf_init(&path, run->mem);
-    if (comp) coco__comp_path(comp, &path);
+    if (comp) coco__node_path(&comp->node, &path);
     e->path = comp ? coco__path_shown(&path) : "";
     e->function = fn ? fn->name : "";
     if (!e->state) e->state = "";

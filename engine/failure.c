@@ -73,7 +73,7 @@ static void coco__report(coco__comp *c, const char *message)
     coco__buf path;
 
     coco__buf_init(&path, c->run->mem);
-    coco__comp_path(c, &path);
+    coco__node_path(&c->node, &path);
     f.path = coco__path_shown(&path);
     if (c->kind == COCO_MOUNT_USE) coco__fail_used(c, &f);
     else coco__op_outcome(c, coco__fail_path(c->run, &f, c->catches));

@@ -267,14 +267,6 @@ COCO__IN coco_status coco__op_issue(coco__op *op, bool waits)
     return rc;
 }
 
-COCO__IN coco_status coco__full_issue(coco_feed *p)
-{
-    coco__op *op;
-
-    COCO_TRY(coco__op_new(p, COCO__OP_FULL, NULL, &op));
-    return coco__op_issue(op, false);
-}
-
 /* May it begin? One at a time of a key; a full pass alone, and what was asked for behind it waits for it. */
 static bool coco__op_may(const coco__op *op)
 {
@@ -437,7 +429,13 @@ coco_status coco_feed_put(coco_feed *feed, coco_value key, coco_value value, coc
 coco_status coco_feed_delete(coco_feed *feed, coco_value key, coco_value token)
 { return coco__feed_change(feed, COCO__OP_DELETE, &key, NULL, token.kind == COCO_NULL ? NULL : &token); }
 
-coco_status coco_feed_rescan(coco_feed *feed) { return coco__full_issue(feed); }
+coco_status coco_feed_rescan(coco_feed *feed)
+{
+    coco__op *op;
+
+    COCO_TRY(coco__op_new(feed, COCO__OP_FULL, NULL, &op));
+    return coco__op_issue(op, false);
+}
 
 void coco_feed_ready(coco_feed *feed)
 {
@@ -515,7 +513,7 @@ coco_status coco_operator_wait(coco_operator *op)
 
 coco_status coco_operator_update_full(coco_operator *op)
 {
-    COCO_TRY(coco__full_issue(&op->part));
+    COCO_TRY(coco_feed_rescan(&op->part));
     return coco_operator_wait(op);
 }
 

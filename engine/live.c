@@ -86,24 +86,14 @@ static coco_status coco__gone_begin(coco_feed *p, coco__op *op, coco__node *node
     return coco__gone_take(p, op, node);
 }
 
-/* As in a listing, but for the parent: the arguments are those of the mount_each. */
-static coco_status coco__item_mount(coco_ctx *cx, coco__op *op, coco__comp *c, coco_value value)
-{
-    coco_feed *p = op->part;
-    coco_value all[COCO_MAX_PARAMS];
-    coco__mount_call m = { .fn = p->fn, .args = coco__args_of(all, value, p->args), .kind = COCO_MOUNT_EACH,
-                           .up = p->node, .segment = op->key };
-
-    return coco__mount_child(cx, c, &m);
-}
-
-/* An item of a source: what there is at its key is mounted, or it is gone. */
+/* An item of a source: what there is at its key is mounted as in a listing, but for the parent, or it is gone. */
 static coco_status coco__item_begin(coco_ctx *cx, coco__op *op)
 {
     coco_feed *p = op->part;
     coco__comp *c = coco__comp_new(cx->run);
     coco_ctx item;
-    coco_value value = op->value;
+    coco_value value = op->value, all[COCO_MAX_PARAMS];
+    coco__mount_call m = { .fn = p->fn, .kind = COCO_MOUNT_EACH, .up = p->node, .segment = op->key };
     int got = op->kind == COCO__OP_PUT;
 
     if (!c) return COCO_ENOMEM;
@@ -116,7 +106,8 @@ static coco_status coco__item_begin(coco_ctx *cx, coco__op *op)
     }
     if (got < 0 && !coco__unread(&item, p->src, op->at, got)) op->failed = true;
     coco__frame_end(&item, NULL);
-    if (got == 1) return coco__item_mount(cx, op, c, value);
+    m.args = coco__args_of(all, value, p->args);
+    if (got == 1) return coco__mount_child(cx, c, &m);
     coco__comp_free(c);
     return got == 0 ? coco__gone_begin(p, op, p->node, op->key) : COCO_OK;
 }
@@ -351,7 +342,7 @@ static coco_status coco__dues(coco__live *l, int *ms)
         if (!p->interval_ms || p->closing || p->full || !l->run->opts.live) continue;
         if (!p->due) p->due = now + (uint64_t)p->interval_ms * 1000000;
         if (p->due <= now) {
-            coco_status rc = coco__full_issue(p);
+            coco_status rc = coco_feed_rescan(p);
             if (rc != COCO_OK && rc != COCO_ESTOP) return rc;
             p->due = 0; /* again so long after its end */
         } else if (p->due < first) {
@@ -370,7 +361,7 @@ static void coco__sync_ask(coco_feed *p, uint64_t ticket)
     if (p->closing || !p->src || !p->src->watch) return;
     if (p->src->sync && p->started && !p->unlisted) COCO__USER(p->live->run, rc = p->src->sync(p->src, p, ticket));
     if (rc == COCO_OK) p->sync_wait = ticket;
-    else if (p->src->next) coco__full_issue(p);
+    else if (p->src->next) coco_feed_rescan(p);
 }
 
 /* One request at a time: the parts are asked; when all have answered, what they told until then is waited for. What

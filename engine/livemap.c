@@ -155,14 +155,7 @@ static void coco__map_touch(coco_live_map *map, const coco_value *key)
 
     if (!map->part) return;
     if (coco__op_new(map->part, COCO__OP_TOUCH, key, &op) == COCO_OK) coco__op_issue(op, false);
-    else coco__full_issue(map->part); /* no memory for one: all are looked at */
-}
-
-static void coco__map_remove(coco_live_map *map, coco__map_entry *e)
-{
-    coco__table_remove(&map->entries, e->key.p, e->key.n);
-    coco__map_touch(map, &e->at);
-    coco__entry_free(e);
+    else coco_feed_rescan(map->part); /* no memory for one: all are looked at */
 }
 
 /* The table borrows the key of the entry it holds: the old one is taken out before it is freed. */
@@ -195,17 +188,11 @@ COCO__IN void coco__maps_drop(coco__run *run, const coco__place *owner, uint64_t
         }
         for (coco__map_entry *next; gone; gone = next) {
             next = gone->next;
-            coco__map_remove(map, gone);
+            coco__table_remove(&map->entries, gone->key.p, gone->key.n);
+            coco__map_touch(map, &gone->at);
+            coco__entry_free(gone);
         }
     }
-}
-
-static void coco__stage_free(coco__comp *c)
-{
-    if (!c->staged) return;
-    coco__table_free(&c->staged->seen);
-    coco__free(c->run->mem, c->staged);
-    c->staged = NULL;
 }
 
 COCO__IN void coco__maps_settle(coco__comp *c)
@@ -219,17 +206,21 @@ COCO__IN void coco__maps_settle(coco__comp *c)
         e->number = number;
         coco__map_put(e);
     }
-    coco__stage_free(c);
+    if (c->staged) c->staged->entries = NULL;
+    coco__maps_unstage(c);
     coco__maps_drop(c->run, &c->at, number);
 }
 
 COCO__IN void coco__maps_unstage(coco__comp *c)
 {
-    for (coco__map_entry *e = c->staged ? c->staged->entries : NULL, *next; e; e = next) {
+    if (!c->staged) return;
+    for (coco__map_entry *e = c->staged->entries, *next; e; e = next) {
         next = e->next;
         coco__entry_free(e);
     }
-    coco__stage_free(c);
+    coco__table_free(&c->staged->seen);
+    coco__free(c->run->mem, c->staged);
+    c->staged = NULL;
 }
 
 COCO__IN void coco__maps_free(coco__run *run)

@@ -349,7 +349,7 @@ COCO__IN coco_status coco__part_each(coco_ctx *cx, const coco__pass *pass, coco_
     COCO_TRY(coco__part_new(cx, &like, part));
     if (map) {
         coco__map_follow(src, *part);
-        rc = coco__full_issue(*part);
+        rc = coco_feed_rescan(*part);
     } else {
         rc = coco__part_start(*part); /* before the listing: no change falls between (S8.7) */
     }

@@ -298,7 +298,7 @@ static const char *coco__print_path(coco__run *run, const coco__comp *c, const c
     coco__buf path;
 
     coco__buf_init(&path, run->mem);
-    if (c) coco__comp_path(c, &path);
+    if (c) coco__node_path(&c->node, &path);
     else if (coco__place_path(t, at, &path) != COCO_OK) path.failed = true;
     coco__path_shown(&path);
     const char *out = coco__buf_take(&path, run->passing).p;

@@ -37,24 +37,17 @@ static coco_status coco__walk_children(coco__walk *w, uint64_t id)
 {
     coco__stream s;
     coco__place at = { .parent = id };
-    coco_str payload;
     coco_status rc = COCO_OK;
-    bool cut;
-    int got;
     size_t before = w->path->n;
 
     coco__stream_open(&s, w->run, id);
-    while (rc == COCO_OK && (got = coco__stream_next(&s, &at.segment, &payload, &cut)) != 0) {
-        if (got < 0) {
-            rc = got;
-            break;
-        }
+    while (rc == COCO_OK && coco__stream_next(&s)) {
+        at.segment = s.segment;
         coco__buf_put(w->path, at.segment.p, at.segment.n);
-        rc = w->path->failed ? COCO_ENOMEM : coco__walk_at(w, &at, payload);
+        rc = w->path->failed ? COCO_ENOMEM : coco__walk_at(w, &at, s.payload);
         w->path->n = before;
     }
-    coco__stream_close(&s);
-    return rc;
+    return coco__stream_close(&s, rc);
 }
 
 static coco_status coco__walk_at(coco__walk *w, const coco__place *at, coco_str payload)
@@ -516,7 +509,7 @@ COCO__IN void coco__condemned_add(coco__comp *c)
         coco__buf path;
         next = d->next;
         coco__buf_init(&path, run->mem);
-        coco__comp_path(c, &path);
+        coco__node_path(&c->node, &path);
         d->path = coco__buf_take(&path, run->passing);
         d->at = (coco__place){ c->at.parent, coco__arena_str(run->passing, c->at.segment) };
         /* the component stays pending: the next update does it */

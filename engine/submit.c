@@ -437,7 +437,7 @@ static coco_status coco__defer(coco__comp *c)
     coco__catch **last = &c->catches;
 
     coco__buf_init(&path, run->mem);
-    coco__comp_path(c, &path);
+    coco__node_path(&c->node, &path);
     c->path = coco__buf_take(&path, c->shared);
     for (const coco__catch *from = c->catches; from; from = from->up) {
         coco__catch *copy = coco__arena_copy(run->passing, from, sizeof *from);
