@@ -250,7 +250,6 @@ COCO__IN void coco__comp_free(coco__comp *c)
 static coco_status coco__comp_look(coco__comp *c, coco_str payload)
 {
     COCO_TRY(coco__rec_get(payload, &c->rec, &c->run->cx_err));
-    c->recorded = true;
     c->node.id = c->rec.id;
     c->node.recorded = c->node.persisted = c->rec.flags & COCO__R_ID;
     return COCO_OK;
@@ -351,20 +350,18 @@ static coco_status coco__decide(coco_ctx *cx, coco__comp *c, const coco__mount_c
     coco_str states = { 0 };
     coco_args args = m->args;
     bool failed = coco__failure_waits(c);
+    coco__why early = { .reason = coco__miss_early(c) };
 
-    *waits = false;
-    c->why.reason = coco__miss_early(c);
+    c->why = early;
     if (!c->fn->memo && !c->fn->remember_failure_ms) return COCO_OK;
     COCO_TRY(coco__argkey(cx, c->fn, args, m->pass, &c->fresh.argkey));
+    if (early.reason && !failed) return COCO_OK;
+    COCO_TRY(coco__memo_holds(cx, c, args, &states, &set));
     if (failed) {
-        coco__why early = c->why;
-        COCO_TRY(coco__memo_holds(cx, c, args, &states, &set));
         *waits = c->why.reason == 0;
-        if (!*waits) c->why = early.reason == COCO__WHY_RETRY || early.reason == COCO__WHY_NOMEMO ? c->why : early;
+        if (!*waits && early.reason != COCO__WHY_RETRY && early.reason != COCO__WHY_NOMEMO) c->why = early;
         return COCO_OK;
     }
-    if (c->why.reason) return COCO_OK;
-    COCO_TRY(coco__memo_holds(cx, c, args, &states, &set));
     if (!c->why.reason && (c->owned.nchanges || coco__moved_away(c->run, &c->at))) c->why.reason = COCO__WHY_MOVED;
     if (c->why.reason) return COCO_OK;
     uint8_t fp[COCO__FP];
@@ -684,10 +681,10 @@ static void coco__comp_through(coco_ctx *frame, coco__comp *c, coco_status rc, c
 COCO__IN void coco__comp_task(coco__comp *c)
 {
     coco__run *run = c->run;
-    coco_ctx outer = { .run = run, .env = run->env, .app = run->app, .arena = &c->arena, .home = &c->arena,
-                       .catches = c->catches };
-    coco_ctx frame;
+    coco_ctx outer, frame;
 
+    coco__frame_init(&outer, run->cx, NULL);
+    outer.catches = c->catches;
     coco__comp_frame(&frame, c, &outer);
     /* what had not begun when the update was stopped doesn't */
     coco_status rc = coco__stopped(run) == COCO_OK ? coco__run_function(c, &frame, c->args)
@@ -836,15 +833,13 @@ COCO__IN coco_status coco__mount_at(coco_ctx *cx, coco_path path, coco__mount_ca
     return coco__mount_child(cx, c, m);
 }
 
-COCO__IN coco_status coco__mount(coco_ctx *cx, coco_path path, coco__mount_call m, coco_handle **handle)
+COCO__IN coco_status coco__mount(coco_ctx *cx, coco_path path, coco__mount_call *m, coco_handle **handle)
 {
-
-    if (handle) {
-        *handle = NULL;
-        if (cx->comp && !(m.handle = coco__arena_zalloc(cx->comp->shared, sizeof *m.handle))) return coco__oom(cx);
-    }
-    COCO_TRY(coco__mount_at(cx, path, &m));
-    if (handle) *handle = m.handle;
+    if (!handle) return coco__mount_at(cx, path, m);
+    *handle = NULL;
+    if (cx->comp && !(m->handle = coco__arena_zalloc(cx->comp->shared, sizeof *m->handle))) return coco__oom(cx);
+    COCO_TRY(coco__mount_at(cx, path, m));
+    *handle = m->handle;
     return COCO_OK;
 }
 
@@ -852,7 +847,7 @@ coco_status coco_mount(coco_ctx *cx, coco_path path, const coco_fn *fn, coco_arg
 {
     coco__mount_call m = { .fn = fn, .args = args, .kind = COCO_MOUNT };
 
-    COCO__INSIDE(cx->run, coco_status, coco__mount(cx, path, m, handle));
+    COCO__INSIDE(cx->run, coco_status, coco__mount(cx, path, &m, handle));
 }
 
 coco_status coco_ready(coco_ctx *cx, coco_handle *handle)
@@ -954,7 +949,7 @@ coco_status coco_mount_target(coco_ctx *cx, coco_target *target, coco_value key,
 
 COCO__IN coco_status coco__run_root(coco__run *run)
 {
-    coco_ctx outer = { .run = run, .env = run->env, .app = run->app, .arena = &run->arena, .home = &run->arena };
+    coco_ctx outer;
     coco__comp *c = coco__comp_new(run);
     coco_handle h = { .comp = c, .run = run };
     coco__mount_call m = {
@@ -963,6 +958,7 @@ COCO__IN coco_status coco__run_root(coco__run *run)
     coco_status rc = COCO_OK;
 
     if (!c) return COCO_ENOMEM;
+    coco__frame_init(&outer, run->cx, NULL);
     c->fn = m.fn;
     c->kind = COCO_MOUNT_ROOT;
     c->at = (coco__place){ 0, { "", 0 } };

@@ -157,19 +157,16 @@ static coco_status coco__each_seek(coco__each *e, coco_str segment, const coco_s
 
 static coco_status coco__each_key_error(coco__each *e, coco_status code)
 {
-    coco__buf now, before;
+    bool twice = code == COCO_EDUP;
+    coco__buf b;
 
-    coco__buf_init(&now, e->cx->run->mem);
-    coco__buf_init(&before, e->cx->run->mem);
-    coco__key_print(&now, e->segment.p, e->segment.n);
-    coco__key_print(&before, e->before.p, e->before.n);
-    if (code == COCO_EDUP)
-        coco_fail(e->cx, code, "%s: the source gave the key %s twice", e->pass->fn->name, coco__buf_cstr(&now));
-    else
-        coco_fail(e->cx, code, "%s: the source says it is ordered, but: key %s came after %s", e->pass->fn->name,
-                  coco__buf_cstr(&now), coco__buf_cstr(&before));
-    coco__buf_free(&now);
-    coco__buf_free(&before);
+    coco__buf_init(&b, e->cx->run->mem);
+    coco__key_print(&b, e->segment.p, e->segment.n);
+    coco__buf_str(&b, twice ? " twice" : " came after ");
+    if (!twice) coco__key_print(&b, e->before.p, e->before.n);
+    coco_fail(e->cx, code, "%s: the source %s key %s", e->pass->fn->name,
+              twice ? "gave the" : "says it is ordered, but:", coco__buf_cstr(&b));
+    coco__buf_free(&b);
     return code;
 }
 

@@ -1252,7 +1252,6 @@ typedef struct coco__comp {
     coco__arena pooled;      /* with a pool: what the engine puts here, under its lock */
     coco__arena *shared;     /* the engine's memory: pooled, or arena without a pool */
     coco_args args;          /* while it is queued */
-    bool queued;
     size_t charged;          /* bytes of its memory when it was queued */
     size_t holds;            /* live parts in it, and components below that are held: it is kept when it is done */
     struct coco__op *op;     /* live: the operation that it belongs to */
@@ -1282,7 +1281,6 @@ typedef struct coco__comp {
     bool condemns;           /* it, or one below, has states whose delete waits for the end: stays pending */
     bool under_tomb;         /* delete pass: the tombstone stands above it */
     bool deleting, last_delete; /* delete pass; last: a leaf whose record goes with its states */
-    bool recorded;           /* there is a record, rec */
     bool hit;                /* not run */
     bool restamp;            /* a hit whose memo states are rewritten */
     bool no_write;           /* failed before it ran: nothing is recorded */
@@ -1431,7 +1429,7 @@ COCO__IN coco_status coco__stream_close(coco__stream *s, coco_status rc); /* rc,
 COCO__IN void coco__hold(coco__comp *c);
 COCO__IN void coco__unhold(coco__comp *c);
 COCO__IN coco_status coco__mount_at(coco_ctx *cx, coco_path path, coco__mount_call *m);
-COCO__IN coco_status coco__mount(coco_ctx *cx, coco_path path, coco__mount_call m, coco_handle **handle);
+COCO__IN coco_status coco__mount(coco_ctx *cx, coco_path path, coco__mount_call *m, coco_handle **handle);
 /* Walks scopes and all but the last element of path; the last one becomes segment, in the component's memory. */
 COCO__IN coco_status coco__resolve(coco_ctx *cx, coco_path path, const coco_fn *fn, coco__node **up, coco_str *segment);
 COCO__IN void coco__node_path(const coco__node *node, coco__buf *path); /* encoded */

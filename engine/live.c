@@ -165,6 +165,7 @@ static coco_status coco__op_begin(coco__live *l, coco__op *op)
 {
     coco_feed *p = op->part;
     coco__run *run = l->run;
+    coco_ctx cx;
     coco_status rc;
 
     if (!l->group_ns) l->group_ns = coco__monotonic_ns();
@@ -182,8 +183,10 @@ static coco_status coco__op_begin(coco__live *l, coco__op *op)
     if (!p->stand) COCO_TRY(coco__stand_begin(p, !p->src && op->kind != COCO__OP_FULL));
     p->node->recorded |= p->node->persisted;
     p->stand->op = op;
-    coco_ctx cx = { .run = run, .comp = p->stand, .env = run->env, .app = run->app, .fn = p->stand->fn,
-                    .arena = &p->stand->arena, .home = &p->stand->arena, .catches = p->catches };
+    coco__frame_init(&cx, run->cx, p->stand->fn);
+    cx.comp = p->stand;
+    cx.arena = cx.home = &p->stand->arena;
+    cx.catches = p->catches;
     rc = coco__make_room(&cx);
     if (rc == COCO_OK)
         rc = op->kind == COCO__OP_FULL ? coco__full_begin(&cx, op)

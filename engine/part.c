@@ -391,7 +391,7 @@ static coco_status coco__mount_live(coco_ctx *cx, coco_path path, const coco_fee
 
     if (handle) *handle = NULL;
     if (rc == COCO_OK && live) rc = coco__operator_new(cx, path, like, &m);
-    if (rc == COCO_OK) rc = coco__mount(cx, path, m, handle);
+    if (rc == COCO_OK) rc = coco__mount(cx, path, &m, handle);
     if (rc != COCO_OK && m.part) coco__part_end((coco_feed *)(uintptr_t)m.part);
     return rc;
 }

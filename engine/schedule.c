@@ -315,7 +315,6 @@ COCO__IN bool coco__queue_put(coco__run *run, coco__comp *c)
 
     if (!p->nthreads) return false; /* no thread to be had: it runs where it is */
     c->next = NULL;
-    c->queued = true;
     c->charged = c->arena.total + c->pooled.total;
     *p->queue_last = c;
     p->queue_last = &c->next;
@@ -342,7 +341,6 @@ COCO__IN coco__comp *coco__queue_take(coco__run *run, const coco__comp *below)
     if (!*at) p->queue_last = at;
     p->nqueued--;
     p->queued_bytes -= c->charged;
-    c->queued = false;
     return c;
 }
 
