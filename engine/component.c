@@ -635,11 +635,11 @@ static coco_status coco__await(coco_ctx *cx, coco_handle *h, bool applied)
     coco_status rc = COCO_OK;
     bool late = false;
 
-    if (cx->run->pool) coco__wait_begin(cx->run);
+    coco__wait_begin(cx->run);
     /* a store that failed fails what waits */
     while (h->comp && !(applied && h->applied) && !(late = !applied && coco__late(cx)))
         rc = cx->run->pool ? coco__await_step(cx, h->comp, applied) : coco__flush(cx->run, true);
-    if (cx->run->pool) coco__wait_end(cx->run);
+    coco__wait_end(cx->run);
     if (late) return coco_checkpoint(cx);
     return rc == COCO_OK ? rc : coco__say(cx, rc, cx->run->fatal.msg);
 }

@@ -493,9 +493,7 @@ coco_status coco_cx_join(coco_ctx *cx, coco_ctx *fork)
     coco__arena *home = fork->home;
     coco_status rc = fork->kept, ended;
 
-    coco__enter(cx->run);
-    ended = coco__frame_end(fork, cx);
-    coco__leave(cx->run);
+    COCO__ENTERED(cx->run, ended = coco__frame_end(fork, cx));
     coco__arena_splice(cx->home, home);
     if (cx->run) coco__fork_end(cx);
     return rc == COCO_OK ? ended : rc;
@@ -716,9 +714,7 @@ bool coco_each_next(coco_ctx *cx, coco_value *key, coco_value *value)
         if (rc == COCO_OK) rc = src->next(src, cx, key, value);
         if (rc == 1) return true;
         if (rc == COCO_EUNREAD) {
-            coco__enter(cx->run);
-            coco__unread(cx, src, *key, COCO_EUNREAD);
-            coco__leave(cx->run);
+            COCO__ENTERED(cx->run, coco__unread(cx, src, *key, COCO_EUNREAD));
             continue;
         }
         coco__loop_end(cx, o);

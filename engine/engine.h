@@ -297,17 +297,30 @@ COCO__IN void coco__leave(struct coco__run *run);
     } while (0)
 COCO__IN unsigned coco__user_begin(struct coco__run *run);
 COCO__IN void coco__user_end(struct coco__run *run, unsigned depth);
-#define COCO__USER(run, what) /* does what, a statement, so */ \
+/* They do what, a statement: as user code, inside, with a mutex. */
+#define COCO__USER(run, what) \
     do { \
         unsigned coco__depth = coco__user_begin(run); \
         what; \
         coco__user_end(run, coco__depth); \
     } while (0)
+#define COCO__ENTERED(run, what) \
+    do { \
+        coco__enter(run); \
+        what; \
+        coco__leave(run); \
+    } while (0)
+#define COCO__LOCKED(mutex, what) \
+    do { \
+        pthread_mutex_lock(mutex); \
+        what; \
+        pthread_mutex_unlock(mutex); \
+    } while (0)
 COCO__IN uint64_t coco__waited(void); /* ns that this thread has waited for locks */
 #ifdef COCO__SEPARATE
 extern _Atomic unsigned coco__yields; /* tests: not 0: a seed, threads give way at odd moments */
 #endif
-/* Between wait_begin and wait_end the thread isn't active. */
+/* Between wait_begin and wait_end the thread isn't active; without a pool they do nothing. */
 COCO__IN void coco__wait_begin(struct coco__run *run);
 COCO__IN void coco__wait_change(struct coco__run *run, uint64_t deadline);
 COCO__IN void coco__wait_end(struct coco__run *run);

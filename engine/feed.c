@@ -47,16 +47,12 @@ static void coco__news(coco__live *l) /* with the lock */
 
 COCO__IN void coco__live_poke(coco__live *l)
 {
-    pthread_mutex_lock(&l->lock);
-    coco__news(l);
-    pthread_mutex_unlock(&l->lock);
+    COCO__LOCKED(&l->lock, coco__news(l));
 }
 
 COCO__IN void coco__live_look(coco__live *l)
 {
-    pthread_mutex_lock(&l->lock);
-    l->seen = l->news;
-    pthread_mutex_unlock(&l->lock);
+    COCO__LOCKED(&l->lock, l->seen = l->news);
 }
 
 /* With a pool the thread isn't active meanwhile, and without the run's lock; batches that wait for quiet go on. */
@@ -64,19 +60,15 @@ COCO__IN void coco__live_sleep(coco__live *l, unsigned ms)
 {
     struct pollfd fd = { .fd = l->run->app->wake[0], .events = POLLIN };
     char bytes[64];
+    bool sleeps;
 
-    pthread_mutex_lock(&l->lock);
-    l->sleeping = l->news == l->seen;
-    bool sleeps = l->sleeping;
-    pthread_mutex_unlock(&l->lock);
+    COCO__LOCKED(&l->lock, sleeps = l->sleeping = l->news == l->seen);
     if (!sleeps) return;
-    if (l->run->pool) coco__wait_begin(l->run);
+    coco__wait_begin(l->run);
     COCO__USER(l->run, poll(&fd, 1, (int)ms));
     while (read(fd.fd, bytes, sizeof bytes) > 0) continue;
-    if (l->run->pool) coco__wait_end(l->run);
-    pthread_mutex_lock(&l->lock);
-    l->sleeping = false;
-    pthread_mutex_unlock(&l->lock);
+    coco__wait_end(l->run);
+    COCO__LOCKED(&l->lock, l->sleeping = false);
 }
 
 /* In a signal handler: an atomic store and a write. The pipe lives as long as the app, so that its number is never
@@ -111,9 +103,7 @@ COCO__IN coco_status coco__live_new(coco__run *run)
     coco__table_init(&l->places, run->mem);
     coco__arena_init(&l->group, run->mem);
     run->live = l;
-    pthread_mutex_lock(&run->env->mutex);
-    app->live = l;
-    pthread_mutex_unlock(&run->env->mutex);
+    COCO__LOCKED(&run->env->mutex, app->live = l);
     return COCO_OK;
 }
 
@@ -123,9 +113,7 @@ COCO__IN void coco__live_free(coco__run *run)
     char bytes[64];
 
     if (!l) return;
-    pthread_mutex_lock(&run->env->mutex);
-    run->app->live = NULL;
-    pthread_mutex_unlock(&run->env->mutex);
+    COCO__LOCKED(&run->env->mutex, run->app->live = NULL);
     pthread_mutex_lock(&l->lock);
     l->ending = true;
     pthread_cond_broadcast(&l->changed);
@@ -465,11 +453,9 @@ void coco_feed_fail(coco_feed *feed, const coco_err *err)
 
 bool coco_feed_stopping(const coco_feed *feed)
 {
-    coco__live *l = feed->live;
+    bool over;
 
-    pthread_mutex_lock(&l->lock);
-    bool over = coco__part_over(feed);
-    pthread_mutex_unlock(&l->lock);
+    COCO__LOCKED(&feed->live->lock, over = coco__part_over(feed));
     return over;
 }
 
@@ -571,11 +557,7 @@ static coco__live *coco__sync_enter(coco_app *app, unsigned timeout_ms)
         if (ms) nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
         bool starts = app->nstarted > 0;
         pthread_mutex_lock(&app->env->mutex);
-        if ((l = app->live) != NULL) {
-            pthread_mutex_lock(&l->lock);
-            l->nusers++;
-            pthread_mutex_unlock(&l->lock);
-        }
+        if ((l = app->live) != NULL) COCO__LOCKED(&l->lock, l->nusers++);
         pthread_mutex_unlock(&app->env->mutex);
         if (!starts) break;
     }

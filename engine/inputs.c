@@ -63,9 +63,7 @@ static coco_status coco__arg_encode(coco_ctx *cx, const coco_fn *fn, size_t i, c
     coco_status rc;
 
     if (fn->memo_key[i]) {
-        unsigned user = coco__user_begin(cx->run);
-        rc = fn->memo_key[i](cx, v, &v);
-        coco__user_end(cx->run, user);
+        COCO__USER(cx->run, rc = fn->memo_key[i](cx, v, &v));
         COCO_TRY(rc);
     }
     if (v.kind == COCO_OBJECT) {
@@ -74,9 +72,7 @@ static coco_status coco__arg_encode(coco_ctx *cx, const coco_fn *fn, size_t i, c
             return coco_fail(cx, COCO_ETYPE, "%s: argument %zu%s%s (%s) can't be part of a memo key", fn->name, i + 1,
                              name ? " " : "", name ? name : "", cls->type);
         coco__buf_byte(b, COCO__KEY_OBJECT);
-        unsigned user = coco__user_begin(cx->run);
-        rc = cls->memo_key(cx, v.as.s.u.object, &v);
-        coco__user_end(cx->run, user);
+        COCO__USER(cx->run, rc = cls->memo_key(cx, v.as.s.u.object, &v));
         COCO_TRY(rc);
     }
     rc = coco__value_put(b, v, COCO__CANONICAL);
@@ -277,9 +273,8 @@ static coco_status coco__state_hook(coco_ctx *cx, const coco_class *cls, void *o
     *valid = true;
     *state = (coco_str){ "", 0 };
     if (!cls->memo_state) return COCO_OK;
-    unsigned user = coco__user_begin(cx->run);
-    coco_status rc = cls->memo_state(cx, object, stored, state, valid);
-    coco__user_end(cx->run, user);
+    coco_status rc;
+    COCO__USER(cx->run, rc = cls->memo_state(cx, object, stored, state, valid));
     return rc;
 }
 
@@ -300,9 +295,8 @@ static coco_status coco__reopen(coco_ctx *cx, coco__tracked *t)
     }
     if (!t->cls || !t->cls->reopen) return COCO_ENOTFOUND;
     COCO_TRY(coco__value_get(&r, cx->arena, &key));
-    unsigned user = coco__user_begin(cx->run);
-    coco_status rc = t->cls->reopen(cx, key, &t->object);
-    coco__user_end(cx->run, user);
+    coco_status rc;
+    COCO__USER(cx->run, rc = t->cls->reopen(cx, key, &t->object));
     return rc;
 }
 

@@ -193,9 +193,8 @@ COCO__IN void coco__parts_reap(coco__live *l, bool all)
     coco_feed **at = &l->parts, *p;
 
     while ((p = *at) != NULL) {
-        pthread_mutex_lock(&l->lock);
-        bool over = p->closing && (all || !p->started || p->returned);
-        pthread_mutex_unlock(&l->lock);
+        bool over;
+        COCO__LOCKED(&l->lock, over = p->closing && (all || !p->started || p->returned));
         if (over) {
             *at = p->next;
             coco__part_free(l->run, p);

@@ -616,9 +616,7 @@ static coco_status coco__container_ask(coco_target *t, coco__arena *a)
     cx.message = NULL;
     COCO_TRY(coco__key_get(&r, a, &key));
     t->found = COCO__FOUND_ASKING;
-    unsigned user = coco__user_begin(run);
-    rc = up.exists(&cx, up.self, key, t->record, &exists, &shape);
-    coco__user_end(run, user);
+    COCO__USER(run, rc = up.exists(&cx, up.self, key, t->record, &exists, &shape));
     if (rc == COCO_OK) rc = cx.kept;
     if (rc != COCO_OK) return coco_fail(run->cx, rc, "%s", coco_error_message(&cx));
     bool other = exists && shape.p && !coco_str_equal(shape, t->record);

@@ -128,12 +128,14 @@ static void coco__less_active(coco__run *run)
 
 COCO__IN void coco__wait_begin(coco__run *run)
 {
+    if (!run->pool) return;
     run->pool->nwaiting++;
     if (coco__me.counted == run->pool) coco__less_active(run);
 }
 
 COCO__IN void coco__wait_end(coco__run *run)
 {
+    if (!run->pool) return;
     if (coco__me.counted == run->pool && !coco__me.woken) run->pool->nactive++;
     coco__me.woken = false;
     run->pool->nwaiting--;
@@ -438,9 +440,7 @@ COCO__IN coco_status coco__stopped(const coco__run *run)
 
 static coco_status coco__halt(coco_ctx *cx, coco_status code, const char *message)
 {
-    coco__enter(cx->run);
-    if (cx->comp) cx->comp->stopped = code;
-    coco__leave(cx->run);
+    if (cx->comp) COCO__ENTERED(cx->run, cx->comp->stopped = code);
     return coco_fail(cx, code, "%s", message);
 }
 
@@ -509,9 +509,7 @@ coco_status coco_rate_wait(coco_ctx *cx, coco_rate *rate, double units)
         uint64_t ms = (start - now) / 1000000 + 1;
         coco_status rc = coco_checkpoint(cx);
         if (rc != COCO_OK) {
-            pthread_mutex_lock(&coco__places);
-            rate->due -= cost;
-            pthread_mutex_unlock(&coco__places);
+            COCO__LOCKED(&coco__places, rate->due -= cost);
             return rc;
         }
         coco__sleep_ms(ms < 50 ? (unsigned)ms : 50);
@@ -531,33 +529,14 @@ struct coco__job { /* a call on a runner's own thread; stands on the caller's st
     bool done;
 };
 
-/* Who waits for a place isn't active: a batch may start meanwhile that its holder waits for. */
-static void coco__pause(coco__run *run)
-{
-    coco__enter(run);
-    if (run->pool) coco__wait_begin(run);
-    coco__leave(run);
-}
-
-static void coco__resume(coco__run *run)
-{
-    coco__enter(run);
-    if (run->pool) coco__wait_end(run);
-    coco__leave(run);
-}
-
 /* Runs the call as its caller would. */
 static void coco__job_run(struct coco__job *j)
 {
     coco__me.counted = j->caller->counted;
-    coco__resume(j->run);
-    coco__enter(j->run);
-    j->caller->on = &coco__me;
-    coco__leave(j->run);
+    COCO__ENTERED(j->run, coco__wait_end(j->run));
+    COCO__ENTERED(j->run, j->caller->on = &coco__me);
     j->rc = j->body(j->self);
-    coco__enter(j->run);
-    j->caller->on = NULL;
-    coco__leave(j->run);
+    COCO__ENTERED(j->run, j->caller->on = NULL);
     coco__me.counted = NULL;
 }
 
@@ -601,7 +580,7 @@ static coco_status coco__runner_hand_over(coco_ctx *cx, coco_runner *r, coco_sta
     struct coco__job job = { .body = body, .self = self, .run = cx->run, .caller = &coco__me }, **last = &r->jobs;
 
     if (!coco__runner_start(r)) return coco_fail(cx, COCO_EFAIL, "runner %s: no thread to be had", r->name);
-    coco__pause(cx->run); /* the runner's thread ends the pause */
+    COCO__ENTERED(cx->run, coco__wait_begin(cx->run)); /* the runner's thread ends it */
     atomic_store(&coco__me.runner, r);
     pthread_mutex_lock(&coco__places);
     while (*last) last = &(*last)->next;
@@ -628,7 +607,7 @@ static void coco__place_take(coco_ctx *cx, coco_runner *r, double share)
     bool waits = turn != r->head || r->used + share > 1 + 1e-9;
     if (waits) {
         pthread_mutex_unlock(&coco__places);
-        coco__pause(cx->run);
+        COCO__ENTERED(cx->run, coco__wait_begin(cx->run)); /* a batch may start meanwhile that its holder waits for */
         atomic_store(&coco__me.runner, r);
         pthread_mutex_lock(&coco__places);
         while (turn != r->head || r->used + share > 1 + 1e-9)
@@ -639,7 +618,7 @@ static void coco__place_take(coco_ctx *cx, coco_runner *r, double share)
     pthread_cond_broadcast(&coco__places_changed);
     pthread_mutex_unlock(&coco__places);
     atomic_store(&coco__me.runner, NULL);
-    if (waits) coco__resume(cx->run);
+    if (waits) COCO__ENTERED(cx->run, coco__wait_end(cx->run));
 }
 
 static void coco__place_give(coco_runner *r, double share)
