@@ -554,7 +554,7 @@ static coco_status coco__update_run(coco__run *run, const coco__errand *e, coco_
     if (rc == COCO_OK && run->opts.live && !run->preview) rc = coco__live_new(run);
     if (rc == COCO_OK) rc = coco__run_root(run);
     if (rc == COCO_OK) rc = coco__drain(run);
-    if (rc == COCO_OK && run->preview) rc = coco__apply_deferred(run);
+    if (rc == COCO_OK && run->preview) rc = coco__apply_deferred(run, true);
     if (rc == COCO_OK && run->root_status == COCO_OK && coco__stopped(run) == COCO_OK && !run->fatal.code)
         rc = coco__tombs_work(run);
     rc = coco__run_fatal(run, rc);
@@ -562,7 +562,7 @@ static coco_status coco__update_run(coco__run *run, const coco__errand *e, coco_
     if (rc == COCO_OK && !run->fatal.code && run->moves) rc = coco__moves_check(run);
     if (rc == COCO_OK && run->live && !run->fatal.code && run->root_status == COCO_OK) rc = coco__follow(run);
     coco__run_fatal(run, rc);
-    if (run->deferred || run->fatal.code) coco__apply_deferred(run);
+    if (run->deferred || run->fatal.code) coco__apply_deferred(run, true);
     coco__live_end(run);
     coco__run_end(run);
     rc = coco__sinks_finish(run, coco__verdict(run, err), err);
@@ -714,7 +714,7 @@ static coco_status coco__drop_run(coco__run *run, const coco__errand *e, coco_er
     if (!run->app->has_dbi) return COCO_OK;
     run->dropping = true;
     coco_status rc = coco__run_fatal(run, coco__remove_all(run));
-    if (run->deferred || run->fatal.code) rc = coco__apply_deferred(run);
+    if (run->deferred || run->fatal.code) rc = coco__apply_deferred(run, true);
     coco__run_fatal(run, rc);
     rc = coco__sinks_finish(run, coco__verdict(run, err), err);
     if (rc == COCO_OK) return coco__drop_state(run, err);

@@ -779,8 +779,8 @@ typedef enum coco__dep_kind { COCO__D_LOGIC = 1, COCO__D_CONTEXT, COCO__D_PARAM,
 typedef struct coco__dep {
     coco__dep_kind kind;
     coco_str name;             /* function, context key, parameter; title of a target */
-    uint8_t fp[COCO__FP];      /* provider: id and counter as two big-endian numbers */
-    coco_str bytes;            /* encoded */
+    const uint8_t *fp;         /* provider: id and counter as two big-endian numbers */
+    coco_str bytes;            /* encoded: kind, fp, name */
 } coco__dep;
 
 typedef struct coco__deps { /* what a running call depends on; pointers without repetition */
@@ -816,7 +816,8 @@ COCO__IN coco_status coco__deps_add(struct coco__run *run, coco__deps *d, coco__
                                     const uint8_t fp[COCO__FP]);
 COCO__IN coco_status coco__deps_merge(struct coco__run *run, coco__deps *into, coco__dep *const *v, size_t n,
                                       bool logic_too);
-COCO__IN coco_status coco__depset_of(struct coco__run *run, const coco__deps *d, coco__depset **set);
+/* sorts d */
+COCO__IN coco_status coco__depset_of(struct coco__run *run, coco__deps *d, coco__depset **set);
 COCO__IN coco_status coco__depset_get(coco_str payload, uint64_t *uses, coco_str *deps); /* of its record */
 /* *set NULL if it isn't there */
 COCO__IN coco_status coco__depset_load(struct coco__run *run, uint64_t id, coco__depset **set);
@@ -858,6 +859,9 @@ typedef struct coco__tracked {
     coco_str state;
 } coco__tracked;
 
+/* A buffer that is kept for its memory, emptied; to be given back: who asks meanwhile gets another. */
+COCO__IN coco__buf coco__lend(coco__buf *own);
+COCO__IN void coco__give_back(coco__buf *own, coco__buf *b);
 /* The key of a component's arguments: their encoding or, where that is shorter, its fingerprint and a digest of each.
  * In cx's memory. pass: of a mount_each, in which all arguments but the first are the same; 0: none. */
 COCO__IN coco_status coco__argkey(coco_ctx *cx, const coco_fn *fn, coco_args args, uint64_t pass, coco_str *key);
@@ -957,7 +961,7 @@ enum {
     COCO__FOUND_THERE, COCO__FOUND_MISSING, COCO__FOUND_OTHER, COCO__FOUND_ERROR
 };
 
-COCO__IN coco_status coco__target_at(struct coco__run *run, coco_target *parent, coco_str key, coco_str attachment,
+COCO__IN coco_status coco__target_at(struct coco__run *run, coco_target *parent, coco_str key, bool attachment,
                                      coco_target **out);
 /* *target NULL: void */
 COCO__IN coco_status coco__target_by_id(struct coco__run *run, uint64_t id, coco_target **target);
@@ -1023,8 +1027,7 @@ typedef struct coco__moved { /* a state that changed hands in this run */
     struct coco__moved *next;
     coco_str ekey, from_key;    /* of the state; database key of the old owner's record */
     coco__place from;
-    const char *from_path, *to_path; /* printed */
-    char *state;                /* printed */
+    const char *from_path, *to_path, *state; /* printed */
     bool reported;
 } coco__moved;
 
@@ -1140,9 +1143,9 @@ COCO__IN coco_status coco__stored(const coco__txn *t, const coco__place *at, coc
 COCO__IN coco_status coco__place_of_id(coco__run *run, const coco__txn *t, uint64_t id, coco__place *at);
 COCO__IN coco_status coco__store_rec(coco__run *run, const coco__txn *t, const coco__place *at, coco__rec *rec);
 COCO__IN coco_status coco__mark_above(coco__run *run, const coco__txn *t, uint64_t parent, bool pending);
-COCO__IN coco_status coco__need_id(struct coco__comp *c, const coco__txn *t, coco__rec *rec);
-COCO__IN coco_status coco__header(struct coco__comp *c, coco__rec *rec);
-/* Reads a record, copied into b; payload->p NULL: there is none. */
+/* Reads a record, copied into b; *payload.p NULL: there is none. Of a place; with any key; the number that it is. */
+COCO__IN coco_status coco__run_get(coco__run *run, const coco__dbkey *k, coco__buf *b, coco_str *payload);
+COCO__IN coco_status coco__run_number(coco__run *run, const coco__dbkey *k, uint64_t *n);
 COCO__IN coco_status coco__record_read(coco__run *run, const coco__place *at, coco__buf *b, coco_str *payload);
 COCO__IN coco_status coco__tomb_add(coco__run *run, const coco__place *at, bool self_only);
 COCO__IN void coco__out_of_memory(coco__run *run); /* where nobody can be told: the update fails */
@@ -1177,12 +1180,11 @@ COCO__IN coco_status coco__run_record(coco__run *run, const coco__txn *t); /* wr
 COCO__IN bool coco__totals_differ(const coco__run *run);
 COCO__IN void coco__preview_apply(struct coco__comp *c);
 COCO__IN coco_status coco__gone_deferred(coco__run *run);  /* tombstones of what sinks refused */
-COCO__IN coco_status coco__apply_again(coco__run *run);
 /* A transaction of an update ends with what else has changed since the last one. Then it is in, or to be made again. */
 COCO__IN coco_status coco__counters_write(coco__run *run, const coco__txn *t);
 COCO__IN void coco__transaction_done(coco__run *run);
 COCO__IN void coco__transaction_undo(void *run);
-COCO__IN coco_status coco__apply_deferred(coco__run *run); /* the last try of what sinks refused */
+COCO__IN coco_status coco__apply_deferred(coco__run *run, bool last); /* what sinks refused */
 COCO__IN void coco__queue(struct coco__comp *comp);  /* a component with changes: for the next round */
 /* something is about to wait for a round: its time starts with the first */
 COCO__IN void coco__round_begin(coco__run *run);
@@ -1303,9 +1305,9 @@ typedef struct coco__comp {
     coco_status code;        /* of its failure */
     coco_str flight;         /* its key in the run's in_flight; p NULL: it isn't there */
     coco_status claim_failed; /* with …; COCO_EDUP: another component has what it declares */
-    char *claim_error;
+    const char *claim_error;
     coco_status apply_code;  /* of the sink */
-    char *apply_error;
+    const char *apply_error;
     struct coco__condemned *condemned; /* containers whose delete waits for the end of the update */
 } coco__comp;
 

@@ -168,31 +168,30 @@ static coco_status coco__args_key(coco_ctx *cx, const coco_fn *fn, coco_args arg
     return COCO_OK;
 }
 
-/* Memory for the encoding of arguments, to be given back: the run's, unless a hook asks for a key within another. */
-static coco__buf coco__key_bytes(coco__run *run)
+COCO__IN coco__buf coco__lend(coco__buf *own)
 {
-    coco__buf b = run->arg_bytes;
+    coco__buf b = *own;
 
-    coco__buf_init(&run->arg_bytes, run->mem);
+    coco__buf_init(own, b.mem);
     b.n = 0;
     return b;
 }
 
-static void coco__key_bytes_end(coco__run *run, coco__buf *b)
+COCO__IN void coco__give_back(coco__buf *own, coco__buf *b)
 {
-    coco__buf_free(&run->arg_bytes);
+    coco__buf_free(own);
     if (b->failed) coco__buf_free(b);
-    run->arg_bytes = *b;
+    *own = *b;
 }
 
 COCO__IN coco_status coco__argkey(coco_ctx *cx, const coco_fn *fn, coco_args args, uint64_t pass, coco_str *key)
 {
     coco__run *run = cx->run;
-    coco__buf b = coco__key_bytes(run);
+    coco__buf b = coco__lend(&run->arg_bytes); /* or, where a hook asks for a key within another, other memory */
     coco_status rc = coco__args_key(cx, fn, args, pass, &b);
 
-    *key = (coco_str){ coco__arena_copy(cx->arena, run->args_key, run->nargs_key), run->nargs_key };
-    coco__key_bytes_end(run, &b);
+    *key = coco__arena_str(cx->arena, (coco_str){ (char *)run->args_key, run->nargs_key });
+    coco__give_back(&run->arg_bytes, &b);
     return rc != COCO_OK ? rc : key->p ? COCO_OK : coco__oom(cx);
 }
 
@@ -216,14 +215,14 @@ static void coco__call_print(coco__run *run, const coco__buf *b, uint8_t fp[COCO
 /* The key of a memoized call is the same wherever it is made. */
 COCO__IN coco_status coco__callkey(coco_ctx *cx, const coco_fn *fn, coco_args args, uint8_t fp[COCO__FP])
 {
-    coco__buf b = coco__key_bytes(cx->run);
+    coco__buf b = coco__lend(&cx->run->arg_bytes);
     coco_status rc = COCO_OK;
 
     coco__buf_put(&b, fn->name, strlen(fn->name) + 1);
     for (size_t i = 0; i < args.n && rc == COCO_OK; i++) rc = coco__arg_encode(cx, fn, i, args.v[i], &b);
     if (rc == COCO_OK && b.failed) rc = coco__oom(cx);
     if (rc == COCO_OK) coco__call_print(cx->run, &b, fp);
-    coco__key_bytes_end(cx->run, &b);
+    coco__give_back(&cx->run->arg_bytes, &b);
     return rc;
 }
 
@@ -308,7 +307,7 @@ static coco_status coco__tracked_state(coco_ctx *cx, coco__tracked *t)
     if (t->state.p) return COCO_OK;
     COCO_TRY(coco__reopen(cx, t));
     COCO_TRY(coco__state_hook(cx, t->cls, t->object, (coco_str){ NULL, 0 }, &state, &valid));
-    t->state = (coco_str){ coco__arena_copy(cx->home, state.p, state.n), state.n };
+    t->state = coco__arena_str(cx->home, state);
     return t->state.p ? COCO_OK : COCO_ENOMEM;
 }
 
@@ -343,8 +342,8 @@ COCO__IN coco_status coco__tracked_pass(coco_ctx *frame, coco_ctx *caller)
         COCO_TRY(coco__tracked_state(frame, t));
         if (!(copy = coco__arena_copy(caller->home, t, sizeof *t))) return COCO_ENOMEM;
         copy->object = NULL;
-        copy->key.p = coco__arena_copy(caller->home, t->key.p, t->key.n);
-        copy->state.p = coco__arena_copy(caller->home, t->state.p, t->state.n);
+        copy->key = coco__arena_str(caller->home, t->key);
+        copy->state = coco__arena_str(caller->home, t->state);
         if (!copy->key.p || !copy->state.p) return COCO_ENOMEM;
         copy->next = caller->tracked;
         caller->tracked = copy;
@@ -371,13 +370,9 @@ COCO__IN coco_status coco__states_take(coco_ctx *cx, const coco_fn *fn, coco_arg
         if (rc == COCO_OK) coco__buf_blob(&b, state.p, state.n);
     }
     for (; tracked && rc == COCO_OK; tracked = tracked->next) rc = coco__tracked_take(cx, tracked, &seen, &b);
-    if (rc == COCO_OK) {
-        *states = (coco_str){ b.failed ? NULL : coco__arena_copy(cx->arena, b.p, b.n), b.n };
-        if (!states->p) rc = coco__oom(cx);
-    }
+    *states = coco__buf_take(&b, cx->arena);
     coco__table_free(&seen);
-    coco__buf_free(&b);
-    return rc;
+    return rc == COCO_OK && !states->p ? coco__oom(cx) : rc;
 }
 
 /* Reads one stored state; *arg is its argument or -1. */
@@ -458,10 +453,7 @@ COCO__IN coco_status coco__states_check(coco_ctx *cx, const coco_fn *fn, coco_ar
         rc = coco__one_state(cx, args, &r, &b);
         if (rc != COCO_OK) *why = (coco__why){ COCO__WHY_STATE, coco__state_label(fn, at, r.end) };
     }
-    if (rc == COCO_OK && b.differs) {
-        *now = (coco_str){ b.bytes.failed ? NULL : coco__arena_copy(cx->arena, b.bytes.p, b.bytes.n), b.bytes.n };
-        if (!now->p) rc = COCO_ENOMEM;
-    }
+    if (rc == COCO_OK && b.differs && !(*now = coco__buf_take(&b.bytes, cx->arena)).p) rc = COCO_ENOMEM;
     coco__buf_free(&b.bytes);
     return rc;
 }
@@ -477,8 +469,8 @@ COCO__IN coco_status coco__states_tracked(coco_ctx *cx, coco_str states, coco__t
         if (!t) return COCO_ENOMEM;
         COCO_TRY(coco__state_read(&r, &arg, t, &state));
         if (arg >= 0) continue;
-        t->key.p = coco__arena_copy(cx->home, t->key.p, t->key.n);
-        t->state = (coco_str){ coco__arena_copy(cx->home, state.p, state.n), state.n };
+        t->key = coco__arena_str(cx->home, t->key);
+        t->state = coco__arena_str(cx->home, state);
         if (!t->key.p || !t->state.p) return COCO_ENOMEM;
         t->next = *list;
         *list = t;

@@ -179,25 +179,16 @@ COCO__IN coco_status coco__names_write(coco__run *run, const coco__txn *t)
 
 /* ---- Dependencies ---- */
 
-static coco_status coco__dep_intern(coco__run *run, coco__dep_kind kind, coco_str name, const uint8_t *fp,
-                                    coco__dep **out)
+static coco_status coco__dep_intern(coco__run *run, coco_str bytes, coco__dep **out)
 {
-    uint8_t key[1 + COCO__FP + 512];
-    coco__dep *d;
-    char *copy;
+    coco__dep *d = *out = coco__table_get(&run->deps, bytes.p, bytes.n);
 
-    if (name.n > 512) name.n = 512;
-    key[0] = (uint8_t)kind;
-    memcpy(key + 1, fp, COCO__FP);
-    memcpy(key + 1 + COCO__FP, name.p, name.n);
-    if ((*out = coco__table_get(&run->deps, key, 1 + COCO__FP + name.n)) != NULL) return COCO_OK;
+    if (d) return COCO_OK;
     d = coco__arena_zalloc(&run->arena, sizeof *d);
-    copy = coco__arena_copy(&run->arena, key, 1 + COCO__FP + name.n);
-    if (!d || !copy) return COCO_ENOMEM;
-    d->kind = kind;
-    d->bytes = (coco_str){ copy, 1 + COCO__FP + name.n };
-    d->name = (coco_str){ copy + 1 + COCO__FP, name.n };
-    memcpy(d->fp, fp, COCO__FP);
+    if (!d || !(d->bytes = coco__arena_str(&run->arena, bytes)).p) return COCO_ENOMEM;
+    d->kind = (coco__dep_kind)d->bytes.p[0];
+    d->fp = (const uint8_t *)d->bytes.p + 1;
+    d->name = (coco_str){ d->bytes.p + 1 + COCO__FP, bytes.n - 1 - COCO__FP };
     if (!coco__table_put(&run->deps, d->bytes.p, d->bytes.n, d)) return COCO_ENOMEM;
     *out = d;
     return COCO_OK;
@@ -217,9 +208,14 @@ static coco_status coco__deps_push(coco__run *run, coco__deps *d, coco__dep *dep
 COCO__IN coco_status coco__deps_add(coco__run *run, coco__deps *d, coco__dep_kind kind, coco_str name,
                                     const uint8_t fp[COCO__FP])
 {
+    uint8_t bytes[1 + COCO__FP + 512];
     coco__dep *dep;
 
-    COCO_TRY(coco__dep_intern(run, kind, name, fp, &dep));
+    if (name.n > 512) name.n = 512;
+    bytes[0] = (uint8_t)kind;
+    memcpy(bytes + 1, fp, COCO__FP);
+    memcpy(bytes + 1 + COCO__FP, name.p, name.n);
+    COCO_TRY(coco__dep_intern(run, (coco_str){ (char *)bytes, 1 + COCO__FP + name.n }, &dep));
     return coco__deps_push(run, d, dep);
 }
 
@@ -231,6 +227,11 @@ COCO__IN coco_status coco__deps_merge(coco__run *run, coco__deps *into, coco__de
 }
 
 /* ---- Sets ---- */
+
+static coco_status coco__depset_index(coco__run *run, coco__depset *s)
+{
+    return coco__table_put(&run->depsets_by_id, &s->id, sizeof s->id, s) ? COCO_OK : COCO_ENOMEM;
+}
 
 /* Canonical order, so that equal sets encode equally; sets are small. */
 static void coco__deps_sort(coco__deps *d)
@@ -257,44 +258,31 @@ static coco_status coco__depset_new(coco__run *run, coco_str bytes, coco__dep *c
     return COCO_OK;
 }
 
-/* The id under which an earlier run stored the same set. */
-static coco_status coco__depset_known(coco__run *run, coco__depset *s)
+/* Its id: under which an earlier run stored the same set, or a new one. */
+static coco_status coco__depset_name(coco__run *run, coco__depset *s)
 {
     coco__dbkey k;
-    coco__txn t;
-    coco_status rc;
 
-    if (!run->app->has_dbi) return COCO_OK;
-    COCO_TRY(coco__run_read(run, &t));
     coco__dbkey_raw(&k, COCO__DEPSET_FP, s->fp, COCO__FP);
-    rc = coco__get_number(&t, &k, &s->id);
-    coco__run_read_end(run, &t);
-    return rc;
+    COCO_TRY(coco__run_number(run, &k, &s->id));
+    if (!s->id) s->id = run->meta.next_depset++;
+    return coco__depset_index(run, s);
 }
 
-static coco_status coco__depset_index(coco__run *run, coco__depset *s)
+COCO__IN coco_status coco__depset_of(coco__run *run, coco__deps *d, coco__depset **set)
 {
-    return coco__table_put(&run->depsets_by_id, &s->id, sizeof s->id, s) ? COCO_OK : COCO_ENOMEM;
-}
-
-COCO__IN coco_status coco__depset_of(coco__run *run, const coco__deps *d, coco__depset **set)
-{
-    coco__deps sorted = *d;
     coco__buf b;
     coco_status rc = COCO_OK;
 
-    coco__deps_sort(&sorted);
+    coco__deps_sort(d);
     *set = run->set_last; /* most have the same */
     if (*set && d->n && (*set)->n == d->n && memcmp((*set)->v, d->v, d->n * sizeof *d->v) == 0) return COCO_OK;
     coco__buf_init(&b, run->mem);
-    for (size_t i = 0; i < sorted.n; i++) coco__buf_blob(&b, sorted.v[i]->bytes.p, sorted.v[i]->bytes.n);
-    *set = b.failed ? NULL : coco__table_get(&run->depsets, b.p, b.n);
+    for (size_t i = 0; i < d->n; i++) coco__buf_blob(&b, d->v[i]->bytes.p, d->v[i]->bytes.n);
     if (b.failed) rc = COCO_ENOMEM;
-    else if (!*set) {
-        rc = coco__depset_new(run, coco__buf_view(&b), sorted.v, sorted.n, set);
-        if (rc == COCO_OK) rc = coco__depset_known(run, *set);
-        if (rc == COCO_OK && !(*set)->id) (*set)->id = run->meta.next_depset++;
-        if (rc == COCO_OK) rc = coco__depset_index(run, *set);
+    else if (!(*set = coco__table_get(&run->depsets, b.p, b.n))) {
+        rc = coco__depset_new(run, coco__buf_view(&b), d->v, d->n, set);
+        if (rc == COCO_OK) rc = coco__depset_name(run, *set);
     }
     coco__buf_free(&b);
     if (rc == COCO_OK) run->set_last = *set;
@@ -321,10 +309,7 @@ static coco_status coco__depset_decode(coco__run *run, coco_str bytes, coco__dep
         coco__dep *dep;
         if (r.bad || one.n < 1 + COCO__FP || one.p[0] < COCO__D_LOGIC || one.p[0] > COCO__D_PROVIDER)
             rc = COCO_ECORRUPT;
-        if (rc == COCO_OK)
-            rc = coco__dep_intern(run, (coco__dep_kind)one.p[0],
-                                  (coco_str){ one.p + 1 + COCO__FP, one.n - 1 - COCO__FP }, (const uint8_t *)one.p + 1,
-                                  &dep);
+        if (rc == COCO_OK) rc = coco__dep_intern(run, one, &dep);
         if (rc == COCO_OK) rc = coco__deps_push(run, &d, dep);
     }
     if (rc == COCO_OK && !(*set = coco__table_get(&run->depsets, bytes.p, bytes.n)))
@@ -335,7 +320,8 @@ static coco_status coco__depset_decode(coco__run *run, coco_str bytes, coco__dep
 
 COCO__IN coco_status coco__depset_load(coco__run *run, uint64_t id, coco__depset **set)
 {
-    coco__txn t;
+    coco__dbkey k;
+    coco__buf b;
     coco_str p;
     uint64_t uses;
     coco_status rc;
@@ -343,13 +329,15 @@ COCO__IN coco_status coco__depset_load(coco__run *run, uint64_t id, coco__depset
     *set = run->set_last;
     if (*set && (*set)->id == id) return COCO_OK;
     if ((*set = run->set_last = coco__table_get(&run->depsets_by_id, &id, sizeof id)) != NULL) return COCO_OK;
-    COCO_TRY(coco__run_read(run, &t));
-    if ((rc = coco__get_id(&t, COCO__DEPSET, id, &p)) == COCO_OK) rc = coco__depset_get(p, &uses, &p);
-    if (rc == COCO_OK) rc = coco__depset_decode(run, p, set);
-    coco__run_read_end(run, &t);
-    if (rc == COCO_ENOTFOUND) return COCO_OK;
-    if (rc == COCO_OK && !(*set)->id) (*set)->id = id;
-    return rc == COCO_OK && (*set)->id == id ? coco__depset_index(run, *set) : rc;
+    coco__buf_init(&b, run->mem);
+    coco__dbkey_id(&k, COCO__DEPSET, id, NULL, 0);
+    rc = coco__run_get(run, &k, &b, &p);
+    if (rc == COCO_OK && p.p) rc = coco__depset_get(p, &uses, &p);
+    if (rc == COCO_OK && p.p) rc = coco__depset_decode(run, p, set);
+    coco__buf_free(&b);
+    if (rc != COCO_OK || !p.p) return rc;
+    if (!(*set)->id) (*set)->id = id;
+    return (*set)->id == id ? coco__depset_index(run, *set) : COCO_OK;
 }
 
 /* ---- Judging ---- */

@@ -74,25 +74,28 @@ static coco_status coco__provider_key(coco__dbkey *k, const coco_target *t)
     return b->failed ? COCO_ENOMEM : COCO_OK;
 }
 
-/* Reads a provider's record into t. */
-static coco_status coco__provider_decode(coco_target *t, coco_str payload)
+/* Reads a provider's record, if there is one, into t, which is `stored` then. */
+static coco_status coco__target_read(coco_target *t, const coco__dbkey *k)
 {
     coco__arena *a = &t->run->arena;
     coco__provider_rec rec;
+    coco__buf b;
+    coco_str p;
 
-    COCO_TRY(coco__provider_get(payload, &rec));
-    t->id = rec.id;
-    t->counter = rec.counter;
-    t->user_managed = rec.user_managed;
-    if (!t->title && !(t->title = coco__arena_copy(a, rec.title.p, rec.title.n))) return COCO_ENOMEM;
-    if (!t->record.p && !(t->record = coco__arena_str(a, rec.record)).p) return COCO_ENOMEM;
-    if (!t->key.p && !t->attachment.p) {
-        coco_str copy = coco__arena_str(a, rec.key);
-        if (!copy.p) return COCO_ENOMEM;
-        *(rec.attachment ? &t->attachment : &t->key) = copy;
+    coco__buf_init(&b, t->run->mem);
+    coco_status rc = coco__run_get(t->run, k, &b, &p);
+    t->stored = p.p != NULL;
+    if (rc == COCO_OK && t->stored && (rc = coco__provider_get(p, &rec)) == COCO_OK) {
+        t->id = rec.id;
+        t->counter = rec.counter;
+        t->user_managed = rec.user_managed;
+        t->title = coco__arena_copy(a, rec.title.p, rec.title.n);
+        t->record = coco__arena_str(a, rec.record);
+        coco_str key = *(rec.attachment ? &t->attachment : &t->key) = coco__arena_str(a, rec.key);
+        if (!t->title || !t->record.p || !key.p) rc = COCO_ENOMEM;
     }
-    t->stored = true;
-    return COCO_OK;
+    coco__buf_free(&b);
+    return rc;
 }
 
 static coco_status coco__target_link(coco_target *t, coco_target *parent)
@@ -124,20 +127,17 @@ static void coco__target_first(coco_target *t)
 }
 
 /* The provider at (parent, key or attachment): of this run, as recorded, or new. */
-COCO__IN coco_status coco__target_at(coco__run *run, coco_target *parent, coco_str key, coco_str attachment,
+COCO__IN coco_status coco__target_at(coco__run *run, coco_target *parent, coco_str key, bool attachment,
                                      coco_target **out)
 {
     coco_target *t;
     coco__buf b;
     coco__place at = { parent ? parent->id : 0, { NULL, 0 } };
     coco__dbkey k;
-    coco__txn txn;
-    coco_str p, mine;
-    coco_status rc = COCO_ENOTFOUND;
 
     coco__buf_init(&b, run->mem);
     coco__buf_be64(&b, at.parent);
-    coco__provider_suffix(&b, attachment.p ? attachment : key, attachment.p != NULL);
+    coco__provider_suffix(&b, key, attachment);
     bool failed = b.failed;
     *out = failed ? NULL : coco__table_get(&run->target_places, b.p, b.n);
     if (!failed) at.segment = (coco_str){ (char *)b.p + 8, b.n - 8 };
@@ -146,16 +146,12 @@ COCO__IN coco_status coco__target_at(coco__run *run, coco_target *parent, coco_s
     if (*out) return COCO_OK;
     if (failed || !(t = coco__arena_zalloc(&run->arena, sizeof *t))) return COCO_ENOMEM;
     t->run = run;
-    mine = coco__arena_str(&run->arena, attachment.p ? attachment : key);
-    if (!mine.p) return COCO_ENOMEM;
-    *(attachment.p ? &t->attachment : &t->key) = mine;
-    if (run->app->has_dbi) {
-        COCO_TRY(coco__run_read(run, &txn));
-        if ((rc = coco__get(&txn, &k, &p)) == COCO_OK) rc = coco__provider_decode(t, p);
-        coco__run_read_end(run, &txn);
+    COCO_TRY(coco__target_read(t, &k));
+    if (!t->stored) { /* nothing to miss */
+        if (!(key = coco__arena_str(&run->arena, key)).p) return COCO_ENOMEM;
+        *(attachment ? &t->attachment : &t->key) = key;
+        coco__target_first(t);
     }
-    if (rc == COCO_ENOTFOUND) coco__target_first(t); /* nothing to miss */
-    else if (rc != COCO_OK) return rc;
     COCO_TRY(coco__target_link(t, parent));
     *out = t;
     return COCO_OK;
@@ -165,30 +161,27 @@ COCO__IN coco_status coco__target_by_id(coco__run *run, uint64_t id, coco_target
 {
     coco_target *t = coco__table_get(&run->targets, &id, sizeof id), *parent = NULL;
     coco__dbkey k;
-    coco__txn txn;
+    coco__buf b;
     coco_str p;
-    coco_status rc;
+    uint64_t up = 0;
 
     *target = t && coco__target_void(t, NULL) ? NULL : t;
-    if (t || !run->app->has_dbi) return COCO_OK;
+    if (t) return COCO_OK;
     if (!(t = coco__arena_zalloc(&run->arena, sizeof *t))) return COCO_ENOMEM;
     t->run = run;
-    COCO_TRY(coco__run_read(run, &txn));
+    coco__buf_init(&b, run->mem);
     coco__dbkey_id(&k, COCO__PROVIDER_ID, id, NULL, 0);
-    if ((rc = coco__get(&txn, &k, &p)) == COCO_OK && p.n >= 8 && p.n < COCO__KEY_MAX) {
-        uint64_t up = coco__get_be64((const uint8_t *)p.p);
+    coco_status rc = coco__run_get(run, &k, &b, &p);
+    if (rc == COCO_OK && p.n >= 8 && p.n < COCO__KEY_MAX) {
+        up = coco__get_be64((const uint8_t *)p.p);
         coco__dbkey_id(&k, COCO__PROVIDER, up, p.p + 8, p.n - 8);
-        rc = coco__get(&txn, &k, &p);
-        if (rc == COCO_OK) rc = coco__provider_decode(t, p);
-        coco__run_read_end(run, &txn);
-        /* what stands in another got its number later: no circle of damaged records is followed */
-        if (rc == COCO_OK && up) rc = up < id ? coco__target_by_id(run, up, &parent) : COCO_ECORRUPT;
-        if (rc == COCO_OK && (t->id != id || (up && !parent))) rc = COCO_ENOTFOUND;
-    } else {
-        coco__run_read_end(run, &txn);
+        rc = coco__target_read(t, &k);
     }
-    if (rc == COCO_ENOTFOUND) return COCO_OK;
-    COCO_TRY(rc);
+    coco__buf_free(&b);
+    if (rc != COCO_OK || !t->stored) return rc;
+    /* what stands in another got its number later: no circle of damaged records is followed */
+    if (up) COCO_TRY(up < id ? coco__target_by_id(run, up, &parent) : COCO_ECORRUPT);
+    if (t->id != id || (up && !parent)) return COCO_OK;
     COCO_TRY(coco__target_link(t, parent));
     *target = t;
     return COCO_OK;
@@ -312,7 +305,7 @@ COCO__IN coco_status coco__target_title(coco_ctx *cx, coco_target *t, const char
     else rc = coco__title_default(t, &b);
     other = coco__table_get(&run->titles, b.p, b.n);
     if (rc == COCO_OK && other && other != t && !coco__target_gone(other) &&
-        coco__bytes_cmp(other->identity.p, other->identity.n, t->identity.p, t->identity.n))
+        !coco_str_equal(other->identity, t->identity))
         rc = coco__title_taken(cx, &b, other, t);
     if (rc == COCO_OK) {
         if (!t->title || strcmp(t->title, coco__buf_cstr(&b)) != 0) t->title = coco__arena_copy(&run->arena, b.p, b.n);
@@ -333,7 +326,7 @@ static coco_target *coco__target_new(coco_ctx *cx, const char *name, coco_value 
     coco__buf_init(&b, cx->run->mem);
     rc = coco__key_put(&b, coco_list(both, 2));
     if (rc == COCO_OK && b.failed) rc = COCO_ENOMEM;
-    if (rc == COCO_OK) rc = coco__target_at(cx->run, NULL, (coco_str){ (char *)b.p, b.n }, (coco_str){ 0 }, &t);
+    if (rc == COCO_OK) rc = coco__target_at(cx->run, NULL, coco__buf_view(&b), false, &t);
     if (rc == COCO_OK) rc = coco__target_ready(t, NULL);
     coco__buf_free(&b);
     if (rc == COCO_OK) rc = coco__target_title(cx, t, title);
@@ -382,10 +375,8 @@ static coco_status coco__provider_clear(coco_target *top, const coco__txn *t, ui
     coco__dbkey_raw(&k, COCO__OWNER, e.b, e.n);
     COCO_TRY(coco__del_range(t, &k, &states));
     if (states) coco__target_count(top, -(int64_t)states);
-    coco__dbkey_id(&k, COCO__PROVIDER_ID, id, NULL, 0);
-    COCO_TRY(coco__del(t, &k));
-    coco__dbkey_id(&k, COCO__COUNT_OF, id, NULL, 0);
-    COCO_TRY(coco__del(t, &k));
+    COCO_TRY(coco__del_id(t, COCO__PROVIDER_ID, id));
+    COCO_TRY(coco__del_id(t, COCO__COUNT_OF, id));
     coco__dbkey_id(&k, COCO__PROVIDER, id, NULL, 0);
     for (;;) { /* children one by one: each takes its own range along */
         uint64_t below = 0;
@@ -413,14 +404,9 @@ COCO__IN coco_status coco__provider_destroy(const coco__txn *t, coco_target *p)
 
 /* ---- Owners ---- */
 
-static int coco__top_cmp(const coco_target *t, coco_str ekey)
-{
-    return coco__bytes_cmp(ekey.p, ekey.n, t->top_key.p, t->top_key.n);
-}
-
 COCO__IN bool coco__owner_none(const coco_target *target, coco_str ekey)
 {
-    return target->top_known && coco__top_cmp(target, ekey) > 0;
+    return target->top_known && coco__bytes_cmp(ekey.p, ekey.n, target->top_key.p, target->top_key.n) > 0;
 }
 
 /* It only grows, so it may name what is gone by now, or was never committed. */
@@ -468,7 +454,7 @@ COCO__IN coco_status coco__owner_put(const coco__txn *t, coco_target *target, co
     coco__buf *b = &target->run->scratch;
     coco__dbkey k;
 
-    if (target->top_known && coco__top_cmp(target, ekey) > 0) COCO_TRY(coco__top_raise(target, ekey));
+    if (coco__owner_none(target, ekey)) COCO_TRY(coco__top_raise(target, ekey));
     b->n = 0;
     coco__place_put(b, at);
     coco__dbkey_raw(&k, COCO__OWNER, ekey.p, ekey.n);
@@ -493,12 +479,6 @@ COCO__IN void coco__target_count(coco_target *target, int64_t delta)
     top->run->dirty_targets = top;
 }
 
-static coco_status coco__count_read(const coco__txn *t, uint64_t id, coco__dbkey *k, uint64_t *n)
-{
-    coco__dbkey_id(k, COCO__COUNT_OF, id, NULL, 0);
-    return coco__get_number(t, k, n);
-}
-
 COCO__IN coco_status coco__providers_count(coco__run *run, const coco__txn *t)
 {
     coco__dbkey k;
@@ -506,7 +486,8 @@ COCO__IN coco_status coco__providers_count(coco__run *run, const coco__txn *t)
 
     for (coco_target *top = run->dirty_targets; top; top = top->next_dirty) {
         if (!top->delta || coco__target_void(top, NULL)) continue;
-        COCO_TRY(coco__count_read(t, top->id, &k, &n));
+        coco__dbkey_id(&k, COCO__COUNT_OF, top->id, NULL, 0);
+        COCO_TRY(coco__get_number(t, &k, &n));
         n = top->delta < 0 && n < (uint64_t)-top->delta ? 0 : n + (uint64_t)top->delta;
         COCO_TRY(coco__put_number(t, &k, n));
     }
@@ -516,13 +497,9 @@ COCO__IN coco_status coco__providers_count(coco__run *run, const coco__txn *t)
 COCO__IN coco_status coco__top_states(coco__run *run, coco_target *top, uint64_t *n)
 {
     coco__dbkey k;
-    coco__txn t;
-    coco_status rc;
 
-    COCO_TRY(coco__run_read(run, &t));
-    rc = coco__count_read(&t, top->id, &k, n);
-    coco__run_read_end(run, &t);
-    return rc;
+    coco__dbkey_id(&k, COCO__COUNT_OF, top->id, NULL, 0);
+    return coco__run_number(run, &k, n);
 }
 
 COCO__IN coco_status coco__target_titled(coco__run *run, const char *title, coco_target **out)

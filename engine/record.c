@@ -109,20 +109,17 @@ COCO__IN coco_status coco__tombs_load(coco__run *run, const coco__txn *t)
 
 /* ---- Records ---- */
 
-static coco_status coco__record_copy(const coco__txn *t, const coco__place *at, coco__buf *b, coco_str *payload)
+static coco_status coco__record_copy(const coco__txn *t, const coco__dbkey *k, coco__buf *b, coco_str *payload)
 {
-    coco__dbkey k;
-    coco_status rc;
+    coco_status rc = coco__get(t, k, payload);
 
-    coco__place_key(&k, COCO__COMPONENT, at);
-    rc = coco__get(t, &k, payload);
     b->n = 0;
     if (rc == COCO_OK) coco__buf_put(b, payload->p, payload->n);
     *payload = (coco_str){ rc != COCO_OK ? NULL : b->p ? (char *)b->p : "", b->n };
     return b->failed ? COCO_ENOMEM : rc == COCO_ENOTFOUND ? COCO_OK : rc;
 }
 
-COCO__IN coco_status coco__record_read(coco__run *run, const coco__place *at, coco__buf *b, coco_str *payload)
+COCO__IN coco_status coco__run_get(coco__run *run, const coco__dbkey *k, coco__buf *b, coco_str *payload)
 {
     coco__txn t;
     coco_status rc;
@@ -130,18 +127,41 @@ COCO__IN coco_status coco__record_read(coco__run *run, const coco__place *at, co
     *payload = (coco_str){ 0 };
     if (!run->app->has_dbi) return COCO_OK;
     COCO_TRY(coco__run_read(run, &t));
-    rc = coco__record_copy(&t, at, b, payload);
+    rc = coco__record_copy(&t, k, b, payload);
     coco__run_read_end(run, &t);
     return rc;
+}
+
+COCO__IN coco_status coco__run_number(coco__run *run, const coco__dbkey *k, uint64_t *n)
+{
+    coco__txn t;
+    coco_status rc;
+
+    *n = 0;
+    if (!run->app->has_dbi) return COCO_OK;
+    COCO_TRY(coco__run_read(run, &t));
+    rc = coco__get_number(&t, k, n);
+    coco__run_read_end(run, &t);
+    return rc;
+}
+
+COCO__IN coco_status coco__record_read(coco__run *run, const coco__place *at, coco__buf *b, coco_str *payload)
+{
+    coco__dbkey k;
+
+    coco__place_key(&k, COCO__COMPONENT, at);
+    return coco__run_get(run, &k, b, payload);
 }
 
 /* The stored record, copied; flags 0 if there is none. */
 COCO__IN coco_status coco__stored(const coco__txn *t, const coco__place *at, coco__buf *copy, coco__rec *rec)
 {
+    coco__dbkey k;
     coco_str p;
 
     memset(rec, 0, sizeof *rec);
-    COCO_TRY(coco__record_copy(t, at, copy, &p));
+    coco__place_key(&k, COCO__COMPONENT, at);
+    COCO_TRY(coco__record_copy(t, &k, copy, &p));
     return p.p ? coco__rec_get(p, rec, t->err) : COCO_OK;
 }
 
@@ -245,7 +265,7 @@ static coco_status coco__write_above(coco__comp *c, const coco__txn *t)
 }
 
 /* Entries that won't fit into the record need an id for their pages. */
-COCO__IN coco_status coco__need_id(coco__comp *c, const coco__txn *t, coco__rec *rec)
+static coco_status coco__need_id(coco__comp *c, const coco__txn *t, coco__rec *rec)
 {
     size_t bytes = rec->entries.n;
 
@@ -259,7 +279,7 @@ COCO__IN coco_status coco__need_id(coco__comp *c, const coco__txn *t, coco__rec 
     return coco__store_id(c->run, t, &c->at, rec->id);
 }
 
-COCO__IN coco_status coco__header(coco__comp *c, coco__rec *rec)
+static coco_status coco__header(coco__comp *c, coco__rec *rec)
 {
     rec->flags |= COCO__R_COMPONENT;
     rec->run = c->run->number;
@@ -283,8 +303,7 @@ static coco_status coco__claim_fails(coco__comp *c, const coco__change *ch, coco
     coco__buf_init(&state, c->run->mem);
     coco__state_name(&state, ch->target, ch->key);
     coco__buf_printf(&state, "%s%s%s", said, other, end);
-    c->claim_error = coco__arena_copy(c->shared, coco__buf_cstr(&state), strlen(coco__buf_cstr(&state)));
-    coco__buf_free(&state);
+    c->claim_error = coco__buf_take(&state, c->shared).p;
     c->claim_failed = code;
     return COCO_OK;
 }
@@ -341,7 +360,7 @@ static coco_status coco__note_move(coco__comp *c, coco__change *ch, const coco__
         m->ekey = coco__arena_str(run->passing, ch->ekey);
         m->from_key = (coco_str){ coco__arena_copy(run->passing, k.b, k.n), k.n };
         m->from = (coco__place){ from->parent, coco__arena_str(run->passing, from->segment) };
-        m->state = coco__arena_copy(run->passing, coco__buf_cstr(&b), strlen(coco__buf_cstr(&b)));
+        m->state = coco__buf_take(&b, run->passing).p;
         m->from_path = coco__print_path(run, NULL, t, from);
         m->to_path = coco__print_path(run, c, NULL, NULL);
     }

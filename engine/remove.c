@@ -13,10 +13,9 @@
 /* ---- Walking recorded subtrees, children first ---- */
 
 typedef struct coco__visit {
+    const coco__tomb *tomb; /* that stands there, or above */
     const coco__place *at;
     coco_str payload, path; /* record; encoded path */
-    bool below, self_only;  /* of the tombstone; what is below that stays */
-    coco__op *op;           /* that asked for the delete */
 } coco__visit;
 typedef coco_status (*coco__visit_fn)(void *self, coco__run *run, const coco__visit *v);
 
@@ -24,10 +23,7 @@ typedef struct coco__walk {
     coco__run *run;
     coco__visit_fn fn;
     void *self;
-    const coco__place *top; /* where the tombstone stands */
-    bool self_only;
-    coco__op *op;
-    coco__buf *path;
+    const coco__tomb *tomb;
     unsigned depth;
 } coco__walk;
 
@@ -38,31 +34,32 @@ static coco_status coco__walk_children(coco__walk *w, uint64_t id)
     coco__stream s;
     coco__place at = { .parent = id };
     coco_status rc = COCO_OK;
-    size_t before = w->path->n;
+    coco__buf *path = &w->run->tomb_path;
+    size_t before = path->n;
 
     coco__stream_open(&s, w->run, id);
     while (rc == COCO_OK && coco__stream_next(&s)) {
         at.segment = s.segment;
-        coco__buf_put(w->path, at.segment.p, at.segment.n);
-        rc = w->path->failed ? COCO_ENOMEM : coco__walk_at(w, &at, s.payload);
-        w->path->n = before;
+        coco__buf_put(path, at.segment.p, at.segment.n);
+        rc = path->failed ? COCO_ENOMEM : coco__walk_at(w, &at, s.payload);
+        path->n = before;
     }
     return coco__stream_close(&s, rc);
 }
 
 static coco_status coco__walk_at(coco__walk *w, const coco__place *at, coco_str payload)
 {
-    coco__visit v = { .at = at, .payload = payload, .self_only = w->self_only, .op = w->op };
+    coco__visit v = { w->tomb, at, payload, { 0 } };
+    const coco__buf *path = &w->run->tomb_path;
     coco__rec rec;
 
     if (!payload.p) return COCO_OK; /* damaged: it stays, `check` names it */
     COCO_TRY(coco__rec_get(payload, &rec, &w->run->cx_err));
     if (w->depth == COCO__DEEPEST) return coco_err_set(&w->run->cx_err, COCO_ECORRUPT, COCO__CIRCLE);
     w->depth++;
-    if ((rec.flags & COCO__R_ID) && !w->self_only) COCO_TRY(coco__walk_children(w, rec.id));
+    if ((rec.flags & COCO__R_ID) && !w->tomb->self_only) COCO_TRY(coco__walk_children(w, rec.id));
     w->depth--;
-    v.path = (coco_str){ w->path->p ? (char *)w->path->p : "", w->path->n };
-    v.below = at != w->top;
+    v.path = (coco_str){ path->p ? (char *)path->p : "", path->n };
     return w->fn(w->self, w->run, &v);
 }
 
@@ -86,7 +83,7 @@ static coco_status coco__tomb_path(coco__run *run, const coco__place *at)
 
 static coco_status coco__walk_tomb(coco__run *run, const coco__tomb *g, coco__visit_fn fn, void *self)
 {
-    coco__walk w = { run, fn, self, &g->at, g->self_only, g->op, &run->tomb_path, 0 };
+    coco__walk w = { run, fn, self, g, 0 };
     coco__buf record;
     coco_str payload;
     coco_status rc;
@@ -116,8 +113,8 @@ static coco_status coco__removal_new(coco__run *run, const coco__visit *v, coco_
     if (!c) return COCO_ENOMEM;
     c->kind = COCO_MOUNT_DELETE;
     c->deleting = true;
-    c->under_tomb = v->below;
-    c->op = v->op;
+    c->under_tomb = v->at != &v->tomb->at;
+    c->op = v->tomb->op;
     c->at = (coco__place){ v->at->parent, coco__arena_str(c->shared, v->at->segment) };
     c->path = coco__arena_str(c->shared, v->path);
     rc = c->at.segment.p && c->path.p ? coco__comp_load(c, v->payload) : COCO_ENOMEM;
@@ -178,11 +175,9 @@ static coco_status coco__drop_record(coco__run *run, const coco__txn *t, const c
     coco__dbkey k;
 
     COCO_TRY(coco__commit_set(run, rec, NULL));
-    if (rec->flags & COCO__R_ID) {
-        COCO_TRY(coco__del_id(t, COCO__PAGE, rec->id));
-        COCO_TRY(coco__del_id(t, COCO__PARENT, rec->id));
-        COCO_TRY(coco__del_id(t, COCO__LIVE, rec->id));
-    }
+    const enum coco__kind with_id[] = { COCO__PAGE, COCO__PARENT, COCO__LIVE };
+    for (size_t i = 0; (rec->flags & COCO__R_ID) && i < sizeof with_id / sizeof with_id[0]; i++)
+        COCO_TRY(coco__del_id(t, with_id[i], rec->id));
     coco__place_key(&k, COCO__COMPONENT, at);
     COCO_TRY(coco__del(t, &k));
     k.b[0] = COCO__TOMBSTONE; /* it goes with what it stands on, also where that is an inner node that is empty now */
@@ -274,7 +269,7 @@ static coco_status coco__count_entry(void *self, const coco__entry *e)
     if (!n->looking) t->top->doomed++;
     n->touches |= t->top->tripped;
     if (!s.container || s.user_managed) return COCO_OK;
-    COCO_TRY(coco__target_at(n->run, t, s.key, (coco_str){ 0 }, &child));
+    COCO_TRY(coco__target_at(n->run, t, s.key, false, &child));
     child->condemned = true;
     n->touches |= child->top->tripped;
     return COCO_OK;
@@ -291,28 +286,16 @@ static coco_status coco__count_visit(void *self, coco__run *run, const coco__vis
     return rc;
 }
 
-/* A container that goes takes at least what is counted below it. */
-static coco_status coco__count_container(coco__run *run, coco_target *child)
-{
-    uint64_t all;
-
-    child->condemned = true;
-    if (child->top != child || !run->app->has_dbi) return COCO_OK;
-    COCO_TRY(coco__top_states(run, child, &all));
-    if (child->doomed < all) child->doomed = all;
-    return COCO_OK;
-}
-
 static coco_status coco__guard_trip(coco__run *run, const coco_target *top, uint64_t all)
 {
     coco_err why;
-    coco_failure f = { .path = "/", .function = "", .kind = COCO_MOUNT_DELETE, .code = COCO_EGUARD };
+    coco_failure f = { .path = "/", .function = "", .kind = COCO_MOUNT_DELETE, .code = COCO_EGUARD,
+                       .message = why.msg };
 
     coco_err_set(&why, COCO_EGUARD,
                  "target %s: %llu of %llu states would be deleted; nothing of it was (--allow-delete lets it pass)",
                  top->title, (unsigned long long)top->doomed, (unsigned long long)all);
-    f.message = why.msg;
-    if (!run->guard) coco_err_set(&run->guard_err, COCO_EGUARD, "%s", why.msg);
+    if (!run->guard) run->guard_err = why;
     run->guard = true;
     coco__fail_path(run, &f, NULL);
     return COCO_OK;
@@ -356,6 +339,7 @@ static coco_status coco__guard(coco__run *run)
 {
     coco__count count = { .run = run };
     coco__slot *slot;
+    uint64_t all;
 
     for (size_t i = 0; coco__table_next(&run->targets, &i, &slot);) ((coco_target *)slot->value)->doomed = 0;
     COCO_TRY(coco__walk_tombs(run, coco__count_visit, &count));
@@ -369,7 +353,9 @@ static coco_status coco__guard(coco__run *run)
     }
     for (size_t i = 0; coco__table_next(&run->targets, &i, &slot);) {
         coco_target *t = slot->value;
-        if (t->condemned && t->stored && !coco__target_gone(t)) COCO_TRY(coco__count_container(run, t));
+        if (!t->condemned || !t->stored || t->top != t || coco__target_gone(t)) continue;
+        COCO_TRY(coco__top_states(run, t, &all)); /* a container that goes takes at least that along */
+        if (t->doomed < all) t->doomed = all;
     }
     return run->dropping || run->opts.allow_delete ? COCO_OK : coco__guard_look(run);
 }
@@ -384,17 +370,34 @@ static coco_status coco__held(coco__comp *c, bool *held)
     return rc;
 }
 
-/* ---- Content ---- */
-
-typedef struct coco__content {
+/* One pass over recorded components, in which `entry` turns what is to go of one into changes. */
+typedef struct coco__removing {
+    coco__entry_fn entry;
     coco__comp *comp;
-    bool only_void; /* the pass after the containers */
-    bool held;      /* the component stays, with what it has of its own: it may be mounted again */
-} coco__content;
+    bool content;            /* a component without children goes with it */
+    bool only_void;          /* the pass after the containers */
+    bool held;               /* the component stays, with what it has of its own: it may be mounted again */
+    uint32_t depth, deepest; /* of containers */
+    const coco_target *forgotten;
+} coco__removing;
+
+static coco_status coco__removing_visit(void *self, coco__run *run, const coco__visit *v)
+{
+    coco__removing *n = self;
+    coco_status rc;
+
+    COCO_TRY(coco__removal_new(run, v, &n->comp));
+    rc = n->content ? coco__held(n->comp, &n->held) : COCO_OK;
+    n->comp->last_delete = n->content && !n->held && !(n->comp->rec.flags & COCO__R_ID);
+    if (rc == COCO_OK) rc = coco__owned_each(&n->comp->owned, false, n->entry, n);
+    return coco__removal_go(n->comp, rc);
+}
+
+/* ---- Content ---- */
 
 static coco_status coco__content_entry(void *self, const coco__entry *e)
 {
-    coco__content *n = self;
+    coco__removing *n = self;
     coco_target *t = NULL;
     uint64_t space = coco__ekey_space((const uint8_t *)e->ekey.p, e->ekey.n, NULL);
 
@@ -404,29 +407,7 @@ static coco_status coco__content_entry(void *self, const coco__entry *e)
     return coco__declare_gone(n->comp, e, n->only_void ? COCO__DEL_VOID : COCO__DEL_CONTENT);
 }
 
-static coco_status coco__content_visit(void *self, coco__run *run, const coco__visit *v)
-{
-    coco__content *n = self;
-    coco__comp *c;
-    coco_status rc;
-
-    COCO_TRY(coco__removal_new(run, v, &c));
-    if (!(c->rec.flags & COCO__R_COMPONENT)) {
-        coco__comp_free(c);
-        return COCO_OK;
-    }
-    n->comp = c;
-    rc = coco__held(c, &n->held);
-    c->last_delete = !n->held && !(c->rec.flags & COCO__R_ID);
-    return coco__removal_go(c, rc == COCO_OK ? coco__owned_each(&c->owned, false, coco__content_entry, n) : rc);
-}
-
 /* ---- Containers ---- */
-
-typedef struct coco__depth {
-    coco__comp *comp;
-    uint32_t depth, deepest;
-} coco__depth;
 
 /* Is a container in place to stay: by the guard, or because a delete in it failed, or its own, which waits? */
 static bool coco__stays(const coco_target *place, const coco_target *child)
@@ -439,7 +420,7 @@ static bool coco__stays(const coco_target *place, const coco_target *child)
 
 static coco_status coco__container_entry(void *self, const coco__entry *e)
 {
-    coco__depth *d = self;
+    coco__removing *d = self;
     coco_target *t, *child;
     coco__state s;
 
@@ -447,20 +428,8 @@ static coco_status coco__container_entry(void *self, const coco__entry *e)
     if (!t || !s.container) return COCO_OK;
     if (t->depth > d->deepest) d->deepest = t->depth;
     if (t->depth != d->depth) return COCO_OK;
-    COCO_TRY(coco__target_at(d->comp->run, t, s.key, (coco_str){ 0 }, &child));
+    COCO_TRY(coco__target_at(d->comp->run, t, s.key, false, &child));
     return coco__stays(t, child) ? COCO_OK : coco__declare_gone(d->comp, e, COCO__DEL_CONTAINER);
-}
-
-static coco_status coco__container_visit(void *self, coco__run *run, const coco__visit *v)
-{
-    coco__depth *d = self;
-
-    COCO_TRY(coco__removal_new(run, v, &d->comp));
-    if (d->comp->rec.nstates == 0) {
-        coco__comp_free(d->comp);
-        return COCO_OK;
-    }
-    return coco__removal_go(d->comp, coco__owned_each(&d->comp->owned, false, coco__container_entry, d));
 }
 
 /* The containers at one depth that running components no longer declare. */
@@ -473,7 +442,8 @@ static coco_status coco__condemned_at(coco__run *run, uint32_t depth)
         if (d->place->depth != depth || coco__stays(d->place, coco__target_now(d->child))) continue;
         coco__buf_init(&payload, run->mem);
         coco_status rc = coco__condemned_read(run, d, &payload, &e.value);
-        coco__visit v = { &d->at, { (char *)payload.p, payload.n }, d->path, false, false, NULL };
+        coco__tomb none = { .at = d->at };
+        coco__visit v = { &none, &none.at, coco__buf_view(&payload), d->path };
         if (rc == COCO_OK && e.value.p) {
             rc = coco__removal_new(run, &v, &c);
             if (rc == COCO_OK) rc = coco__removal_go(c, coco__declare_gone(c, &e, COCO__DEL_CONTAINER));
@@ -486,18 +456,16 @@ static coco_status coco__condemned_at(coco__run *run, uint32_t depth)
 
 static coco_status coco__containers(coco__run *run)
 {
-    coco__depth d = { .depth = UINT32_MAX };
+    coco__removing d = { .entry = coco__container_entry, .depth = UINT32_MAX };
 
-    COCO_TRY(coco__walk_tombs(run, coco__container_visit, &d)); /* matches no depth: finds the deepest */
+    COCO_TRY(coco__walk_tombs(run, coco__removing_visit, &d)); /* matches no depth: finds the deepest */
     for (coco__condemned *c = run->condemned; c; c = c->next)
         if (c->place->depth > d.deepest) d.deepest = c->place->depth;
     for (d.depth = d.deepest;; d.depth--) {
-        uint32_t depth = d.depth;
-        COCO_TRY(coco__walk_tombs(run, coco__container_visit, &d));
-        COCO_TRY(coco__condemned_at(run, depth));
+        COCO_TRY(coco__walk_tombs(run, coco__removing_visit, &d));
+        COCO_TRY(coco__condemned_at(run, d.depth));
         COCO_TRY(coco__drain(run));
-        d.depth = depth;
-        if (depth == 0) return COCO_OK;
+        if (d.depth == 0) return COCO_OK;
     }
 }
 
@@ -627,7 +595,7 @@ static coco_status coco__sweep_visit(void *self, coco__run *run, const coco__vis
     COCO_TRY(coco__rec_get(v->payload, &rec, &run->cx_err));
     COCO_TRY(rec.nstates && !run->preview ? coco__swept_not(l, v) : coco__swept(l, v));
     if (run->preview) return COCO_OK;
-    *s = (coco__sweep){ { v->at->parent, coco__arena_str(&l->arena, v->at->segment) }, v->self_only, false };
+    *s = (coco__sweep){ { v->at->parent, coco__arena_str(&l->arena, v->at->segment) }, v->tomb->self_only, false };
     if (!s->at.segment.p) return COCO_ENOMEM;
     return ++l->n == COCO__SWEEP ? coco__sweep_flush(l) : COCO_OK;
 }
@@ -648,17 +616,6 @@ static coco_status coco__records_remove(coco__run *run)
     return rc;
 }
 
-static coco_status coco__settle_at(coco__run *run, const coco__txn *t, const coco__place *at, bool pending)
-{
-    coco__rec rec;
-
-    COCO_TRY(coco__stored(t, at, &run->record, &rec));
-    if (!(rec.flags & COCO__R_COMPONENT)) return COCO_OK;
-    rec.flags = (rec.flags & ~(uint32_t)COCO__R_PENDING) | (pending ? (uint32_t)COCO__R_PENDING : 0u);
-    COCO_TRY(coco__store_rec(run, t, at, &rec));
-    return coco__mark_above(run, t, at->parent, pending);
-}
-
 /* A component whose condemned containers are gone is no longer pending, nor are those above. */
 static coco_status coco__settled_body(void *self, coco__txn *t)
 {
@@ -671,7 +628,10 @@ static coco_status coco__settled_body(void *self, coco__txn *t)
             if (!pending && coco__moved_away(run, &d->at)) continue; /* it is to run again */
             COCO_TRY(coco__stored(t, &d->at, &run->record, &rec));
             COCO_TRY(coco__entry_get(t, &rec, d->ekey, run->passing, &value));
-            if (!value.p == !pending) COCO_TRY(coco__settle_at(run, t, &d->at, pending));
+            if ((value.p != NULL) != pending || !(rec.flags & COCO__R_COMPONENT)) continue;
+            rec.flags = (rec.flags & ~(uint32_t)COCO__R_PENDING) | (pending ? (uint32_t)COCO__R_PENDING : 0u);
+            COCO_TRY(coco__store_rec(run, t, &d->at, &rec));
+            COCO_TRY(coco__mark_above(run, t, d->at.parent, pending));
         }
     for (coco__moved *m = run->moves; m; m = m->next) { /* what these mark above stays so */
         COCO_TRY(coco__stored(t, &m->from, &run->record, &rec));
@@ -683,11 +643,11 @@ static coco_status coco__settled_body(void *self, coco__txn *t)
 static coco_status coco__containers_on(coco__run *run)
 {
     coco__writer settle = { coco__settled_body, NULL, run, false };
-    coco__content voids = { .only_void = true };
+    coco__removing voids = { .entry = coco__content_entry, .content = true, .only_void = true };
 
     COCO_TRY(coco__containers(run));
     if (!run->preview) {
-        COCO_TRY(coco__walk_tombs(run, coco__content_visit, &voids));
+        COCO_TRY(coco__walk_tombs(run, coco__removing_visit, &voids));
         COCO_TRY(coco__drain(run));
     }
     COCO_TRY(coco__records_remove(run));
@@ -707,7 +667,7 @@ static void coco__unblock(coco__run *run)
 
 COCO__IN coco_status coco__tombs_work(coco__run *run)
 {
-    coco__content content = { 0 };
+    coco__removing content = { .entry = coco__content_entry, .content = true };
     bool any = run->condemned != NULL;
 
     COCO_TRY(coco__gone_deferred(run));
@@ -716,12 +676,12 @@ COCO__IN coco_status coco__tombs_work(coco__run *run)
     bool old = false; /* --only leaves tombstones of other updates alone */
     for (coco__tomb *g = run->tombs; g; g = g->next) g->kept |= run->only.p && (old |= g == run->tombs_loaded);
     COCO_TRY(coco__guard(run));
-    COCO_TRY(coco__walk_tombs(run, coco__content_visit, &content));
+    COCO_TRY(coco__walk_tombs(run, coco__removing_visit, &content));
     COCO_TRY(coco__drain(run));
     COCO_TRY(coco__containers_on(run));
     if (!run->blocked || run->preview) return COCO_OK;
     coco__unblock(run);
-    COCO_TRY(coco__apply_again(run));
+    COCO_TRY(coco__apply_deferred(run, false));
     return coco__containers_on(run);
 }
 
@@ -733,7 +693,7 @@ COCO__IN coco_status coco__last_tries(coco__run *run)
 
     for (const coco__comp *c = run->deferred; c; c = c->next) removals |= c->deleting;
     coco__unblock(run);
-    rc = coco__apply_deferred(run);
+    rc = coco__apply_deferred(run, true);
     if (rc != COCO_OK || run->fatal.code || run->preview || coco__stopped(run) != COCO_OK) return rc;
     if (run->condemned == known) return removals ? coco__records_remove(run) : COCO_OK;
     COCO_TRY(coco__guard(run));
@@ -750,14 +710,9 @@ COCO__IN coco_status coco__remove_all(coco__run *run)
     return coco__tombs_work(run);
 }
 
-typedef struct coco__forgetting {
-    coco__comp *comp;
-    coco_target *target;
-} coco__forgetting;
-
 static coco_status coco__forget_entry(void *self, const coco__entry *e)
 {
-    coco__forgetting *f = self;
+    coco__removing *f = self;
     coco_target *t, *child = NULL;
     coco__change *c;
     coco__state s;
@@ -765,9 +720,9 @@ static coco_status coco__forget_entry(void *self, const coco__entry *e)
 
     COCO_TRY(coco__entry_state(f->comp->run, e, &t, &s));
     if (!t) return COCO_OK;
-    for (const coco_target *up = t; up; up = up->parent) below |= up == f->target;
-    if (s.container) COCO_TRY(coco__target_at(f->comp->run, t, s.key, (coco_str){ 0 }, &child));
-    if (!below && child != f->target) return COCO_OK;
+    for (const coco_target *up = t; up; up = up->parent) below |= up == f->forgotten;
+    if (s.container) COCO_TRY(coco__target_at(f->comp->run, t, s.key, false, &child));
+    if (!below && child != f->forgotten) return COCO_OK;
     if (!(c = coco__owned_change(&f->comp->owned, e->ekey))) return COCO_ENOMEM;
     c->was = true;
     c->target = t;
@@ -777,21 +732,15 @@ static coco_status coco__forget_entry(void *self, const coco__entry *e)
     return COCO_OK;
 }
 
-static coco_status coco__forget_visit(void *self, coco__run *run, const coco__visit *v)
-{
-    coco__forgetting *f = self;
-
-    COCO_TRY(coco__removal_new(run, v, &f->comp));
-    return coco__removal_go(f->comp, coco__owned_each(&f->comp->owned, false, coco__forget_entry, f));
-}
-
 COCO__IN coco_status coco__forget_target(coco__run *run, const char *title, coco_err *err)
 {
-    coco__forgetting f = { 0 };
+    coco__removing f = { .entry = coco__forget_entry };
     coco__tomb root = { .at = { 0, { "", 0 } } };
+    coco_target *target;
 
-    COCO_TRY(coco__target_titled(run, title, &f.target));
-    if (!f.target) return coco_err_set(err, COCO_ENOTFOUND, "app %s has no target called %s", run->app->name, title);
-    COCO_TRY(coco__walk_tomb(run, &root, coco__forget_visit, &f));
+    COCO_TRY(coco__target_titled(run, title, &target));
+    f.forgotten = target;
+    if (!target) return coco_err_set(err, COCO_ENOTFOUND, "app %s has no target called %s", run->app->name, title);
+    COCO_TRY(coco__walk_tomb(run, &root, coco__removing_visit, &f));
     return coco__drain(run);
 }

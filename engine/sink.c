@@ -88,15 +88,14 @@ static coco_status coco__apply_retry(coco__run *run, const coco_sink *sink, coco
         coco__sleep_ms(wait / 2 + (unsigned)(coco__random64() % (wait / 2 + 1)));
         coco__user_end(run, user);
         wait = wait < 2000 ? wait * 2 : wait;
-        for (size_t i = 0, kept = 0; i < n; i++) { /* the rest again, in the same order */
+        size_t kept = 0;
+        for (size_t i = 0; i < n; i++) { /* the rest again, in the same order */
             if (v[i]->answer == COCO_OK) continue;
             coco_action *a = v[kept];
             v[kept++] = v[i];
             v[i] = a;
-            if (i + 1 == n) n = kept;
         }
-        while (n && v[n - 1]->answer == COCO_OK) n--;
-        coco__answers_clear(v, n);
+        coco__answers_clear(v, n = kept);
     }
 }
 
@@ -157,9 +156,9 @@ static void coco__note_failure(coco__comp *c, const coco_action *a, const coco_e
     coco__state_name(&b, a->target, (coco_str){ (char *)key.p, key.n });
     coco__buf_printf(&b, ": %s", a->error ? a->error : err->msg[0] ? err->msg : coco_status_text(a->answer));
     c->apply_code = a->answer < 0 ? a->answer : err->code ? err->code : COCO_EFAIL;
-    c->apply_error = coco__arena_copy(c->shared, coco__buf_cstr(&b), strlen(coco__buf_cstr(&b)));
-    if (!c->apply_error) c->apply_error = (char *)(uintptr_t)"";
-    coco__buf_free(&b), coco__buf_free(&key);
+    c->apply_error = coco__buf_take(&b, c->shared).p;
+    if (!c->apply_error) c->apply_error = "";
+    coco__buf_free(&key);
 }
 
 /* Puts the shares from `from` to `to` through their sink. Where a batch fails without saying which, each component goes

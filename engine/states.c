@@ -124,13 +124,14 @@ COCO__IN void coco__view_free(coco__view *v)
     coco__buf_free(&v->keys);
 }
 
-static coco__entry *coco__view_add(coco__view *v)
+static coco_status coco__view_add(coco__view *v, coco_str ekey, coco_str value)
 {
     coco__entry *e = coco__room(v->keys.mem, v->entries, v->n, &v->cap, sizeof *e);
 
-    if (!e) return NULL;
+    if (!e) return COCO_ENOMEM;
     v->entries = e;
-    return &e[v->n++];
+    e[v->n++] = (coco__entry){ ekey, value };
+    return COCO_OK;
 }
 
 /* Keys are gathered in a buffer that moves while it grows: offsets first, pointers at the end. */
@@ -145,13 +146,12 @@ COCO__IN coco_status coco__view_decode(coco__view *v, coco_str bytes)
         uint64_t shared = coco__read_varint(&r);
         coco_str rest = coco__read_blob(&r), value = coco__read_blob(&r);
         if (r.bad || shared > nbefore || shared + rest.n > COCO__EKEY_MAX) return COCO_ECORRUPT;
-        coco__entry *e = coco__view_add(v);
         size_t at = v->keys.n, n = (size_t)shared + rest.n;
         uint8_t *out = coco__buf_grow(&v->keys, n);
-        if (!e || !out) return COCO_ENOMEM;
+        if (!out) return COCO_ENOMEM;
         memcpy(out, v->keys.p + before, (size_t)shared);
         memcpy(out + shared, rest.p, rest.n);
-        *e = (coco__entry){ { NULL, n }, value };
+        COCO_TRY(coco__view_add(v, (coco_str){ NULL, n }, value));
         before = at;
         nbefore = n;
     }
@@ -237,24 +237,10 @@ static coco__page *coco__page_add(coco__owned *o, coco_str label)
     return &o->pages[o->npages++];
 }
 
-static coco_status coco__labels_read(coco__owned *o, const coco__txn *t)
+static coco_status coco__owned_list(coco__owned *o)
 {
     coco__dbkey prefix;
     coco__scan s;
-    coco_status rc = COCO_OK;
-
-    coco__dbkey_id(&prefix, COCO__PAGE, o->id, NULL, 0);
-    coco__scan_open(&s, t, &prefix, prefix.n);
-    while (rc == COCO_OK && coco__scan_next(&s)) {
-        coco_str label = { (char *)s.key.mv_data + prefix.n, s.key.mv_size - prefix.n };
-        label = coco__arena_str(o->arena, label);
-        if (!label.p || !coco__page_add(o, label)) rc = COCO_ENOMEM;
-    }
-    return coco__scan_close(&s, rc);
-}
-
-static coco_status coco__owned_list(coco__owned *o)
-{
     coco__txn t;
     coco_status rc = COCO_OK;
 
@@ -263,42 +249,33 @@ static coco_status coco__owned_list(coco__owned *o)
         if (!coco__page_add(o, (coco_str){ 0 })) return COCO_ENOMEM;
     } else {
         COCO_TRY(coco__run_read(o->run, &t));
-        rc = coco__labels_read(o, &t);
+        coco__dbkey_id(&prefix, COCO__PAGE, o->id, NULL, 0);
+        coco__scan_open(&s, &t, &prefix, prefix.n);
+        while (rc == COCO_OK && coco__scan_next(&s)) {
+            coco_str label = { (char *)s.key.mv_data + prefix.n, s.key.mv_size - prefix.n };
+            label = coco__arena_str(o->arena, label);
+            if (!label.p || !coco__page_add(o, label)) rc = COCO_ENOMEM;
+        }
+        rc = coco__scan_close(&s, rc);
         coco__run_read_end(o->run, &t);
     }
     o->listed = rc == COCO_OK;
     return rc;
 }
 
-static coco_status coco__page_fetch(coco__owned *o, coco_str label, coco_str *bytes)
-{
-    coco__dbkey k;
-    coco__txn t;
-    coco_str p = { 0 };
-    coco_status rc;
-
-    COCO_TRY(coco__run_read(o->run, &t));
-    coco__dbkey_id(&k, COCO__PAGE, o->id, label.p, label.n);
-    rc = coco__get(&t, &k, &p);
-    o->data.n = 0;
-    if (rc == COCO_OK) coco__buf_put(&o->data, p.p, p.n);
-    coco__run_read_end(o->run, &t);
-    *bytes = (coco_str){ (const char *)o->data.p, o->data.n };
-    if (o->data.failed) return COCO_ENOMEM;
-    return rc == COCO_ENOTFOUND ? COCO_OK : rc; /* a claim emptied it meanwhile */
-}
-
 static coco_status coco__page_load(coco__owned *o, size_t i)
 {
     coco__page *page = &o->pages[i];
-    coco_str bytes = o->inline_bytes;
-    coco_status rc;
+    coco_str bytes = page->pinned.p ? page->pinned : o->inline_bytes;
+    coco__dbkey k;
 
     if (o->current == i) return COCO_OK;
     o->current = SIZE_MAX;
-    if (page->pinned.p) bytes = page->pinned;
-    else if (o->paged) COCO_TRY(coco__page_fetch(o, page->label, &bytes));
-    if ((rc = coco__view_decode(&o->view, bytes)) != COCO_OK) return rc;
+    if (o->paged && !page->pinned.p) {
+        coco__dbkey_id(&k, COCO__PAGE, o->id, page->label.p, page->label.n);
+        COCO_TRY(coco__run_get(o->run, &k, &o->data, &bytes)); /* none: a claim emptied it meanwhile */
+    }
+    COCO_TRY(coco__view_decode(&o->view, bytes));
     if (!page->seen && !(page->seen = coco__arena_zalloc(o->arena, o->view.n / 8 + 1))) return COCO_ENOMEM;
     page->n = (uint32_t)o->view.n;
     o->current = i;
@@ -539,15 +516,6 @@ COCO__IN void coco__merge_free(coco__merge *m)
     coco__buf_free(&m->out);
 }
 
-static coco_status coco__merge_add(coco__merge *m, coco_str ekey, coco_str value)
-{
-    coco__entry *e = coco__view_add(&m->into);
-
-    if (!e) return COCO_ENOMEM;
-    *e = (coco__entry){ ekey, value };
-    return COCO_OK;
-}
-
 /* One change, beside the entry recorded under its key, if there is one. What nothing happens to outside, the precommit
  * leaves as it is. */
 static coco_status coco__merge_change(coco__merge *m, const coco__change *c, const coco__entry *base)
@@ -555,17 +523,17 @@ static coco_status coco__merge_change(coco__merge *m, const coco__change *c, con
     coco__state s;
 
     /* still recorded, although another component has it: that was in a try of this transaction */
-    if (c->cancelled) return base ? coco__merge_add(m, c->ekey, base->value) : COCO_OK;
-    if (m->commit ? c->after.p != NULL : c->early) return coco__merge_add(m, c->ekey, c->after);
+    if (c->cancelled) return base ? coco__view_add(&m->into, c->ekey, base->value) : COCO_OK;
+    if (m->commit ? c->after.p != NULL : c->early) return coco__view_add(&m->into, c->ekey, c->after);
     if (m->commit && !coco__change_stays(c)) return COCO_OK;
     if (!m->commit && (!c->target || (!c->action && !c->claimed)))
-        return base ? coco__merge_add(m, c->ekey, base->value) : COCO_OK;
+        return base ? coco__view_add(&m->into, c->ekey, base->value) : COCO_OK;
     if (m->commit) coco__state_after(c, &s);
     else coco__state_before(c, &s);
     m->value.n = 0;
     coco__state_put(&m->value, &s, s.key.n > COCO__CUT);
     coco_str value = { coco__arena_copy(&m->values, m->value.p, m->value.n), m->value.n };
-    return m->value.failed || !value.p ? COCO_ENOMEM : coco__merge_add(m, c->ekey, value);
+    return m->value.failed || !value.p ? COCO_ENOMEM : coco__view_add(&m->into, c->ekey, value);
 }
 
 /* Merges the changes below `end` (p NULL: all) into the entries of base; *c advances. */
@@ -581,11 +549,11 @@ static coco_status coco__merge_page(coco__merge *m, coco__change **c, coco_str e
         for (; i < base->n; i++) {
             int order = coco__str_cmp(base->entries[i].ekey, (*c)->ekey);
             if ((same = order == 0) || order > 0) break;
-            COCO_TRY(coco__merge_add(m, base->entries[i].ekey, base->entries[i].value));
+            COCO_TRY(coco__view_add(&m->into, base->entries[i].ekey, base->entries[i].value));
         }
         COCO_TRY(coco__merge_change(m, *c, same ? &base->entries[i++] : NULL));
     }
-    for (; i < base->n; i++) COCO_TRY(coco__merge_add(m, base->entries[i].ekey, base->entries[i].value));
+    for (; i < base->n; i++) COCO_TRY(coco__view_add(&m->into, base->entries[i].ekey, base->entries[i].value));
     return COCO_OK;
 }
 
@@ -766,12 +734,11 @@ COCO__IN coco_status coco__own(coco__owned *o, uint64_t space, coco_str key, coc
         if (given && !(*was = coco__arena_str(o->arena, e->value)).p) return COCO_ENOMEM;
         bool same = e && value.p && coco__bytes_cmp(e->value.p, e->value.n, value.p, value.n) == 0;
         if (e) coco__owned_mark(o);
-        if (same || (!e && !value.p)) return COCO_OK;
-        if (e && !value.p) return COCO_OK;
-        coco_str old = e && space == COCO__S_MEMO ? coco__arena_str(o->arena, e->value) : (coco_str){ 0 };
-        bool there = e != NULL;
-        if ((there && space == COCO__S_MEMO && !old.p) || !(ch = coco__owned_change(o, ekey))) return COCO_ENOMEM;
-        ch->was = there;
+        if (same || !value.p) return COCO_OK;
+        coco_str old = { 0 };
+        if (e && space == COCO__S_MEMO && !(old = coco__arena_str(o->arena, e->value)).p) return COCO_ENOMEM;
+        if (!(ch = coco__owned_change(o, ekey))) return COCO_ENOMEM;
+        ch->was = e != NULL;
         ch->record = old;
     } else {
         if (was) *was = ch->after;

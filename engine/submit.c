@@ -54,9 +54,8 @@ static bool coco__memo_differs(const coco__comp *c)
 
     if ((a->flags & COCO__R_MEMO) != (b->flags & COCO__R_MEMO)) return true;
     if (!(b->flags & COCO__R_MEMO)) return false;
-    return a->depset != c->set->id || coco__bytes_cmp(a->argkey.p, a->argkey.n, b->argkey.p, b->argkey.n) ||
-           coco__bytes_cmp(a->states.p, a->states.n, b->states.p, b->states.n) ||
-           coco__bytes_cmp(a->result.p, a->result.n, b->result.p, b->result.n);
+    return a->depset != c->set->id || !coco_str_equal(a->argkey, b->argkey) || !coco_str_equal(a->states, b->states) ||
+           !coco_str_equal(a->result, b->result);
 }
 
 static bool coco__needs_write(const coco__comp *c)
@@ -662,21 +661,10 @@ COCO__IN coco_status coco__gone_deferred(coco__run *run)
     return COCO_OK;
 }
 
-/* Tries what sinks refused again; what they still refuse waits for the last try. */
-COCO__IN coco_status coco__apply_again(coco__run *run)
-{
-    coco__comp *deferred = run->deferred;
-
-    if (run->fatal.code) return run->fatal.code;
-    run->deferred = NULL;
-    run->deferred_bytes = 0;
-    coco__apply_list(run, deferred, true, true);
-    return coco__drain(run);
-}
-
 /* Once more, together, what sinks refused: values may have been swapped between rows under a unique constraint, or a
- * delete may have made room since. In a preview, the components with deletes. */
-COCO__IN coco_status coco__apply_deferred(coco__run *run)
+ * delete may have made room since. What they still refuse waits for the last try. In a preview, the components with
+ * deletes. */
+COCO__IN coco_status coco__apply_deferred(coco__run *run, bool last)
 {
     coco__comp *deferred = run->deferred;
     coco__comp *lists[2] = { deferred, NULL };
@@ -688,7 +676,7 @@ COCO__IN coco_status coco__apply_deferred(coco__run *run)
         coco__drain(run);
         return run->fatal.code;
     }
-    if (!run->preview) coco__apply_list(run, deferred, false, true);
+    if (!run->preview) coco__apply_list(run, deferred, !last, true);
     for (coco__comp *c = deferred, *next; c && run->preview; c = next) {
         next = c->next;
         coco__preview_apply(c);

@@ -99,8 +99,8 @@ typedef struct coco__declaration {
     coco_target *target;
     coco_target *child; /* of a container: the provider of its content until now */
     coco_value key, value;
-    const coco_container_opts *opts;
-    bool container;
+    const char *title;
+    bool container, user_managed;
     coco_str full, ekey; /* encoded key; entry key */
     coco__state old;
     bool was;        /* recorded in this component */
@@ -193,7 +193,7 @@ static coco_status coco__declare_change(coco_ctx *cx, coco__declaration *d, cons
     if (!c) return COCO_ENOMEM;
     c->target = d->target;
     c->container = d->container;
-    c->user_managed = d->opts && d->opts->user_managed;
+    c->user_managed = d->user_managed;
     c->was = d->was;
     c->claimed = !d->was;
     c->counter = d->target->counter;
@@ -236,8 +236,8 @@ COCO__IN void coco__found_possible(const coco_target *t, coco__state *s)
 
 static coco_status coco__declare_found(coco_ctx *cx, coco__declaration *d)
 {
-    COCO_TRY(coco__target_at(cx->run, d->target, d->full, (coco_str){ 0 }, &d->child));
-    return d->opts && d->opts->user_managed ? COCO_OK : coco__container_found(cx, d->child);
+    COCO_TRY(coco__target_at(cx->run, d->target, d->full, false, &d->child));
+    return d->user_managed ? COCO_OK : coco__container_found(cx, d->child);
 }
 
 /* What the user manages gets no action. The record says what the program took it for, so that its content can be seen
@@ -259,7 +259,7 @@ static coco_status coco__declare_decide(coco_ctx *cx, coco__declaration *d, coco
         .key = d->key, .desired = &d->value, .possible = d->old.possible, .npossible = d->old.npossible
     };
 
-    if (d->opts && d->opts->user_managed) return coco__decide_users(cx, d, decision);
+    if (d->user_managed) return coco__decide_users(cx, d, decision);
     if (d->old.user_managed) in.npossible = d->old.npossible = 0;
     in.may_be_missing = cx->run->full || coco__any_absent(&d->old) || d->old.counter != d->target->counter ||
                         (in.npossible && d->container != d->old.container); /* a row is none, of whatever record */
@@ -269,10 +269,8 @@ static coco_status coco__declare_decide(coco_ctx *cx, coco__declaration *d, coco
 /* Is there anything to write for a state whose handler keeps it? */
 static bool coco__declare_rewrites(const coco__declaration *d, const coco_decision *decision)
 {
-    bool user = d->opts && d->opts->user_managed;
-
-    return !d->was || d->old.condemned || user != d->old.user_managed ||
-           (user && !coco_str_equal(d->old.possible[0], decision->record));
+    return !d->was || d->old.condemned || d->user_managed != d->old.user_managed ||
+           (d->user_managed && !coco_str_equal(d->old.possible[0], decision->record));
 }
 
 static coco_status coco__declare_child(coco_ctx *cx, coco__declaration *d, coco__change *c,
@@ -289,7 +287,7 @@ static coco_status coco__declare_child(coco_ctx *cx, coco__declaration *d, coco_
     }
     rc = coco__target_ready(t, &d->value);
     if (rc != COCO_OK) return coco__keep(cx, rc, coco_error_message(cx->run->cx));
-    COCO_TRY(coco__target_title(cx, t, d->opts ? d->opts->title : NULL));
+    COCO_TRY(coco__target_title(cx, t, d->title));
     *child = t;
     return COCO_OK;
 }
@@ -319,7 +317,7 @@ static coco_status coco__declare_states(coco_ctx *cx, coco__declaration *d, coco
 
     if (d->container) COCO_TRY(coco__declare_found(cx, d)); /* first: others may run meanwhile */
     COCO_TRY(coco__declare_find(cx, d));
-    if (d->container && !(d->opts && d->opts->user_managed)) coco__found_possible(d->child, &d->old);
+    if (d->container && !d->user_managed) coco__found_possible(d->child, &d->old);
     COCO_TRY(coco__declare_decide(cx, d, &decision));
     if (decision.act || coco__declare_rewrites(d, &decision)) {
         COCO_TRY(coco__declare_change(cx, d, &decision, &c));
@@ -328,7 +326,7 @@ static coco_status coco__declare_states(coco_ctx *cx, coco__declaration *d, coco
     if (d->container) COCO_TRY(coco__declare_child(cx, d, c, &decision, child));
     /* a container before: its content's place goes with the commit */
     if (c && !d->container && d->old.container) {
-        COCO_TRY(coco__target_at(cx->run, d->target, d->full, (coco_str){ 0 }, &c->child));
+        COCO_TRY(coco__target_at(cx->run, d->target, d->full, false, &c->child));
         c->child_fate = COCO__CHILD_GONE;
     }
     COCO_TRY(coco__declare_depend(cx, d, d->target));
@@ -367,20 +365,19 @@ static coco_status coco__declare_check(coco_ctx *cx, const coco__declaration *d)
 
 static coco_status coco__declare_held(coco_ctx *cx, coco__declaration *d, coco_target **child)
 {
-    coco__buf bytes = cx->run->key; /* taken while it is used: others may declare while a container is asked for */
+    coco__buf bytes;
     coco__ekey ekey;
     coco_status rc;
 
     d->target = coco__target_now(d->target); /* with the lock: another thread may be making it anew */
     COCO_TRY(coco__declare_check(cx, d));
-    coco__buf_init(&cx->run->key, cx->run->mem);
-    bytes.n = 0;
+    bytes = coco__lend(&cx->run->key); /* others may declare while a container is asked for */
     rc = coco__key_put(&bytes, d->key);
     if (rc == COCO_OK && bytes.failed) rc = coco__oom(cx);
     else if (rc != COCO_OK)
         coco_fail(cx, rc, "target %s: a key must be null, bool, int, text, bytes, uuid or a list of these",
                   d->target->title);
-    d->full = (coco_str){ (char *)bytes.p, bytes.n };
+    d->full = coco__buf_view(&bytes);
     if (rc == COCO_OK) {
         coco__ekey_make(&ekey, d->target->id, d->full.p, d->full.n);
         d->ekey = (coco_str){ (char *)ekey.b, ekey.n };
@@ -393,9 +390,7 @@ static coco_status coco__declare_held(coco_ctx *cx, coco__declaration *d, coco_t
         else if (rc != COCO_OK && !cx->message)
             coco_fail(cx, rc, "target %s: %s", d->target->title, coco__said(cx->run, rc));
     }
-    coco__buf_free(&cx->run->key);
-    if (bytes.failed) coco__buf_free(&bytes);
-    cx->run->key = bytes;
+    coco__give_back(&cx->run->key, &bytes);
     return rc;
 }
 
@@ -414,9 +409,10 @@ coco_status coco_declare(coco_ctx *cx, coco_target *target, coco_value key, coco
 coco_status coco_declare_container(coco_ctx *cx, coco_target *target, coco_value key, coco_value value,
                                    const coco_container_opts *opts, coco_target **child)
 {
-    coco__declaration d = { .target = target, .key = key, .value = value, .opts = opts, .container = true };
+    coco__declaration d = { .target = target, .key = key, .value = value, .container = true };
 
     *child = NULL;
+    if (opts) d.title = opts->title, d.user_managed = opts->user_managed;
     return coco__declare(cx, &d, child);
 }
 
@@ -427,7 +423,7 @@ static coco_status coco__attachment(coco_ctx *cx, coco_target *container, const 
     *out = NULL;
     if (cx->kept) return cx->kept;
     if (!container) return coco_fail(cx, COCO_EINVAL, "attachment %s of no target", name);
-    rc = coco__target_at(cx->run, coco__target_now(container), (coco_str){ 0 }, coco_str_of(name), out);
+    rc = coco__target_at(cx->run, coco__target_now(container), coco_str_of(name), true, out);
     if (rc == COCO_OK) rc = coco__target_ready(*out, NULL);
     if (rc == COCO_OK) return coco__target_title(cx, *out, NULL);
     *out = NULL;
@@ -459,22 +455,26 @@ static bool coco__place_condemned(const coco_target *t)
     return false;
 }
 
-static coco_status coco__gone_state(coco__comp *comp, coco__change *c, const coco__state *s, coco_target *t)
+/* Reconciles a change outside of a declaration; desired NULL: what it was is to go. */
+static coco_status coco__decide_anew(coco__comp *comp, coco__change *c, const coco__state *s, const coco_value *desired)
 {
     coco_ctx cx = { .run = comp->run, .comp = comp, .arena = comp->shared, .home = comp->shared };
-    coco__reader r = coco__reader_of(s->key.p, s->key.n);
+    coco__reader r = coco__reader_of(c->key.p, c->key.n);
     coco_decision decision;
-    coco_change in = { .possible = s->possible, .npossible = s->npossible };
+    coco_change in = { .desired = desired, .possible = s->possible, .npossible = s->npossible };
     coco_status rc;
 
-    in.may_be_missing = coco__any_absent(s);
+    in.may_be_missing = coco__any_absent(s) || (desired && (comp->run->full || s->counter != c->counter));
     COCO_TRY(coco__key_get(&r, comp->shared, &in.key));
-    rc = coco__reconcile(&cx, t, &in, &decision);
+    rc = coco__reconcile(&cx, c->target, &in, &decision);
     if (rc != COCO_OK) return coco__keep(comp->run->cx, rc, coco_error_message(&cx));
-    if (!decision.act) return COCO_OK;
-    COCO_TRY(coco__keep_action(comp, c, &decision));
-    c->action->key = in.key;
-    coco__emit_state(comp->run, COCO_EV_RECONCILED, comp, c, NULL);
+    if (decision.act) {
+        COCO_TRY(coco__keep_action(comp, c, &decision));
+        c->action->key = in.key;
+    } else {
+        c->action = NULL;
+        if (desired) c->record = s->possible[0];
+    }
     return COCO_OK;
 }
 
@@ -486,7 +486,7 @@ static coco_status coco__condemn(coco__comp *comp, coco_str ekey, const coco__st
     if (!d || !(d->ekey.p = coco__arena_copy(comp->run->passing, ekey.p, ekey.n))) return COCO_ENOMEM;
     d->ekey.n = ekey.n;
     d->place = place;
-    COCO_TRY(coco__target_at(comp->run, place, s->key, (coco_str){ 0 }, &d->child));
+    COCO_TRY(coco__target_at(comp->run, place, s->key, false, &d->child));
     d->next = comp->condemned;
     comp->condemned = d;
     comp->condemns = true;
@@ -538,30 +538,17 @@ COCO__IN coco_status coco__declare_gone(coco__comp *comp, const coco__entry *e, 
         return coco__state_bytes(comp, &s, &c->after);
     }
     if (s.container) {
-        COCO_TRY(coco__target_at(comp->run, t, c->key, (coco_str){ 0 }, &c->child));
+        COCO_TRY(coco__target_at(comp->run, t, c->key, false, &c->child));
         c->child_fate = COCO__CHILD_GONE;
     }
-    return s.user_managed ? COCO_OK : coco__gone_state(comp, c, &s, t);
+    if (!s.user_managed) COCO_TRY(coco__decide_anew(comp, c, &s, NULL));
+    if (c->action) coco__emit_state(comp->run, COCO_EV_RECONCILED, comp, c, NULL);
+    return COCO_OK;
 }
 
 COCO__IN coco_status coco__reclaim(coco__comp *comp, coco__change *c, const coco__state *now)
 {
-    coco_ctx cx = { .run = comp->run, .comp = comp, .arena = comp->shared, .home = comp->shared };
-    coco__reader r = coco__reader_of(c->key.p, c->key.n);
-    coco_decision decision;
-    coco_change in = { .desired = &c->from->desired, .possible = now->possible, .npossible = now->npossible };
-
     COCO_TRY(coco__old_keep(comp, c, now));
     c->counter = c->target->counter;
-    in.may_be_missing = comp->run->full || coco__any_absent(now) || now->counter != c->counter;
-    COCO_TRY(coco__key_get(&r, comp->shared, &in.key));
-    COCO_TRY(coco__reconcile(&cx, c->target, &in, &decision));
-    if (decision.act) {
-        COCO_TRY(coco__keep_action(comp, c, &decision));
-        c->action->key = in.key;
-    } else {
-        c->action = NULL;
-        c->record = now->possible[0];
-    }
-    return COCO_OK;
+    return coco__decide_anew(comp, c, now, &c->from->desired);
 }
