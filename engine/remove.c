@@ -387,6 +387,10 @@ static coco_status coco__removing_visit(void *self, coco__run *run, const coco__
     coco_status rc;
 
     COCO_TRY(coco__removal_new(run, v, &n->comp));
+    if (!(n->comp->rec.flags & COCO__R_COMPONENT)) {
+        coco__comp_free(n->comp);
+        return COCO_OK;
+    }
     rc = n->content ? coco__held(n->comp, &n->held) : COCO_OK;
     n->comp->last_delete = n->content && !n->held && !(n->comp->rec.flags & COCO__R_ID);
     if (rc == COCO_OK) rc = coco__owned_each(&n->comp->owned, false, n->entry, n);
