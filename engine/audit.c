@@ -29,7 +29,7 @@ static bool coco__pipe_write(int fd, const void *p, size_t n)
 }
 
 /* Says {status, message, what the body put out}. */
-static void coco__apart_child(const coco_env *env, const coco__apart_body *body, int fd)
+static void coco__apart_child(const coco_env *env, coco__apart_fn body, void *self, int fd)
 {
     static const int deadly[] = { SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL };
     static const coco__mem libc;
@@ -42,7 +42,7 @@ static void coco__apart_child(const coco_env *env, const coco__apart_body *body,
     for (size_t i = 0; i < sizeof deadly / sizeof deadly[0]; i++) signal(deadly[i], SIG_DFL);
     coco__buf_init(&out, &libc);
     rc = coco_env_open(&config, &own, &err);
-    if (rc == COCO_OK) rc = body->run(own, body->self, &out, &err);
+    if (rc == COCO_OK) rc = body(own, self, &out, &err);
     if (rc == COCO_OK && out.failed) rc = COCO_ENOMEM;
     if (coco__pipe_write(fd, &rc, sizeof rc) && coco__pipe_write(fd, err.msg, sizeof err.msg) &&
         coco__pipe_write(fd, out.p, out.n))
@@ -76,7 +76,7 @@ static coco_status coco__apart_said(const coco_env *env, coco__buf *out, int sta
     return COCO_OK;
 }
 
-COCO__IN coco_status coco__apart(coco_env *env, const coco__apart_body *body, coco__buf *out, coco_err *err)
+COCO__IN coco_status coco__apart(coco_env *env, coco__apart_fn body, void *self, coco__buf *out, coco_err *err)
 {
     int ends[2], status = 0, dead;
     coco_status rc;
@@ -85,7 +85,7 @@ COCO__IN coco_status coco__apart(coco_env *env, const coco__apart_body *body, co
     if (pipe(ends) != 0) return coco_err_set(err, COCO_EIO, "%s: pipe: %s", env->dir, strerror(errno));
     if ((pid = fork()) == 0) {
         close(ends[0]);
-        coco__apart_child(env, body, ends[1]);
+        coco__apart_child(env, body, self, ends[1]);
     }
     close(ends[1]);
     rc = pid < 0 ? coco_err_set(err, COCO_EIO, "%s: fork: %s", env->dir, strerror(errno))
@@ -158,28 +158,16 @@ static coco_status coco__check_here(coco_app *app, coco__findings *f, bool repai
     return rc;
 }
 
-/* In the child: how many, and their text. */
-static coco_status coco__check_apart_body(coco_env *own, void *self, coco__buf *out, coco_err *err)
+/* In the child: their text, and how many. */
+static coco_status coco__check_apart(coco_env *own, void *self, coco__buf *out, coco_err *err)
 {
     coco_app app = { .env = own, .name = self };
-    coco__findings f = { .n = 0 };
-    coco_status rc;
+    coco__findings f = { .text = *out };
+    coco_status rc = coco__check_here(&app, &f, false, err);
 
-    coco__buf_init(&f.text, &own->mem);
-    rc = coco__check_here(&app, &f, false, err);
+    *out = f.text;
     coco__buf_be64(out, f.n);
-    coco__buf_put(out, f.text.p, f.text.n);
     return rc;
-}
-
-static coco_status coco__check_apart(coco_env *env, const char *name, coco__findings *f, coco_err *err)
-{
-    coco__apart_body body = { coco__check_apart_body, (void *)(uintptr_t)name };
-
-    COCO_TRY(coco__apart(env, &body, &f->text, err));
-    f->n = f->text.n >= 8 ? coco__get_be64(f->text.p) : 0;
-    if (f->text.n >= 8) memmove(f->text.p, f->text.p + 8, f->text.n -= 8);
-    return COCO_OK;
 }
 
 /* ---- coco_check ---- */
@@ -221,7 +209,10 @@ static coco_status coco__check_app(const coco__checking *c, const char *name, co
     coco_status rc = COCO_OK;
 
     coco__buf_init(&f.text, &c->env->mem);
-    if (!c->opts->same_process) rc = coco__check_apart(c->env, name, &f, err);
+    if (!c->opts->same_process) {
+        rc = coco__apart(c->env, coco__check_apart, (void *)(uintptr_t)name, &f.text, err);
+        if (rc == COCO_OK) f.n = coco__get_be64(f.text.p + (f.text.n -= 8));
+    }
     if (rc == COCO_OK && (c->opts->same_process || (c->opts->repair && f.n))) {
         f.text.n = f.n = 0;
         rc = coco__check_here(&app, &f, c->opts->repair, err);

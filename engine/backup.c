@@ -35,12 +35,11 @@ static coco_status coco__copy_body(coco_env *own, void *self, coco__buf *out, co
 
 static coco_status coco__copy_to(coco_env *env, int fd, coco_err *err)
 {
-    coco__apart_body body = { coco__copy_body, &fd };
     coco__buf out;
     coco_status rc;
 
     coco__buf_init(&out, &env->mem);
-    rc = coco__apart(env, &body, &out, err);
+    rc = coco__apart(env, coco__copy_body, &fd, &out, err);
     coco__buf_free(&out);
     return rc;
 }

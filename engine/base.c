@@ -157,12 +157,10 @@ COCO__IN void coco__arena_splice(coco__arena *a, coco__arena *from)
     if (a->chunks) { /* behind the chunk that is being filled */
         last->next = a->chunks->next;
         a->chunks->next = from->chunks;
+        a->total += from->total;
     } else {
-        a->chunks = from->chunks;
-        a->cur = from->cur;
-        a->end = from->end;
+        *a = *from;
     }
-    a->total += from->total;
     coco__arena_init(from, from->mem);
 }
 

@@ -82,7 +82,7 @@ static coco_status coco__unsound(coco__audit *a, const char *what)
 
 /* ---- Walking ---- */
 
-/* Calls fn for each record whose key begins with prefix. LMDB's own damage shows as an error, or as keys that don't
+/* Calls fn (NULL: none) for each record whose key begins with prefix. LMDB's own damage shows as an error, or as keys that don't
  * ascend. */
 COCO__IN coco_status coco__each_row(coco__audit *a, const coco__dbkey *prefix, coco__row_fn fn)
 {
@@ -101,7 +101,7 @@ COCO__IN coco_status coco__each_row(coco__audit *a, const coco__dbkey *prefix, c
         memcpy(before.b, s.key.mv_data, before.n = s.key.mv_size);
         a->nrows++;
         if (coco__check_payload(&a->quiet, &s.key, &s.data, &payload) != COCO_OK) payload = (coco_str){ NULL, 0 };
-        rc = fn(a, &before, payload);
+        if (fn) rc = fn(a, &before, payload);
         if (rc == COCO_OK) rc = a->rc;
     }
     broken |= s.rc == MDB_CORRUPTED || s.rc == MDB_PAGE_NOTFOUND;

@@ -1732,11 +1732,8 @@ COCO__IN coco_status coco__mend_round(coco__audit *a);
 
 /* audit.c: runs body in a child process, in an environment of its own that is open for reading; out is what it put
  * out. COCO_ECORRUPT if it died. */
-typedef struct coco__apart_body {
-    coco_status (*run)(coco_env *own, void *self, coco__buf *out, coco_err *err);
-    void *self;
-} coco__apart_body;
-COCO__IN coco_status coco__apart(coco_env *env, const coco__apart_body *body, coco__buf *out, coco_err *err);
+typedef coco_status (*coco__apart_fn)(coco_env *own, void *self, coco__buf *out, coco_err *err);
+COCO__IN coco_status coco__apart(coco_env *env, coco__apart_fn body, void *self, coco__buf *out, coco_err *err);
 
 COCO__IN coco_status coco__audit_run(coco__audit *a, const coco__txn *t); /* tell, self and repair are set */
 COCO__IN void coco__audit_free(coco__audit *a);

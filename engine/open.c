@@ -129,10 +129,7 @@ static int coco__open_mdb(coco_env *env)
 
     if (rc != 0) return rc;
     for (env->map_size = env->config.map_size ? env->config.map_size : COCO__DEFAULT_MAP;; env->map_size /= 2) {
-        if ((rc = mdb_env_create(&env->mdb)) != 0) {
-            env->mdb = NULL;
-            return rc;
-        }
+        if ((rc = mdb_env_create(&env->mdb)) != 0) return rc;
         mdb_env_set_maxdbs(env->mdb, 1024);
         mdb_env_set_maxreaders(env->mdb, COCO__READERS);
         rc = mdb_env_set_mapsize(env->mdb, env->map_size);
@@ -176,8 +173,8 @@ static coco_status coco__check_format(coco_env *env, coco_err *err)
     if (rc == MDB_INVALID)
         return coco_err_set(err, COCO_EINVAL, "%s holds another program's database, not one of this library", env->dir);
     if (version > COCO_FORMAT_VERSION)
-        return coco_err_set(err, COCO_EVERSION, "state database %s has format %u; this library knows up to %d", env->dir,
-                            (unsigned)version, COCO_FORMAT_VERSION);
+        return coco_err_set(err, COCO_EVERSION, "state database %s has format %u; this library knows up to %d",
+                            env->dir, (unsigned)version, COCO_FORMAT_VERSION);
     return rc ? coco__mdb_error(err, rc, env, "open") : COCO_OK;
 }
 

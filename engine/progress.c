@@ -53,29 +53,21 @@ COCO__IN void coco__cli_catch(struct sigaction before[2])
 
 /* ---- What is printed while an update runs ---- */
 
-/* The i-th count of a function, with its name for people and for JSON; false past the last. */
-static bool coco__cli_count(const coco_fn_stats *f, size_t i, uint64_t *n, const char *names[2])
-{
-    static const char *const NAMES[][2] = {
-        { "added", "added" }, { "reprocessed", "reprocessed" }, { "unchanged", "unchanged" }, { "deleted", "deleted" },
-        { "failed", "errors" }, { "memo hits", "memo_hits" }, { "memo misses", "memo_misses" },
-    };
-    const uint64_t counts[] = { f->added,  f->reprocessed, f->unchanged,  f->deleted,
-                                f->errors, f->memo_hits,   f->memo_misses };
+/* What is counted of a function, as people and as JSON call it: the fields of coco_fn_stats from `added` on. */
+static const char *const COCO__CLI_COUNTS[][2] = {
+    { "added", "added" }, { "reprocessed", "reprocessed" }, { "unchanged", "unchanged" }, { "deleted", "deleted" },
+    { "failed", "errors" }, { "memo hits", "memo_hits" }, { "memo misses", "memo_misses" },
+};
+enum { COCO__CLI_NCOUNTS = sizeof COCO__CLI_COUNTS / sizeof COCO__CLI_COUNTS[0] };
 
-    if (i == sizeof counts / sizeof counts[0]) return false;
-    *n = counts[i];
-    memcpy(names, NAMES[i], sizeof NAMES[i]);
-    return true;
-}
+static uint64_t coco__cli_count(const coco_fn_stats *f, size_t i) { return (&f->added)[i]; }
 
 /* Components and calls that are through. */
 static uint64_t coco__cli_through(const coco_fn_stats *f)
 {
-    const char *names[2];
-    uint64_t sum = 0, n;
+    uint64_t sum = 0;
 
-    for (size_t i = 0; coco__cli_count(f, i, &n, names); i++) sum += n;
+    for (size_t i = 0; i < COCO__CLI_NCOUNTS; i++) sum += coco__cli_count(f, i);
     return sum;
 }
 
@@ -105,13 +97,13 @@ static void coco__cli_put_rate(const coco__cli_run *run, coco__buf *b, const coc
 /* Appends "convert: 120 added, 7 unchanged" and the rate, cut to the terminal's width at a character. */
 static void coco__cli_put_line(const coco__cli_run *run, coco__buf *b, const coco_fn_stats *f, size_t width)
 {
-    const char *gap = ":", *names[2];
+    const char *gap = ":";
     size_t from = b->n;
-    uint64_t n;
 
     coco__buf_str(b, f->name);
-    for (size_t i = 0; coco__cli_count(f, i, &n, names); i++) {
-        if (n > 0) coco__buf_printf(b, "%s %llu %s", gap, (unsigned long long)n, names[0]);
+    for (size_t i = 0; i < COCO__CLI_NCOUNTS; i++) {
+        unsigned long long n = coco__cli_count(f, i);
+        if (n > 0) coco__buf_printf(b, "%s %llu %s", gap, n, COCO__CLI_COUNTS[i][0]);
         if (n > 0) gap = ",";
     }
     coco__cli_put_rate(run, b, f);
@@ -309,16 +301,15 @@ COCO__IN void coco__cli_run_end(coco__cli_run *run)
 /* {"type":"summary", …}: the last line of --json. */
 static void coco__cli_json_summary(const coco__cli_run *run, const coco_result *r)
 {
-    const char *names[2];
     coco_stats s;
-    uint64_t n;
 
     if (coco_stats_get(run->app, &s) != 0) memset(&s, 0, sizeof s);
     coco__cli_json("{'type':'summary','app':%,'seconds':%,'functions':{", coco_text(run->name), coco_float(r->seconds));
     for (size_t i = 0; i < s.nfns; i++) {
         coco__cli_json(i ? ",%:" : "%:", coco_text(s.fns[i].name));
-        for (size_t k = 0; coco__cli_count(&s.fns[i], k, &n, names); k++)
-            coco__cli_json(k ? ",%:%" : "{%:%", coco_text(names[1]), coco_int((int64_t)n));
+        for (size_t k = 0; k < COCO__CLI_NCOUNTS; k++)
+            coco__cli_json(k ? ",%:%" : "{%:%", coco_text(COCO__CLI_COUNTS[k][1]),
+                           coco_int((int64_t)coco__cli_count(&s.fns[i], k)));
         putchar('}');
     }
     printf("},\"targets\":{");

@@ -280,12 +280,6 @@ static coco_status coco__parent_row(coco__audit *a, const coco__dbkey *k, coco_s
     return used ? coco__fix_rebuild(a, &at) : coco__fix_del(a, k);
 }
 
-static coco_status coco__page_count(coco__audit *a, const coco__dbkey *k, coco_str payload)
-{
-    (void)a, (void)k, (void)payload; /* looked at with its component */
-    return COCO_OK;
-}
-
 static coco_status coco__page_row(coco__audit *a, const coco__dbkey *k, coco_str payload)
 {
     uint64_t id = k->n >= 9 ? coco__get_be64(k->b + 1) : 0;
@@ -372,7 +366,7 @@ static coco_status coco__audit_walk(coco__audit *a)
     coco__each_of(a, COCO__COMPONENT, coco__component_row);
     coco__check_index(a, COCO__PARENT, &a->nparents, coco__parent_count, coco__parent_row);
     coco__check_index(a, COCO__OWNER, &a->nowners, coco__owner_count, coco__owner_row);
-    coco__check_index(a, COCO__PAGE, &a->npages, coco__page_count, coco__page_row);
+    coco__check_index(a, COCO__PAGE, &a->npages, NULL, coco__page_row); /* looked at with their components */
     coco__each_of(a, COCO__RESULT, coco__result_row);
     coco__each_of(a, COCO__MEMO, coco__memo_row);
     coco__results_end(a);

@@ -92,7 +92,7 @@ typedef struct coco__rebuilt {
     bool whole;         /* its record could be read */
     coco__rec rec;
     coco__owned owned;  /* its entries, as changes of an empty record */
-    uint64_t nstates, noted; /* states that it has now; that its record counted */
+    uint64_t nstates;   /* that it has now; rec's, until it is written, what its record counted */
 } coco__rebuilt;
 
 static coco_status coco__rebuilt_add(coco__rebuilt *b, coco_str ekey, coco_str value)
@@ -220,7 +220,7 @@ static coco_status coco__rebuilt_gather(coco__rebuilt *b)
         COCO_TRY(coco__each_below(b->a, COCO__PAGE, b->rec.id, coco__rebuilt_entries));
     }
     bool anothers = (b->rec.flags & COCO__R_ID) && coco__mend_taken(b->a, &b->key, b->rec.id);
-    if (b->whole && !anothers && b->nstates >= b->noted) return COCO_OK;
+    if (b->whole && !anothers && b->nstates >= b->rec.nstates) return COCO_OK;
     return coco__each_of(b->a, COCO__OWNER, coco__rebuilt_owned);
 }
 
@@ -238,12 +238,6 @@ static coco_status coco__rebuilt_keep_number(coco__rebuilt *b)
     return coco__mend_place(b->a, b->rec.id, &b->at);
 }
 
-static coco_status coco__rebuilt_drop(coco__rebuilt *b)
-{
-    if (b->rec.flags & COCO__R_ID) COCO_TRY(coco__del_id(b->a->t, COCO__PARENT, b->rec.id));
-    return coco__del(b->a->t, &b->key);
-}
-
 static coco_status coco__rebuilt_write(coco__rebuilt *b)
 {
     coco__rec *rec = &b->rec;
@@ -254,7 +248,8 @@ static coco_status coco__rebuilt_write(coco__rebuilt *b)
     if (b->owned.nchanges) rec->flags |= COCO__R_COMPONENT;
     bool below = (rec->flags & COCO__R_ID) && coco__any_child(b->a->t, COCO__COMPONENT, rec->id);
     if (!(rec->flags & COCO__R_COMPONENT)) {
-        if (!below) return coco__rebuilt_drop(b);
+        if (!below && (rec->flags & COCO__R_ID)) COCO_TRY(coco__del_id(b->a->t, COCO__PARENT, rec->id));
+        if (!below) return coco__del(b->a->t, &b->key);
         rec->flags &= COCO__R_ID | COCO__R_SOURCE;
     }
     for (const coco__change *c = b->owned.changes; c; c = c->next) bytes += c->ekey.n + c->after.n + 6;
@@ -285,7 +280,6 @@ static coco_status coco__rebuild(coco__audit *a, const coco__fix *f)
 
     b.at = (coco__place){ coco__get_be64(f->key.b + 1), f->payload };
     b.whole = coco__mend_rec(a, &f->key, &b.rec);
-    b.noted = b.rec.nstates;
     /* as in coco__entry_remove: nothing is read through it */
     coco__owned_init(&b.owned, (struct coco__run *)(uintptr_t)1, &a->scratch, &none);
     a->rebuilt = &b;
