@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { COCO__REPAIR_ROUNDS = 64, COCO__FINDINGS_MAX = 10000 };
+enum { COCO__REPAIR_ROUNDS = 64 };
 
 /* ---- In a child process ---- */
 
@@ -100,38 +100,26 @@ COCO__IN coco_status coco__apart(coco_env *env, coco__apart_fn body, void *self,
 
 /* ---- Findings ---- */
 
-/* Findings kept until no transaction is open: at most so many, and how many there were. */
+/* Findings kept until no transaction is open: the first ones, and how many there were. */
 typedef struct coco__findings {
     coco__buf text;   /* path and words, each with its NUL */
     uint64_t n;
-    bool first;       /* round of a repair: later ones find what the first has left */
     bool fixed;       /* something was */
 } coco__findings;
 
-static coco_status coco__keep_finding(void *self, const char *path, const char *what)
-{
-    coco__findings *f = self;
-
-    if (!f->first) return COCO_OK;
-    if (f->n++ >= COCO__FINDINGS_MAX) return COCO_OK;
-    coco__buf_put(&f->text, path, strlen(path) + 1);
-    coco__buf_put(&f->text, what, strlen(what) + 1);
-    return f->text.failed ? COCO_ENOMEM : COCO_OK;
-}
-
+/* What the first round finds is told: later ones find what it has left, or the same again when the map has grown. */
 static coco_status coco__repair_body(void *self, coco__txn *t)
 {
     coco__findings *f = self;
     coco_status rc;
 
-    f->first = f->n == 0; /* not again when the map has grown */
     for (int round = 0; round < COCO__REPAIR_ROUNDS; round++) {
-        coco__audit a = { .tell = coco__keep_finding, .self = f, .repair = true };
+        coco__audit a = { .told = f->n ? NULL : &f->text, .repair = true };
         rc = coco__audit_run(&a, t);
         uint64_t found = a.nfound;
+        if (f->n == 0) f->n = found;
         if (rc == COCO_OK && found) rc = coco__mend_round(&a);
         coco__audit_free(&a);
-        f->first = false;
         if (rc != COCO_OK || found == 0) return rc;
         f->fixed = true;
     }
@@ -141,7 +129,7 @@ static coco_status coco__repair_body(void *self, coco__txn *t)
 static coco_status coco__check_here(coco_app *app, coco__findings *f, bool repair, coco_err *err)
 {
     coco__writer w = { coco__repair_body, NULL, f, true };
-    coco__audit a = { .tell = coco__keep_finding, .self = f };
+    coco__audit a = { .told = &f->text };
     MDB_txn *reader = NULL;
     coco__txn t;
     coco_status rc;
@@ -150,8 +138,8 @@ static coco_status coco__check_here(coco_app *app, coco__findings *f, bool repai
     if (!app->has_dbi) return COCO_OK;
     if (repair) return coco__write(app, &w, err);
     COCO_TRY(coco__read_begin(app, &reader, &t, err));
-    f->first = true;
     rc = coco__audit_run(&a, &t);
+    f->n = a.nfound;
     coco__audit_free(&a);
     coco__read_end(app, &t);
     mdb_txn_abort(reader);
@@ -187,17 +175,14 @@ typedef struct coco__checking {
 static coco_status coco__tell_findings(const coco_check_visitor *v, const char *app, const coco__findings *f,
                                        coco_err *err)
 {
-    const char *path = (char *)f->text.p, *what = "";
-
-    for (uint64_t i = 0; i < f->n && i < COCO__FINDINGS_MAX; i++) {
-        coco_problem p = { .app = app, .path = path, .repaired = f->fixed };
-        what = path + strlen(path) + 1;
-        p.what = what;
-        if (i == 0)
+    for (size_t at = 0; at < f->text.n;) {
+        const char *path = (char *)f->text.p + at, *what = path + strlen(path) + 1;
+        coco_problem p = { .app = app, .path = path, .what = what, .repaired = f->fixed };
+        if (at == 0)
             coco_err_set(err, COCO_ECORRUPT, "%s: %llu problem%s, the first: %s%s%s", app, (unsigned long long)f->n,
                          f->n == 1 ? "" : "s", path, *path ? ": " : "", what);
         if (v && v->problem) COCO_TRY(v->problem(v->user, &p));
-        path = what + strlen(what) + 1;
+        at += (size_t)(what + strlen(what) + 1 - path);
     }
     return f->n && !f->fixed ? COCO_ECORRUPT : COCO_OK;
 }

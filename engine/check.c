@@ -10,6 +10,8 @@
  * Memory: some 64 bytes a function memo, a dependency set and a provider; components cost none. */
 #include "engine.h"
 
+enum { COCO__FINDINGS_MAX = 10000 }; /* told; more are counted alone */
+
 /* ---- Findings ---- */
 
 COCO__IN coco_status coco__fix_add(coco__audit *a, enum coco__fix_op op, const coco__dbkey *k, coco_str payload)
@@ -57,20 +59,21 @@ COCO__IN coco_status coco__fix_rebuild(coco__audit *a, const coco__place *at)
 COCO__IN coco_status coco__found(coco__audit *a, const coco__place *at, const char *fmt, ...)
 {
     char text[COCO_ERR_MAX];
-    coco__buf path;
+    coco__buf path, *told = a->nfound++ < COCO__FINDINGS_MAX ? a->told : NULL;
 
+    if (!told) return a->rc;
     COCO__FORMAT(text, fmt);
-    a->text.n = 0;
     coco__buf_init(&path, a->arena.mem);
-    if (at && coco__place_path(&a->quiet, at, &path) == COCO_OK) coco__path_print(&a->text, path.p, path.n);
+    if (at && coco__place_path(&a->quiet, at, &path) == COCO_OK) coco__path_print(told, path.p, path.n);
     else if (at) {
-        coco__buf_str(&a->text, "?/");
-        coco__key_print(&a->text, at->segment.p, at->segment.n);
+        coco__buf_str(told, "?/");
+        coco__key_print(told, at->segment.p, at->segment.n);
     }
     coco__buf_free(&path);
-    a->nfound++;
-    coco_status rc = a->text.failed ? COCO_ENOMEM : a->tell(a->self, coco__buf_cstr(&a->text), text);
-    return rc == COCO_OK ? rc : (a->rc = rc);
+    coco__buf_byte(told, 0);
+    coco__buf_put(told, text, strlen(text) + 1);
+    if (told->failed) a->rc = COCO_ENOMEM;
+    return a->rc;
 }
 
 /* About the component that is being looked at. */

@@ -1650,8 +1650,7 @@ typedef struct coco__seen_place { /* a provider, as recorded */
 
 /* One walk over an app's records. */
 typedef struct coco__audit {
-    coco_status (*tell)(void *self, const char *path, const char *what); /* of a finding */
-    void *self;
+    coco__buf *told;       /* findings: path and words, each with its NUL; NULL: they are only counted */
     bool repair;           /* fixes are wanted */
     coco__fix *fixes;      /* last first */
     uint64_t nfound;

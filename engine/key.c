@@ -172,8 +172,8 @@ static coco_status coco__key_decode(coco__reader *r, coco__arena *a, int depth, 
 
     switch (tag) {
     case COCO__KEY_NULL: *out = coco_null(); return 0;
-    case COCO__KEY_FALSE: *out = coco_bool(false); return 0;
-    case COCO__KEY_TRUE: *out = coco_bool(true); return 0;
+    case COCO__KEY_FALSE:
+    case COCO__KEY_TRUE: *out = coco_bool(tag == COCO__KEY_TRUE); return 0;
     case COCO__KEY_SYMBOL: return coco__key_get_string(r, a, COCO_SYMBOL, out);
     case COCO__KEY_TEXT: return coco__key_get_string(r, a, COCO_TEXT_KIND, out);
     case COCO__KEY_BYTES: return coco__key_get_string(r, a, COCO_BYTES, out);
