@@ -85,8 +85,8 @@ static coco_status coco__unsound(coco__audit *a, const char *what)
 
 /* ---- Walking ---- */
 
-/* Calls fn (NULL: none) for each record whose key begins with prefix. LMDB's own damage shows as an error, or as keys that don't
- * ascend. */
+/* Calls fn (NULL: none) for each record whose key begins with prefix. LMDB's own damage shows as an error, or as keys
+ * that don't ascend. */
 COCO__IN coco_status coco__each_row(coco__audit *a, const coco__dbkey *prefix, coco__row_fn fn)
 {
     coco__dbkey before = { .n = 0 };
@@ -497,12 +497,16 @@ static coco_status coco__check_entry(coco__audit *a, const coco__entry *e)
     return space >= COCO__S_FIRST_PROVIDER ? coco__check_state(a, e, space) : COCO_OK;
 }
 
-static coco_status coco__check_entries(coco__audit *a, coco_str bytes)
+/* Of a page its label is where they begin at the earliest. */
+static coco_status coco__check_entries(coco__audit *a, coco_str bytes, coco_str label)
 {
     coco_status rc = coco__view_decode(&a->view, bytes);
 
     if (rc == COCO_ECORRUPT) return coco__unsound(a, "its entries are malformed");
     if (rc != COCO_OK) a->rc = rc;
+    else if (a->view.n &&
+             coco__bytes_cmp(a->view.entries[0].ekey.p, a->view.entries[0].ekey.n, label.p, label.n) < 0)
+        return coco__unsound(a, "a page of its target states is labelled wrong");
     for (size_t i = 0; i < a->view.n && a->rc == COCO_OK; i++) coco__check_entry(a, &a->view.entries[i]);
     return a->rc;
 }
@@ -510,14 +514,13 @@ static coco_status coco__check_entries(coco__audit *a, coco_str bytes)
 /* A page's keys lie from its label up to the next one's: what came before it is smaller. */
 static coco_status coco__own_page_row(coco__audit *a, const coco__dbkey *k, coco_str payload)
 {
+    coco_str label = { (const char *)k->b + 9, k->n - 9 };
+
     a->npages++;
     if (!payload.p) return coco__unsound(a, "a page of its target states is damaged");
-    if (coco__bytes_cmp(a->last.b, a->last.n, k->b + 9, k->n - 9) >= 0 && (k->n > 9 || a->last.n))
+    if (coco__bytes_cmp(a->last.b, a->last.n, label.p, label.n) >= 0 && (label.n || a->last.n))
         return coco__unsound(a, "a page of its target states begins before the one before it ends");
-    if (coco__view_decode(&a->view, payload) == COCO_OK && a->view.n &&
-        coco__bytes_cmp(a->view.entries[0].ekey.p, a->view.entries[0].ekey.n, k->b + 9, k->n - 9) < 0)
-        return coco__unsound(a, "a page of its target states is labelled wrong");
-    return coco__check_entries(a, payload);
+    return coco__check_entries(a, payload, label);
 }
 
 COCO__IN bool coco__any_child(const coco__txn *t, enum coco__kind kind, uint64_t id)
@@ -551,12 +554,6 @@ COCO__IN bool coco__memo_sound(coco__audit *a, const coco__rec *rec)
            (!has || coco__set_there(a, rec->depset));
 }
 
-static coco_status coco__check_memo(coco__audit *a, const coco__rec *rec)
-{
-    if (rec->flags & (COCO__R_MEMO | COCO__R_FAILED)) coco__use_set(a, rec->depset);
-    return coco__memo_sound(a, rec) ? COCO_OK : coco__unsound(a, "its memo is malformed, or its dependency set gone");
-}
-
 /* A component whose record could be decoded: its memo, its name, its entries, what they add up to. */
 static coco_status coco__check_component(coco__audit *a, const coco__rec *rec)
 {
@@ -569,11 +566,12 @@ static coco_status coco__check_component(coco__audit *a, const coco__rec *rec)
     coco__raise(&a->top.next_run, rec->run);
     if (coco__get_id(&a->quiet, COCO__NAME, rec->fn, &p) != COCO_OK && !(rec->fn == 0 && pending)) /* 0: rebuilt */
         coco__unsound(a, "the name of its function is gone");
-    coco__check_memo(a, rec);
+    if (rec->flags & (COCO__R_MEMO | COCO__R_FAILED)) coco__use_set(a, rec->depset);
+    if (!coco__memo_sound(a, rec)) coco__unsound(a, "its memo is malformed, or its dependency set gone");
     if (rec->flags & COCO__R_PAGED) {
         coco__each_below(a, COCO__PAGE, rec->id, coco__own_page_row);
     } else {
-        coco__check_entries(a, rec->entries);
+        coco__check_entries(a, rec->entries, (coco_str){ "", 0 });
     }
     coco__place_key(&tomb, COCO__TOMBSTONE, &a->at);
     if (a->strange) coco__fix_add(a, COCO__FIX_PENDING, &tomb, (coco_str){ "", 0 });
@@ -616,9 +614,8 @@ COCO__IN coco_status coco__component_row(coco__audit *a, const coco__dbkey *k, c
     if (!a->begun || a->parent != coco__get_be64(k->b + 1)) {
         a->begun = true;
         a->parent = coco__get_be64(k->b + 1);
-        a->hangs = coco__climb(a, a->parent, &a->sealed);
         coco__raise(&a->top.next_id, a->parent);
-        if (!a->hangs) {
+        if (!coco__climb(a, a->parent, &a->sealed)) {
             coco__found(a, NULL, "components stand below number %llu, which hangs nowhere",
                         (unsigned long long)a->parent);
             coco__fix_add(a, COCO__FIX_ATTACH, k, (coco_str){ "", 0 });

@@ -300,9 +300,9 @@ COCO__IN void coco__user_end(struct coco__run *run, unsigned depth);
 /* They do what, a statement: as user code, inside, with a mutex. */
 #define COCO__USER(run, what) \
     do { \
-        unsigned coco__depth = coco__user_begin(run); \
+        unsigned coco__calls = coco__user_begin(run); \
         what; \
-        coco__user_end(run, coco__depth); \
+        coco__user_end(run, coco__calls); \
     } while (0)
 #define COCO__ENTERED(run, what) \
     do { \
@@ -1667,7 +1667,7 @@ typedef struct coco__audit {
     coco__meta top;        /* one above the highest numbers seen */
     uint64_t nrows, nparents, nowners, npages; /* records; entries of indexes that are as they should be */
     uint64_t parent;       /* of the component being looked at, … */
-    bool begun, hangs, sealed; /* … there is one; its way up to the root is whole; a memo above would hit */
+    bool begun, sealed;    /* … there is one; a memo above it would hit */
     coco__place at;        /* the component, … */
     coco__ekey last;       /* … its entry before, … */
     uint64_t nstates;      /* … its target states so far, … */
