@@ -116,10 +116,11 @@ typedef struct coco_walk_opts {
  * whatever uses it fails: COCO_ENOTFOUND, COCO_EACCESS or COCO_EIO for the base directory, COCO_EINVAL for a malformed
  * glob, COCO_ETYPE where base is neither a text nor a context key. NULL: out of memory (the error is kept).
  * A file is looked at when it is given, or up to a tenth of a second before: in a listing of more than a thousand, on
- * more than one processor, a thread of its own, without signals, calls fstatat for some, and as long as nearly all of
- * them are read, reads those under 8 KiB for coco_mount_each, which coco_file_read then gives the first time; it ends
- * with the listing. So a function that wants a file as it is after something it did itself (a lock, say) reads it
- * twice; and record locks (fcntl) that the program holds on a file below base may be lost, as by any reading of it. */
+ * more than one processor, a thread of its own, without signals, calls fstatat for some, lists the directory that comes
+ * next where nothing is watched, and as long as nearly all files are read, reads those under 8 KiB for
+ * coco_mount_each, which coco_file_read then gives the first time; it ends with the listing. So a function that wants a
+ * file as it is after something it did itself (a lock, say) reads it twice; and record locks (fcntl) that the program
+ * holds on a file below base may be lost, as by any reading of it. */
 coco_source *coco_walk_dir(coco_ctx *cx, coco_value base, const coco_walk_opts *opts);
 
 /* Opens a file by its path below base (an absolute path stands for itself) as an input of the running call: a change

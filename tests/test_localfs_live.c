@@ -31,6 +31,7 @@ static struct plan {
     const char *base;          /* NULL: in */
     const char *out;           /* NULL: out */
     void (*during_scan)(void); /* called once, when the first file is read */
+    void (*at_file)(coco_str path); /* called when a file is read */
 } plan;
 
 /* What the update tells, from any of its threads. */
@@ -48,6 +49,7 @@ COCO_FN(copy_file, (coco_file *, file, coco_dir *, out), .memo = true)
     coco_str content;
 
     if (during_scan) during_scan();
+    if (plan.at_file) plan.at_file(coco_file_path(file));
     COCO_TRY(coco_file_read(cx, file, &content));
     return coco_dir_declare_file(cx, out, coco_file_path(file), content);
 }
@@ -652,6 +654,41 @@ static void edits_during_the_initial_scan_are_not_missed(void **state)
     end_live();
 }
 
+enum { EACH_DIRS = 16, EACH_FILES = 110 };
+
+/* Near the end of each directory the next gets a file. */
+static void edit_the_next(coco_str file)
+{
+    char path[100];
+    int d, f;
+
+    if (sscanf(file.p, "d%d/f%d", &d, &f) != 2) return;
+    if (f == EACH_FILES - 40) pass(5); /* who lists ahead gets there */
+    if (f != EACH_FILES - 3 || d == EACH_DIRS - 1) return;
+    snprintf(path, sizeof path, "in/d%02d/new", d + 1);
+    put(path, "new");
+}
+
+/* Of a directory that is watched nothing is listed before the watch is there, also in a large listing. */
+static void file_that_appears_in_the_directory_that_is_listed_next_is_not_missed(void **state)
+{
+    char path[100];
+
+    (void)state;
+    for (int i = 0; i < EACH_DIRS * EACH_FILES; i++) {
+        snprintf(path, sizeof path, "in/d%02d/f%03d", i / EACH_FILES, i % EACH_FILES);
+        put(path, "");
+    }
+    plan.at_file = edit_the_next;
+    begin_live();
+    in_sync();
+    for (int i = 1; i < EACH_DIRS; i++) {
+        snprintf(path, sizeof path, "out/d%02d/new", i);
+        assert_string_equal(content_of(path), "new");
+    }
+    end_live();
+}
+
 #define BURST_DIRS 100
 #define BURST_FILES 100
 
@@ -1188,6 +1225,7 @@ int main(void)
         TEST(directory_renamed_moves_its_files),
         TEST(storm_of_renames_ends_where_the_files_are),
         TEST(edits_during_the_initial_scan_are_not_missed),
+        TEST(file_that_appears_in_the_directory_that_is_listed_next_is_not_missed),
         TEST(burst_of_new_files_in_new_directories_is_caught_up),
         TEST(overflowing_queue_causes_a_rescan_not_a_loss),
         TEST(too_many_watches_are_told_and_looked_for),

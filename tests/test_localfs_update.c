@@ -926,6 +926,112 @@ static void file_that_vanishes_while_the_one_before_takes_long_is_not_given(void
     assert_int_equal(large.given, MANY - 1);
 }
 
+enum { NEXT_FROM = 1100 };
+
+/* Lists 1,100 files, of which the last takes long, and what is behind them into next_given. */
+static char next_given[200000];
+static void (*before_the_next)(void);
+static coco_status list_the_next(coco_ctx *cx)
+{
+    coco_source *files = coco_walk_dir(cx, coco_text("in"), &plan.walk);
+    size_t n = 0;
+    int i = 0;
+
+    next_given[0] = '\0';
+    COCO_EACH(cx, files, key, file) {
+        (void)file;
+        if (++i == NEXT_FROM && before_the_next) before_the_next();
+        if (i > NEXT_FROM) n += (size_t)snprintf(next_given + n, sizeof next_given - n, "%s\n", coco_text_of(key).p);
+        assert_true(n < sizeof next_given);
+    }
+    return coco_error(cx);
+}
+
+static void lists_next(const char *expected)
+{
+    plan.main = list_the_next;
+    update();
+    assert_string_equal(next_given, expected);
+}
+
+static void put_before_the_next(void)
+{
+    char path[50];
+
+    for (int i = 0; i < NEXT_FROM; i++) {
+        snprintf(path, sizeof path, "in/a/f%04d", i);
+        put(path, "");
+    }
+}
+
+/* Directories are listed before their turn, as those of any kind: empty, hidden, with an ignore file, links, in others,
+ * one that is this app's target, and one of which a list is too long for that. */
+static void directories_that_are_listed_ahead_give_what_is_in_them(void **state)
+{
+    char path[300], name[201];
+
+    (void)state;
+    put_before_the_next();
+    memset(name, 'n', 200), name[200] = '\0';
+    for (int i = 0; i < 400; i++) {
+        snprintf(path, sizeof path, "in/z/%s%03d", name, i);
+        put(path, "");
+    }
+    put("in/b/1", ""), put("in/b/x/2", ""), put("in/b/x/y/3", ""), put("in/b/z", "");
+    assert_int_equal(mkdir("in/c", 0777), 0);
+    put("in/d/.gitignore", "*.o"), put("in/d/o.o", ""), put("in/d/p", "");
+    put("in/e/.hidden", ""), put("in/e/.coco-0", ""), put("in/excluded/1", "");
+    assert_int_equal(symlink("b", "in/f"), 0);
+    put("in/g/cocoindex.lock", ""), put("in/g/1", "");
+    put("in/h", ""), put("in/i/1", ""), put("in/j", "");
+    plan.walk.exclude = "excluded\nz/*9";
+    plan.walk.gitignore = true;
+    char *want = malloc(200000), *at = want;
+    at += sprintf(at, "b/1\nb/x/2\nb/x/y/3\nb/z\nd/.gitignore\nd/p\ne/.hidden\nf/1\nf/x/2\nf/x/y/3\nf/z\n"
+                  "h\ni/1\nj\n");
+    for (int i = 0; i < 400; i++)
+        if (i % 10 != 9) at += sprintf(at, "z/%s%03d\n", name, i);
+    before_the_next = NULL;
+    for (int turn = 0; turn < 5; turn++) lists_next(want);
+    free(want);
+}
+
+static void change_the_next(void)
+{
+    nanosleep(&(struct timespec){ 0, 200000000 }, NULL);
+    put("in/b/new", "");
+    assert_int_equal(unlink("in/b/old"), 0);
+}
+
+/* What was listed long before its turn isn't what is given. */
+static void directory_that_changes_while_the_file_before_takes_long_is_listed_as_it_is(void **state)
+{
+    (void)state;
+    put_before_the_next();
+    put("in/b/old", ""), put("in/b/stays", "");
+    before_the_next = change_the_next;
+    lists_next("b/new\nb/stays\n");
+}
+
+static void replace_the_next(void)
+{
+    assert_int_equal(rename("in/b", "was"), 0);
+    assert_int_equal(rename("other", "in/b"), 0);
+    assert_int_equal(rename("in/c", "in/d"), 0);
+}
+
+/* Whichever of the two was seen: nothing is torn, and what is gone is no error. */
+static void directory_that_is_replaced_when_it_was_listed_is_either_of_the_two(void **state)
+{
+    (void)state;
+    put_before_the_next();
+    put("in/b/old", ""), put("other/new", ""), put("in/c/1", "");
+    before_the_next = replace_the_next;
+    plan.main = list_the_next;
+    update();
+    assert_true(strncmp(next_given, "b/old\n", 6) == 0 || strncmp(next_given, "b/new\n", 6) == 0);
+}
+
 /* ---- A large one that is copied: small files are read ahead, and put by two threads ---- */
 
 enum { SOME = 1300, SLOW = 1210, BATCH = 300 };
@@ -1712,6 +1818,9 @@ int main(void)
         TEST(large_listing_gives_each_file_once_in_order_as_it_is),
         TEST(large_listing_may_end_anywhere),
         TEST(file_that_vanishes_while_the_one_before_takes_long_is_not_given),
+        TEST(directories_that_are_listed_ahead_give_what_is_in_them),
+        TEST(directory_that_changes_while_the_file_before_takes_long_is_listed_as_it_is),
+        TEST(directory_that_is_replaced_when_it_was_listed_is_either_of_the_two),
         TEST(file_that_changes_after_it_was_read_ahead_is_copied_by_the_next_update),
         TEST(file_that_was_read_ahead_is_read_again_as_it_is_now),
         TEST(contents_read_in_a_listing_by_hand_are_not_kept),

@@ -1,4 +1,5 @@
-/* ahead.c - part of localfs.c: a thread that looks at files of a listed directory before they are asked for.
+/* ahead.c - part of localfs.c: a thread that looks at files of a listed directory before they are asked for, and lists
+ * the directory that comes next.
  *
  * Most of a listing in which nothing has changed is one fstatat a file; what the engine does with the file takes half
  * as long. In a large listing a second thread does some of those calls meanwhile. Each file is looked at by whoever
@@ -10,6 +11,8 @@
  *   3. What was seen long ago isn't used: a caller for whom files are slow work needs no help.
  *   4. While nearly all files that are given are read, as in a first update, the helper reads small ones too, and
  *      takes their fingerprints; only where each item has memory of its own, in which that stays until it is used.
+ *   5. Behind the last file before a directory the helper lists that one, or as much of it as it has room for: the walk
+ *      goes on from there. Of what is watched nothing is listed before its watch is there.
  * The directory is open, and its list stays as it is, until coco__fs_ahead_stop has returned. */
 
 /* What is known of an entry when it is listed: the byte before its name. */
@@ -31,7 +34,8 @@ enum {
     COCO__FS_AHEAD_MOST = 128,
     COCO__FS_AHEAD_TRIES = 30000, /* of the helper to find work, before it sleeps: some 0.7 ms */
     COCO__FS_AHEAD_WAIT = 5000,   /* of the walk to see that a call is through */
-    COCO__FS_AHEAD_BYTES = 8192   /* of a file that is read, with what is known of it */
+    COCO__FS_AHEAD_BYTES = 8192,  /* of a file that is read, with what is known of it */
+    COCO__FS_AHEAD_NAMES = 65536  /* bytes of a directory that is listed */
 };
 #define COCO__FS_AHEAD_NAP 1000000   /* ns; a directory is listed in less */
 
@@ -54,6 +58,32 @@ static void coco__fs_stat_at(int dir, const char *name, bool follow, coco__fs_se
     out->stamp = coco__fs_stamp_of(&st);
 }
 
+/* A directory and its list, or as much of it as there is room for. */
+typedef struct coco__fs_listed {
+    const char *name; /* in the list of the directory above; NULL: nothing is listed */
+    DIR *dir;         /* gives the rest */
+    int64_t at;       /* when it was opened */
+    bool whole;       /* there is no rest */
+    size_t n;         /* bytes of … */
+    char entries[COCO__FS_AHEAD_NAMES]; /* … types, each with its name and a NUL behind */
+} coco__fs_listed;
+
+static void coco__fs_listed_drop(coco__fs_listed *l)
+{
+    if (l->name) closedir(l->dir);
+    l->name = NULL;
+}
+
+/* What the system says of its kind, where it does. */
+static unsigned char coco__fs_entry_type(const struct dirent *e)
+{
+#ifdef DT_UNKNOWN
+    return e->d_type;
+#else
+    return (void)e, 0;
+#endif
+}
+
 enum { COCO__FS_AHEAD_IDLE, COCO__FS_AHEAD_ASKED, COCO__FS_AHEAD_BUSY };
 
 typedef struct coco__fs_ahead {
@@ -66,6 +96,10 @@ typedef struct coco__fs_ahead {
     size_t n;
     int dir;
     bool follow;
+    bool lists;        /* directories, too */
+    int above;         /* where the walk goes on behind the list: a directory and the name in it of one … */
+    const char *then;  /* … with its slash; NULL: nowhere, or that isn't to be listed */
+    coco__fs_listed listed;
     bool slow;         /* the caller is: no more help with this directory */
     bool keeps;        /* what is read has a place to stay */
     size_t next, end;  /* the helper's run */
@@ -126,16 +160,58 @@ static void coco__fs_ahead_look(coco__fs_ahead *a, size_t at, const char *name)
         s->early = coco__fs_ahead_read(a, at, name);
 }
 
+/* Invariant 5. What goes wrong here goes wrong where the walk does it, too. */
+static void coco__fs_ahead_list(coco__fs_ahead *a, int above, const char *name)
+{
+    coco__fs_listed *l = &a->listed;
+    char plain[NAME_MAX + 1];
+    size_t n = strcspn(name, "/");
+    const struct dirent *e;
+
+    if (l->name == name || n > NAME_MAX) return;
+    coco__fs_listed_drop(l);
+    memcpy(plain, name, n);
+    plain[n] = '\0';
+    l->at = coco__fs_moment();
+    int fd = openat(above, plain, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0) return;
+    if (!(l->dir = fdopendir(fd))) {
+        close(fd);
+        return;
+    }
+    l->name = name;
+    l->n = 0;
+    l->whole = false;
+    while (!l->whole && l->n + NAME_MAX + 2 <= sizeof l->entries) {
+        errno = 0;
+        e = readdir(l->dir);
+        if (!e && errno) {
+            coco__fs_listed_drop(l);
+            return;
+        }
+        l->whole = !e;
+        if (!e) break;
+        l->entries[l->n++] = (char)coco__fs_entry_type(e);
+        n = strlen(e->d_name) + 1;
+        memcpy(l->entries + l->n, e->d_name, n);
+        l->n += n;
+    }
+}
+
 static void coco__fs_ahead_run(coco__fs_ahead *a)
 {
-    for (size_t i = a->next; i < a->end && !atomic_load(&a->stop); i++) {
+    size_t i = a->next;
+
+    for (; i < a->end && !atomic_load(&a->stop); i++) {
         size_t at = i % COCO__FS_AHEAD_MOST;
         int kind = a->names[i][-1] & COCO__FS_KINDS;
-        if (kind != COCO__FS_FILE && kind != COCO__FS_LINKED) break;
+        if (kind == COCO__FS_DIR && a->lists) coco__fs_ahead_list(a, a->dir, a->names[i]);
+        if (kind != COCO__FS_FILE && kind != COCO__FS_LINKED) return;
         if (!coco__fs_ahead_claim(&a->looks[at].turn, a->first + i)) continue;
         coco__fs_ahead_look(a, at, a->names[i]);
         atomic_store(&a->looks[at].turn, 2 * (a->first + i) + 1);
     }
+    if (i == a->n && a->then && !atomic_load(&a->stop)) coco__fs_ahead_list(a, a->above, a->then);
 }
 
 /* Sleeps until there is something to do. Where that took long, staying awake for it would be of no use next time. */
@@ -223,12 +299,28 @@ static void coco__fs_ahead_end(coco__fs_ahead *a)
     atomic_store(&a->quit, true);
     coco__fs_ahead_wake(a);
     pthread_join(a->thread, NULL);
+    coco__fs_listed_drop(&a->listed);
     pthread_cond_destroy(&a->woken);
     pthread_mutex_destroy(&a->lock);
 }
 
+/* The directory of that name, if it has been listed; NULL: it is to be opened. The list stays until the next run. */
+static DIR *coco__fs_ahead_take(coco__fs_ahead *a, const char *name)
+{
+    coco__fs_listed *l = &a->listed;
+
+    coco__fs_ahead_stop(a);
+    if (l->name != name) return NULL;
+    if (coco__fs_moment() - l->at > COCO__FS_OLD) {
+        coco__fs_listed_drop(l);
+        return NULL;
+    }
+    l->name = NULL;
+    return l->dir;
+}
+
 /* Another list; its names get numbers above all until now. */
-static void coco__fs_ahead_list(coco__fs_ahead *a, char *const *names, size_t n)
+static void coco__fs_ahead_names(coco__fs_ahead *a, char *const *names, size_t n)
 {
     a->first += a->n;
     a->names = names;

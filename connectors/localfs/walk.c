@@ -40,6 +40,7 @@ typedef struct coco__fs_walk {
     bool follow, gitignore;
     bool begun;           /* the base is open, or was, and the entries are being given */
     bool marked;          /* the overlap was told of the listing */
+    bool watched;         /* it began with a watch */
     bool wrong;           /* the options are: no listing will do */
     coco_status failed;   /* 0, or what the base or the options fail with … */
     const char *why;      /* … and the message; NULL: no memory for it */
@@ -175,23 +176,23 @@ static bool coco__fs_wants_dir(const coco__fs_walk *w, coco_str path, bool *prun
 }
 
 /* What an entry is; links are followed as the options say. */
-static int coco__fs_kind(const coco__fs_walk *w, const struct dirent *e)
+static int coco__fs_kind(const coco__fs_walk *w, const char *name, unsigned char type)
 {
     struct stat st;
     bool link = false;
 
 #ifdef DT_REG
-    if (e->d_type == DT_REG) return COCO__FS_FILE;
-    if (e->d_type == DT_DIR) return COCO__FS_DIR;
-    if (e->d_type != DT_UNKNOWN && e->d_type != DT_LNK) return COCO__FS_OTHER;
-    link = e->d_type == DT_LNK;
+    if (type == DT_REG) return COCO__FS_FILE;
+    if (type == DT_DIR) return COCO__FS_DIR;
+    if (type != DT_UNKNOWN && type != DT_LNK) return COCO__FS_OTHER;
+    link = type == DT_LNK;
 #endif
     if (!link) {
-        if (fstatat(dirfd(w->top->dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0) return COCO__FS_UNKNOWN;
+        if (fstatat(dirfd(w->top->dir), name, &st, AT_SYMLINK_NOFOLLOW) != 0) return COCO__FS_UNKNOWN;
         link = S_ISLNK(st.st_mode);
     }
     if (link && !w->follow) return COCO__FS_OTHER;
-    if (link && fstatat(dirfd(w->top->dir), e->d_name, &st, 0) != 0) return COCO__FS_UNKNOWN;
+    if (link && fstatat(dirfd(w->top->dir), name, &st, 0) != 0) return COCO__FS_UNKNOWN;
     if (S_ISDIR(st.st_mode)) return link ? COCO__FS_LINKED_DIR : COCO__FS_DIR;
     return !S_ISREG(st.st_mode) ? COCO__FS_OTHER : link ? COCO__FS_LINKED : COCO__FS_FILE;
 }
@@ -235,15 +236,14 @@ static bool coco__fs_list_as(coco__fs_walk *w, const char *name, size_t n, int k
 }
 
 /* Lists one entry, as a file, a directory, both or nothing. */
-static bool coco__fs_list_entry(coco__fs_walk *w, const struct dirent *e)
+static bool coco__fs_list_entry(coco__fs_walk *w, const char *name, unsigned char type)
 {
-    const char *name = e->d_name;
     size_t n = strlen(name);
     char escaped[4 * (NAME_MAX + 1)];
     int kind;
 
     if (name[0] == '.' && (n == 1 || (n == 2 && name[1] == '.') || strncmp(name, ".coco-", 6) == 0)) return true;
-    if ((kind = coco__fs_kind(w, e)) == COCO__FS_OTHER) return true;
+    if ((kind = coco__fs_kind(w, name, type)) == COCO__FS_OTHER) return true;
     if (!coco__fs_utf8_valid(name, n)) {
         coco__fs_escape(name, n, escaped);
         return coco__fs_list_as(w, escaped, strlen(escaped), COCO__FS_BAD_NAME,
@@ -258,19 +258,23 @@ static int coco__fs_name_order(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* Reads and sorts the names of the top level. False with errno. */
-static bool coco__fs_list(coco__fs_walk *w)
+/* Reads and sorts the names of the top level, of which some are listed or, NULL, none. False with errno. */
+static bool coco__fs_list(coco__fs_walk *w, const coco__fs_listed *listed)
 {
     coco__fs_level *level = w->top;
-    const struct dirent *e;
+    const struct dirent *e = NULL;
     char **sorted, *at;
     int error;
 
     level->next = level->count = 0;
     level->names.n = level->sorted.n = level->ignore.n = 0;
     if (w->gitignore && !coco__fs_ignore_read(w, level)) return false;
-    while (errno = 0, (e = readdir(level->dir)) != NULL)
-        if (!coco__fs_list_entry(w, e)) return errno = ENOMEM, false;
+    for (size_t i = 0; listed && i < listed->n; i += 1 + strlen(listed->entries + i + 1) + 1)
+        if (!coco__fs_list_entry(w, listed->entries + i + 1, (unsigned char)listed->entries[i]))
+            return errno = ENOMEM, false;
+    errno = 0;
+    while (!(listed && listed->whole) && (errno = 0, (e = readdir(level->dir)) != NULL))
+        if (!coco__fs_list_entry(w, e->d_name, coco__fs_entry_type(e))) return errno = ENOMEM, false;
     if ((error = errno) != 0) return errno = error, false;
     if (!coco__fs_buf_room(w->cx, &level->sorted, (level->count + 1) * sizeof *sorted)) return errno = ENOMEM, false;
     sorted = (char **)(void *)level->sorted.p;
@@ -340,14 +344,17 @@ static int coco__fs_enter(coco__fs_walk *w, char *name, size_t prefix)
     int fd, error = 0;
 
     if (!level) return ENOMEM;
+    DIR *listed = w->ahead ? coco__fs_ahead_take(w->ahead, name) : NULL;
     assert(name[n - 1] == '/');
     name[n - 1] = '\0'; /* a slash would follow a link */
-    fd = openat(dirfd(w->top->dir), name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | (linked ? 0 : O_NOFOLLOW));
+    fd = listed ? dirfd(listed)
+                : openat(dirfd(w->top->dir), name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | (linked ? 0 : O_NOFOLLOW));
     error = fd < 0 ? errno : fstat(fd, &st) != 0 ? errno : linked && coco__fs_is_above(w->top, &st) ? ELOOP : 0;
     name[n - 1] = '/';
-    if (error == 0 && !(level->dir = fdopendir(fd))) error = errno;
+    if (error == 0 && !(level->dir = listed ? listed : fdopendir(fd))) error = errno;
     if (error) {
-        if (fd >= 0) close(fd);
+        if (listed) closedir(listed);
+        else if (fd >= 0) close(fd);
         return error;
     }
     level->dev = st.st_dev;
@@ -356,7 +363,7 @@ static int coco__fs_enter(coco__fs_walk *w, char *name, size_t prefix)
     if (coco__fs_is_ours(w, fd, &st)) return coco__fs_leave_level(w), 0;
     coco__fs_tree_enter(&w->tree, w->base->path,
                         &(coco__fs_entry){ { w->path.p, prefix }, fd, &st, level->pruned, linked });
-    if (coco__fs_list(w)) return 0;
+    if (coco__fs_list(w, listed ? &w->ahead->listed : NULL)) return 0;
     error = errno;
     coco__fs_leave_level(w);
     return error;
@@ -381,6 +388,18 @@ static int coco__fs_unread(const coco__fs_give *g, coco_str path, const char *wh
     return coco_fail(g->cx, COCO_EUNREAD, "%s/%s: %s", g->w->base->path, copy.p, why);
 }
 
+/* Where the walk goes on behind the top level, if that can be foreseen: a directory that is listed above. */
+static void coco__fs_foresee(const coco__fs_walk *w, coco__fs_ahead *a)
+{
+    const coco__fs_level *level = w->top->up;
+
+    while (level && level->next == level->count) level = level->up;
+    a->lists = !w->watched;
+    a->then = !level || w->watched ? NULL : ((char **)(void *)level->sorted.p)[level->next];
+    if (a->then && (a->then[-1] & COCO__FS_KINDS) != COCO__FS_DIR) a->then = NULL;
+    if (a->then) a->above = dirfd(level->dir);
+}
+
 /* Looks at the file at hand, if that hasn't been done. */
 static void coco__fs_look_now(coco__fs_walk *w, const char *name, coco__fs_seen *out)
 {
@@ -394,7 +413,8 @@ static void coco__fs_look_now(coco__fs_walk *w, const char *name, coco__fs_seen 
         a->of = level;
         a->dir = dirfd(level->dir);
         a->follow = w->follow;
-        coco__fs_ahead_list(a, (char *const *)(void *)level->sorted.p, level->count);
+        coco__fs_ahead_names(a, (char *const *)(void *)level->sorted.p, level->count);
+        coco__fs_foresee(w, a);
     }
     if (a && coco__fs_ahead_saw(a, level->next - 1, out)) return;
     coco__fs_stat_at(dirfd(level->dir), name, w->follow, out);
@@ -483,6 +503,9 @@ static coco_status coco__fs_walk_start(coco__fs_walk *w)
     w->start = coco__fs_now();
     if (!coco__fs_tree_begin(&w->tree))
         return coco_fail(w->at, COCO_EIO, "%s is gone: waiting until it is back", w->base->path);
+    pthread_mutex_lock(&w->tree.lock);
+    w->watched = w->tree.feed != NULL;
+    pthread_mutex_unlock(&w->tree.lock);
     first->dir = opendir(w->base->path);
     if (!first->dir) return coco__fs_fail(w->at, w->base->path, (coco_str){ NULL, 0 }, errno);
     w->top = first;
@@ -491,7 +514,7 @@ static coco_status coco__fs_walk_start(coco__fs_walk *w)
         first->dev = st.st_dev;
         first->ino = st.st_ino;
         coco__fs_tree_enter(&w->tree, w->base->path, &entry);
-        if (coco__fs_list(w)) return coco__fs_walk_mark(w);
+        if (coco__fs_list(w, NULL)) return coco__fs_walk_mark(w);
     }
     error = errno;
     coco__fs_leave_level(w);
