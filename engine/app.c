@@ -366,12 +366,7 @@ static void coco__run_free(coco__run *run)
     coco__memos_written(run);
     coco__maps_free(run);
     run->ending = true;
-    for (coco__comp *c = run->spare, *next; c; c = next) {
-        next = c->next;
-        coco__arena_free(&c->arena);
-        coco__arena_free(&c->pooled);
-        coco__free(run->mem, c);
-    }
+    while (run->spare) coco__comp_free(coco__comp_new(run));
     if (run->reader) mdb_txn_abort(run->reader);
     coco__run_parts(run, false);
     coco__arena_free(&run->known_room);

@@ -19,14 +19,10 @@ COCO__IN uint64_t coco__node_id(coco__node *node)
     return node->id;
 }
 
-COCO__IN void coco__place_of(const coco__node *node, coco__place *at)
+COCO__IN coco__place coco__place_of(const coco__node *node)
 {
-    if (node == &node->comp->node) {
-        *at = node->comp->at;
-        return;
-    }
-    at->parent = coco__node_id(node->up);
-    at->segment = node->segment;
+    if (node == &node->comp->node) return node->comp->at;
+    return (coco__place){ coco__node_id(node->up), node->segment };
 }
 
 COCO__IN void coco__node_path(const coco__node *node, coco__buf *path)
@@ -40,19 +36,21 @@ COCO__IN void coco__node_path(const coco__node *node, coco__buf *path)
     coco__buf_put(path, node->segment.p, node->segment.n);
 }
 
+/* What is recorded of a new inner node; the tombstone of one that was an inner node before goes. */
 static coco_status coco__node_recorded(coco__run *run, coco__node *node)
 {
-    coco__place at;
+    coco__place at = coco__place_of(node);
     coco__rec rec;
     coco_str payload;
 
-    coco__place_of(node, &at);
     COCO_TRY(coco__record_read(run, &at, &run->lookup, &payload));
-    if (!payload.p) return COCO_OK;
-    COCO_TRY(coco__rec_get(payload, &rec, &run->cx_err));
-    node->id = rec.id;
-    node->recorded = node->persisted = rec.flags & COCO__R_ID;
-    node->was_component = rec.flags & COCO__R_COMPONENT;
+    if (payload.p) {
+        COCO_TRY(coco__rec_get(payload, &rec, &run->cx_err));
+        node->id = rec.id;
+        node->recorded = node->persisted = rec.flags & COCO__R_ID;
+        node->was_component = rec.flags & COCO__R_COMPONENT;
+    }
+    if (!node->was_component) coco__tomb_remove(run, &at);
     return COCO_OK;
 }
 
@@ -75,15 +73,9 @@ static coco_status coco__node_child(coco_ctx *cx, coco__node *up, coco_str segme
     if (!node->segment.p || !coco__table_put(&up->kids, node->segment.p, segment.n, node)) return coco__oom(cx);
     node->next = comp->inner;
     comp->inner = node;
-    if (up->recorded) {
-        coco_status rc = coco__node_recorded(comp->run, node);
-        coco__place at;
-        if (rc != COCO_OK) return coco__say(cx, rc, comp->run->cx_err.msg);
-        coco__place_of(node, &at);
-        if (!node->was_component) coco__tomb_remove(comp->run, &at);
-    }
     *out = node;
-    return COCO_OK;
+    coco_status rc = up->recorded ? coco__node_recorded(comp->run, node) : COCO_OK;
+    return rc == COCO_OK ? rc : coco__say(cx, rc, comp->run->cx_err.msg);
 }
 
 static coco_status coco__segment_of(coco_ctx *cx, coco_value key, coco__buf *b)
@@ -172,26 +164,19 @@ COCO__IN bool coco__unread(coco_ctx *cx, const coco_source *src, coco_value key,
 COCO__IN coco__comp *coco__comp_new(coco__run *run)
 {
     coco__comp *c = run->spare;
-    coco__arena arena, pooled;
+    coco__arena arena = { .mem = run->mem }, pooled = arena;
 
-    coco__arena_init(&pooled, run->mem);
     if (c) {
         run->spare = c->next;
         arena = c->arena;
         pooled = c->pooled;
         run->spare_bytes -= sizeof *c + arena.total + pooled.total;
-    } else {
-        if (!(c = coco__alloc(run->mem, sizeof *c))) return NULL;
-        coco__arena_init(&arena, run->mem);
+    } else if (!(c = coco__alloc(run->mem, sizeof *c))) {
+        return NULL;
     }
-    memset(c, 0, sizeof *c);
-    c->arena = arena;
-    c->pooled = pooled;
+    *c = (coco__comp){ .run = run, .arena = arena, .pooled = pooled, .uses.mem = run->mem,
+                       .node = { .comp = c, .kids.mem = run->mem } };
     c->shared = run->pool ? &c->pooled : &c->arena;
-    c->run = run;
-    c->node.comp = c;
-    c->uses.mem = run->mem;
-    coco__table_init(&c->node.kids, run->mem);
     return c;
 }
 
@@ -594,11 +579,9 @@ static coco_status coco__comp_find(coco_ctx *cx, coco__comp *c, const coco__moun
         rc = coco__comp_load(c, payload);
     }
     if (rc != COCO_OK) {
-        coco__buf path;
-        coco__buf_init(&path, run->mem);
-        coco__node_path(&c->node, &path);
-        coco_fail(cx, rc, "%s: %s", coco__path_shown(&path), coco__said(run, rc));
-        coco__buf_free(&path);
+        run->lookup.n = 0;
+        coco__node_path(&c->node, &run->lookup);
+        coco_fail(cx, rc, "%s: %s", coco__path_shown(&run->lookup), coco__said(run, rc));
     }
     if (run->tombs) coco__tomb_remove(run, &c->at);
     return rc;

@@ -1417,7 +1417,7 @@ COCO__IN void coco__comp_rest(coco__comp *comp); /* frees what only a component 
 COCO__IN void coco__comp_free(coco__comp *comp);
 COCO__IN uint64_t coco__node_id(coco__node *node);
 COCO__IN coco_status coco__node_persist(coco__run *run, const coco__txn *t, coco__node *node);
-COCO__IN void coco__place_of(const coco__node *node, coco__place *at);
+COCO__IN coco__place coco__place_of(const coco__node *node);
 COCO__IN coco_status coco__comp_load(coco__comp *comp, coco_str payload); /* decodes a copy into rec */
 COCO__IN coco_status coco__run_root(coco__run *run);
 COCO__IN coco_status coco__oom(coco_ctx *cx);

@@ -30,7 +30,7 @@ static coco_status coco__token_node(coco_feed *p, const coco__txn *t, coco__node
     *node = p->src ? p->node : p->full ? NULL : p->stand ? &p->stand->node : own;
     if (*node != own) return COCO_OK;
     *own = (coco__node){ .up = p->node, .comp = p->host, .segment = p->segment };
-    coco__place_of(own, &at);
+    at = coco__place_of(own);
     COCO_TRY(coco__stored(t, &at, &run->above, &rec));
     own->id = rec.id;
     own->persisted = rec.flags & COCO__R_ID;
@@ -178,7 +178,7 @@ COCO__IN void coco__parts_gone(coco__live *l)
 
     for (coco_feed *p = run->tombs ? l->parts : NULL; p; p = p->next)
         for (const coco__node *n = p->node; n && !p->closing; n = n->up) {
-            coco__place_of(n, &at);
+            at = coco__place_of(n);
             coco__place_key(&k, COCO__TOMBSTONE, &at);
             const coco__tomb *g = coco__table_get(&run->tomb_places, k.b, k.n);
             if (g && !g->removed) coco__part_end(p);

@@ -199,7 +199,7 @@ COCO__IN coco_status coco__node_persist(coco__run *run, const coco__txn *t, coco
 
     if (!node || node->persisted) return COCO_OK;
     COCO_TRY(coco__node_persist(run, t, node->up));
-    coco__place_of(node, &at);
+    at = coco__place_of(node);
     COCO_TRY(coco__stored(t, &at, &run->above, &rec));
     rec.flags |= COCO__R_ID;
     rec.id = coco__node_id(node);
