@@ -328,8 +328,8 @@ static bool coco__failure_waits(const coco__comp *c)
     return coco__wall_ms() < c->rec.fail_time + (int64_t)(wait < day ? wait : day);
 }
 
-/* Decides: why.reason 0 means a hit (or, with *waits, a remembered failure). */
-static coco_status coco__decide(coco_ctx *cx, coco__comp *c, const coco__mount_call *m, bool *waits)
+/* Decides: why.reason 0 means a hit. A remembered failure that waits is COCO_EWAIT. */
+static coco_status coco__decide(coco_ctx *cx, coco__comp *c, const coco__mount_call *m)
 {
     coco__depset *set = NULL;
     coco_str states = { 0 };
@@ -342,11 +342,13 @@ static coco_status coco__decide(coco_ctx *cx, coco__comp *c, const coco__mount_c
     COCO_TRY(coco__argkey(cx, c->fn, args, m->pass, &c->fresh.argkey));
     if (early.reason && !failed) return COCO_OK;
     COCO_TRY(coco__memo_holds(cx, c, args, &states, &set));
-    if (failed) {
-        *waits = c->why.reason == 0;
-        if (!*waits && early.reason != COCO__WHY_RETRY && early.reason != COCO__WHY_NOMEMO) c->why = early;
-        return COCO_OK;
+    if (failed && !c->why.reason) {
+        c->no_write = true;
+        return coco_fail(cx, COCO_EWAIT, "failed %llu time%s before and isn't due again yet",
+                         (unsigned long long)c->rec.fail_count, c->rec.fail_count == 1 ? "" : "s");
     }
+    if (failed && early.reason != COCO__WHY_RETRY && early.reason != COCO__WHY_NOMEMO) c->why = early;
+    if (failed) return COCO_OK;
     if (!c->why.reason && (c->owned.nchanges || coco__moved_away(c->run, &c->at))) c->why.reason = COCO__WHY_MOVED;
     if (c->why.reason) return COCO_OK;
     uint8_t fp[COCO__FP];
@@ -627,18 +629,6 @@ static coco_status coco__await(coco_ctx *cx, coco_handle *h, bool applied)
     return rc == COCO_OK ? rc : coco__say(cx, rc, cx->run->fatal.msg);
 }
 
-static void coco__waiting_failure(coco__comp *c)
-{
-    char text[160];
-
-    snprintf(text, sizeof text, "failed %llu time%s before and isn't due again yet",
-             (unsigned long long)c->rec.fail_count, c->rec.fail_count == 1 ? "" : "s");
-    coco__fail(c, COCO_EWAIT, text);
-    c->no_write = true;
-    c->state = COCO__WAITING;
-    coco__submit(c);
-}
-
 /* Too many in flight, too much memory, or too long ago that something was written? */
 static bool coco__crowded(const coco__run *run)
 {
@@ -707,16 +697,10 @@ static void coco__comp_go(coco_ctx *cx, coco__comp *c, const coco__mount_call *m
     coco_ctx frame;
     coco_status rc = COCO_OK, said = cx->said;
     char *message = cx->message;
-    bool waits = false;
 
     coco__comp_frame(&frame, c, cx);
     if (c->run->pool) rc = coco__flight_begin(c);
-    if (rc == COCO_OK) rc = coco__decide(&frame, c, m, &waits);
-    if (rc == COCO_OK && waits) {
-        coco__frame_end(&frame, NULL);
-        coco__waiting_failure(c);
-        return;
-    }
+    if (rc == COCO_OK) rc = coco__decide(&frame, c, m);
     if (rc == COCO_OK && c->why.reason) rc = coco__comp_keep(c);
     if (rc == COCO_OK && c->why.reason == 0) {
         coco__flight_end(c);
