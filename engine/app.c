@@ -17,6 +17,8 @@ COCO__IN coco_status coco__fork_check(const coco_env *env, coco_err *err)
                         env->dir);
 }
 
+static coco_status coco__no_memory(coco_err *err) { return coco_err_set(err, COCO_ENOMEM, "out of memory"); }
+
 /* ---- Environments ---- */
 
 static const char *coco__or(const char *a, const char *b) { return a && *a ? a : b && *b ? b : NULL; }
@@ -70,7 +72,7 @@ coco_status coco_env_open(const coco_env_config *config, coco_env **out, coco_er
     *out = NULL;
     if (!config) config = &none;
     mem.gate = config->allocator;
-    if (!(env = coco__zalloc(&mem, sizeof *env))) return coco_err_set(err, COCO_ENOMEM, "out of memory");
+    if (!(env = coco__zalloc(&mem, sizeof *env))) return coco__no_memory(err);
     env->mem = mem;
     coco__arena_init(&env->arena, &env->mem);
     pthread_mutex_init(&env->mutex, NULL);
@@ -79,7 +81,7 @@ coco_status coco_env_open(const coco_env_config *config, coco_env **out, coco_er
     env->lock_fd = -1;
     env->fork_gen = coco__fork_generation();
     rc = coco__env_config_take(env, config);
-    if (rc != COCO_OK) coco_err_set(err, rc, "out of memory");
+    if (rc != COCO_OK) coco__no_memory(err);
     else rc = coco__store_open(env, err);
     if (rc != COCO_OK) {
         coco__env_free(env);
@@ -193,7 +195,7 @@ coco_status coco_app_open(coco_env *env, const coco_app_config *config, coco_app
     if (!config->name || !*config->name || strlen(config->name) > 200 || !config->main)
         return coco_err_set(err, COCO_EINVAL, "an app needs a name of 1 to 200 bytes and a main function");
     COCO_TRY(coco__registry_check(err));
-    if (!(app = coco__zalloc(&env->mem, sizeof *app))) return coco_err_set(err, COCO_ENOMEM, "out of memory");
+    if (!(app = coco__zalloc(&env->mem, sizeof *app))) return coco__no_memory(err);
     app->env = env;
     app->config = *config;
     app->wake[0] = app->wake[1] = -1;
@@ -206,7 +208,7 @@ coco_status coco_app_open(coco_env *env, const coco_app_config *config, coco_app
     app->name = coco__arena_copy(&app->arena, config->name, strlen(config->name));
     app->counts = coco__zalloc(&env->mem, (app->nfns + 1) * sizeof *app->counts);
     rc = app->name && app->counts ? coco__app_params(app) : COCO_ENOMEM;
-    if (rc != COCO_OK) coco_err_set(err, rc, "out of memory");
+    if (rc != COCO_OK) coco__no_memory(err);
     else rc = coco__store_app(app, false, err);
     if (rc == COCO_OK) rc = coco__app_link(app, err);
     if (rc != COCO_OK) {
@@ -220,13 +222,11 @@ coco_status coco_app_open(coco_env *env, const coco_app_config *config, coco_app
 void coco_app_close(coco_app *app)
 {
     if (!app) return;
+    coco_app **at = &app->env->apps;
     assert(!app->running);
     pthread_mutex_lock(&app->env->mutex);
-    for (coco_app **a = &app->env->apps; *a; a = &(*a)->next)
-        if (*a == app) {
-            *a = app->next;
-            break;
-        }
+    while (*at != app) at = &(*at)->next;
+    *at = app->next;
     pthread_mutex_unlock(&app->env->mutex);
     coco__context_close(&app->context);
     if (app->setup_state && app->config.teardown) app->config.teardown(app->config.user);
@@ -262,7 +262,7 @@ coco_status coco_app_set_param(coco_app *app, const char *name, const char *valu
 
     COCO_TRY(coco__fork_check(app->env, err));
     if (!param) return coco_err_set(err, COCO_ENOTFOUND, "app %s has no parameter %s", app->name, name);
-    if (!(copy = coco__strdup(&app->env->mem, value))) return coco_err_set(err, COCO_ENOMEM, "out of memory");
+    if (!(copy = coco__strdup(&app->env->mem, value))) return coco__no_memory(err);
     coco__free(&app->env->mem, *param);
     *param = copy;
     return COCO_OK;
@@ -345,7 +345,7 @@ static coco_status coco__run_init(coco__run *run, coco_app *app, const coco_upda
     run->passing = &run->arena;
     coco__run_parts(run, true);
     if (!(run->cx = coco__arena_zalloc(&run->arena, sizeof *run->cx)))
-        return coco_err_set(err, COCO_ENOMEM, "out of memory");
+        return coco__no_memory(err);
     *run->cx = (coco_ctx){ .run = run, .env = app->env, .app = app, .arena = &run->arena, .home = &run->arena };
     if (run->opts.only && run->opts.live)
         return coco_err_set(err, COCO_EINVAL, "live mode follows everything: it can't be limited to %s",
@@ -355,7 +355,7 @@ static coco_status coco__run_init(coco__run *run, coco_app *app, const coco_upda
         coco__buf_init(&b, run->mem);
         coco_status rc = coco__path_parse(run->opts.only, &b, err);
         run->only = coco__buf_take(&b, &run->arena);
-        if (rc == COCO_OK && !run->only.p) rc = coco_err_set(err, COCO_ENOMEM, "out of memory");
+        if (rc == COCO_OK && !run->only.p) rc = coco__no_memory(err);
         COCO_TRY(rc);
     }
     return coco__run_load(run, err);
@@ -595,7 +595,7 @@ static coco_status coco__errand_run(coco_app *app, const coco__errand *e, coco_e
     if (rc == COCO_OK) {
         rc = e->body(&run, e, err);
         if (e->result && coco__result_fill(&run, e->result) != COCO_OK && rc == COCO_OK)
-            rc = coco_err_set(err, COCO_ENOMEM, "out of memory");
+            rc = coco__no_memory(err);
     }
     coco__run_free(&run);
     coco__store_unlock(app->env);
@@ -647,12 +647,12 @@ coco_status coco_update_start(coco_app *app, const coco_update_opts *opts, coco_
 
     *update = NULL;
     COCO_TRY(coco__fork_check(app->env, err));
-    if (!(u = coco__zalloc(mem, sizeof *u))) return coco_err_set(err, COCO_ENOMEM, "out of memory");
+    if (!(u = coco__zalloc(mem, sizeof *u))) return coco__no_memory(err);
     u->app = app;
     if (opts) u->opts = *opts;
     if (opts && opts->only && !(u->opts.only = coco__strdup(mem, opts->only))) {
         coco__running_free(u);
-        return coco_err_set(err, COCO_ENOMEM, "out of memory");
+        return coco__no_memory(err);
     }
     if (u->opts.live) app->nstarted++; /* coco_sync waits for it */
     if ((rc = pthread_create(&u->thread, NULL, coco__running_thread, u)) != 0) {

@@ -64,7 +64,7 @@ static void coco__batch_hand_out(coco_ctx *cx, coco__batched **calls, size_t n, 
         coco_ctx *frame = calls[i]->frame;
         const coco__batch_failure *f = j->failures && j->failures[i].rc ? &j->failures[i] : NULL;
         calls[i]->rc = !f ? coco_return(frame, j->results[i])
-                          : coco_fail(frame, f->rc, "%s", f->message ? f->message : coco_status_text(f->rc));
+                          : coco__say(frame, f->rc, f->message ? f->message : coco_status_text(f->rc));
         if (calls[i]->rc == COCO_OK && coco__records(frame))
             calls[i]->rc = coco__deps_merge(cx->run, &frame->deps, cx->deps.v, cx->deps.n, true);
         frame->units += cx->units / (double)n;
@@ -102,8 +102,7 @@ static void coco__batch_fail(const coco_ctx *cx, const coco_fn *fn, coco__batche
         return;
     }
     for (size_t i = 0; i < n; i++)
-        calls[i]->rc = coco_fail(calls[i]->frame, rc, "%s", cx->said == rc && cx->message ? cx->message
-                                                                                         : coco_status_text(rc));
+        calls[i]->rc = coco__say(calls[i]->frame, rc, cx->said == rc && cx->message ? cx->message : coco_status_text(rc));
 }
 
 static void coco__batch_compute(const coco_fn *fn, coco__batched **calls, size_t n)

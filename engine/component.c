@@ -429,7 +429,7 @@ static coco_status coco__undeclared(coco__comp *c, coco_ctx *frame)
     }
     l.counting = false;
     coco_status rc = coco__owned_each(&c->owned, true, coco__leftover_entry, &l);
-    if (rc != COCO_OK && c->run->cx->said == rc) return coco_fail(frame, rc, "%s", coco_error_message(c->run->cx));
+    if (rc != COCO_OK && c->run->cx->said == rc) return coco__say(frame, rc, coco_error_message(c->run->cx));
     return rc;
 }
 

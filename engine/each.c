@@ -242,7 +242,7 @@ static int coco__each_item(coco__each *e)
     if (rc == COCO_OK) COCO__USER(item.run, rc = e->src->next(e->src, &item, &key, &value));
     if (rc == 1 && item.kept) rc = item.kept;
     if (rc == COCO_EUNREAD && (rc = coco__each_unread(e, &item, key, value)) == COCO_OK) rc = 2;
-    else if (rc < 0 && rc != COCO_ESTOP) coco_fail(e->cx, rc, "%s", item.message ? item.message : coco_status_text(rc));
+    else if (rc < 0 && rc != COCO_ESTOP) coco__say(e->cx, rc, item.message ? item.message : coco_status_text(rc));
     item.said = COCO_OK; /* the message ends with the item */
     coco_status ended = coco__frame_end(&item, e->cx);
     if (rc >= 0 && ended != COCO_OK) rc = ended;

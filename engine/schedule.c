@@ -441,7 +441,7 @@ COCO__IN coco_status coco__stopped(const coco__run *run)
 static coco_status coco__halt(coco_ctx *cx, coco_status code, const char *message)
 {
     if (cx->comp) COCO__ENTERED(cx->run, cx->comp->stopped = code);
-    return coco_fail(cx, code, "%s", message);
+    return coco__say(cx, code, message);
 }
 
 COCO__IN bool coco__late(const coco_ctx *cx) { return cx->deadline && coco__monotonic_ns() >= cx->deadline; }
@@ -465,7 +465,7 @@ coco_status coco_deadline_begin(coco_ctx *cx, unsigned ms)
     struct coco__deadline *d = coco__arena_alloc(cx->home, sizeof *d);
     uint64_t at = coco__monotonic_ns() + (uint64_t)ms * 1000000u;
 
-    if (!d) return coco_fail(cx, COCO_ENOMEM, "out of memory");
+    if (!d) return coco__oom(cx);
     *d = (struct coco__deadline){ cx->deadlines, cx->deadline };
     cx->deadlines = d;
     if (!cx->deadline || at < cx->deadline) cx->deadline = at;
