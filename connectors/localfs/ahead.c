@@ -310,9 +310,8 @@ static DIR *coco__fs_ahead_take(coco__fs_ahead *a, const char *name)
     coco__fs_listed *l = &a->listed;
 
     coco__fs_ahead_stop(a);
-    if (l->name != name) return NULL;
-    if (coco__fs_moment() - l->at > COCO__FS_OLD) {
-        coco__fs_listed_drop(l);
+    if (l->name != name || coco__fs_moment() - l->at > COCO__FS_OLD) {
+        coco__fs_listed_drop(l); /* before its name can be another's */
         return NULL;
     }
     l->name = NULL;
