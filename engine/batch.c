@@ -94,15 +94,14 @@ static coco_status coco__batch_once(coco_ctx *cx, const coco_fn *fn, coco__batch
 
 static void coco__batch_fail(const coco_ctx *cx, const coco_fn *fn, coco__batched **calls, size_t n, coco_status rc)
 {
-    bool halves = n > 1 && rc != COCO_ESTOP && rc != COCO_ENOMEM;
+    const char *text = cx->said == rc && cx->message ? cx->message : coco_status_text(rc);
 
-    if (halves) {
+    if (n > 1 && rc != COCO_ESTOP && rc != COCO_ENOMEM) {
         coco__batch_compute(fn, calls, n / 2);
         coco__batch_compute(fn, calls + n / 2, n - n / 2);
         return;
     }
-    for (size_t i = 0; i < n; i++)
-        calls[i]->rc = coco__say(calls[i]->frame, rc, cx->said == rc && cx->message ? cx->message : coco_status_text(rc));
+    for (size_t i = 0; i < n; i++) calls[i]->rc = coco__say(calls[i]->frame, rc, text);
 }
 
 static void coco__batch_compute(const coco_fn *fn, coco__batched **calls, size_t n)
