@@ -1382,7 +1382,7 @@ COCO__IN coco_status coco__frame_end(coco_ctx *frame, coco_ctx *caller);
 COCO__IN coco_status coco__call(coco_ctx *cx, const coco_fn *fn, coco_args args, coco_value *value);
 /* A cx with memory of its own, for another thread that works for cx; it ends as a frame does. */
 COCO__IN void coco__fork_init(coco_ctx *fork, coco_ctx *cx, coco__arena *home);
-COCO__IN coco_status coco__say(coco_ctx *cx, coco_status rc, const char *text); /* coco_fail with a text that is there */
+COCO__IN coco_status coco__say(coco_ctx *cx, coco_status rc, const char *text); /* coco_fail of a text that is there */
 COCO__IN coco_status coco__keep(coco_ctx *cx, coco_status rc, const char *message); /* message may be NULL */
 COCO__IN void coco__context_close(coco__provided **list);
 COCO__IN coco_status coco__result_to(coco_ctx *cx, coco_value v, coco_value *out); /* copies, objects by their class */
