@@ -223,10 +223,8 @@ static coco_status coco__map_compute(coco__map *m)
 
     for (size_t i = 0; i < n; i++) m->calls[i] = &m->v[i].call;
     if (n) coco__batch_compute(m->fn, m->calls, n);
-    for (size_t i = 0; i < n; i++) {
-        coco_status ended = coco__memo_end(m->cx, &m->v[i].memo, m->v[i].call.rc, m->v[i].result);
-        if (rc == COCO_OK) rc = ended;
-    }
+    for (size_t i = 0; i < n; i++)
+        rc = coco__both(rc, coco__memo_end(m->cx, &m->v[i].memo, m->v[i].call.rc, m->v[i].result));
     m->n = 0;
     return rc;
 }
@@ -285,5 +283,5 @@ COCO__IN coco_status coco__map_batched(coco_ctx *cx, const coco_fn *fn, const co
     rest = coco__map_compute(&m); /* what was started finishes; it came before what failed */
     coco__free(cx->run->mem, m.v);
     coco__free(cx->run->mem, m.calls);
-    return rest != COCO_OK ? rest : rc;
+    return coco__both(rest, rc);
 }

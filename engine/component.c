@@ -647,8 +647,7 @@ static void coco__comp_through(coco_ctx *frame, coco__comp *c, coco_status rc, c
     if (rc != COCO_OK && (!frame->message || frame->said != rc))
         coco__say(frame, rc, coco__said(c->run, rc));
     const char *text = rc != COCO_OK ? coco_error_message(frame) : NULL;
-    coco_status ended = coco__frame_end(frame, c->memo_above && rc == COCO_OK ? caller : NULL);
-    coco__comp_end(c, rc == COCO_OK ? ended : rc, text);
+    coco__comp_end(c, coco__both(rc, coco__frame_end(frame, c->memo_above && rc == COCO_OK ? caller : NULL)), text);
 }
 
 COCO__IN void coco__comp_task(coco__comp *c)

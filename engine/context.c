@@ -45,13 +45,15 @@ const char *coco_error_message(coco_ctx *cx)
 
 /* ---- Memory ---- */
 
-void *coco_alloc(coco_ctx *cx, size_t n)
+static void *coco__alloc_in(coco_ctx *cx, coco__arena *arena, size_t n)
 {
-    void *p = coco__arena_zalloc(cx->arena, n);
+    void *p = coco__arena_zalloc(arena, n);
 
     if (!p) coco__keep_oom(cx);
     return p;
 }
+
+void *coco_alloc(coco_ctx *cx, size_t n) { return coco__alloc_in(cx, cx->arena, n); }
 
 coco_str coco_copy(coco_ctx *cx, coco_str s)
 {
@@ -140,13 +142,7 @@ void coco_scratch_end(coco_ctx *cx)
 }
 
 /* What the engine keeps with the component also while a scratch is open. */
-static void *coco__home_alloc(coco_ctx *cx, size_t n)
-{
-    void *p = coco__arena_zalloc(cx->home, n);
-
-    if (!p) coco__keep_oom(cx);
-    return p;
-}
+static void *coco__home_alloc(coco_ctx *cx, size_t n) { return coco__alloc_in(cx, cx->home, n); }
 
 static void *coco__run_memory(coco_ctx *cx, const void *tag, size_t n)
 {
@@ -405,7 +401,7 @@ COCO__IN coco_status coco__frame_end(coco_ctx *frame, coco_ctx *caller)
 COCO__IN coco_status coco__call(coco_ctx *cx, const coco_fn *fn, coco_args args, coco_value *value)
 {
     coco_ctx frame;
-    coco_status rc, ended;
+    coco_status rc;
 
     if (value) *value = coco_null();
     if (cx->kept || (!cx->comp && !cx->batch)) return coco__inside(cx, fn->name);
@@ -414,8 +410,7 @@ COCO__IN coco_status coco__call(coco_ctx *cx, const coco_fn *fn, coco_args args,
     coco__frame_init(&frame, cx, fn);
     rc = coco__call_frame(&frame, fn, args);
     if (rc == COCO_OK && value) *value = frame.result;
-    ended = coco__frame_end(&frame, cx);
-    return rc == COCO_OK ? ended : rc;
+    return coco__both(rc, coco__frame_end(&frame, cx));
 }
 
 coco_status coco_call(coco_ctx *cx, const coco_fn *fn, coco_args args, coco_value *value)
@@ -496,7 +491,7 @@ coco_status coco_cx_join(coco_ctx *cx, coco_ctx *fork)
     COCO__ENTERED(cx->run, ended = coco__frame_end(fork, cx));
     coco__arena_splice(cx->home, home);
     if (cx->run) coco__fork_end(cx);
-    return rc == COCO_OK ? ended : rc;
+    return coco__both(rc, ended);
 }
 
 /* ---- Context values and parameters ---- */
@@ -572,19 +567,15 @@ coco_value coco_context(coco_ctx *cx, const coco_key *key)
     COCO__INSIDE(cx->run, coco_value, coco__context(cx, key));
 }
 
-coco_value coco_env_context(coco_env *env, const coco_key *key)
+static coco_value coco__provided_value(const coco_app *app, const coco_env *env, const coco_key *key)
 {
-    const coco__provided *p = coco__provided_find(NULL, env, coco_str_of(key->name));
+    const coco__provided *p = coco__provided_find(app, env, coco_str_of(key->name));
 
     return p ? p->value : coco_null();
 }
 
-coco_value coco_app_context(coco_app *app, const coco_key *key)
-{
-    const coco__provided *p = coco__provided_find(app, app->env, coco_str_of(key->name));
-
-    return p ? p->value : coco_null();
-}
+coco_value coco_env_context(coco_env *env, const coco_key *key) { return coco__provided_value(NULL, env, key); }
+coco_value coco_app_context(coco_app *app, const coco_key *key) { return coco__provided_value(app, app->env, key); }
 
 static const coco_class coco__key_class = { .type = "coco_key" };
 

@@ -266,14 +266,6 @@ static coco_status coco__each_rest(coco__each *e)
     return COCO_OK;
 }
 
-static void coco__each_free(coco__each *e)
-{
-    if (e->stream.run) coco__stream_close(&e->stream, COCO_OK);
-    coco__buf_free(&e->segment);
-    coco__buf_free(&e->before);
-    coco__set16_free(&e->came);
-}
-
 COCO__IN coco_status coco__each_pass(coco_ctx *cx, const coco__pass *pass)
 {
     coco__each e = { .cx = cx, .pass = pass, .src = pass->src, .number = ++cx->run->npasses,
@@ -292,7 +284,10 @@ COCO__IN coco_status coco__each_pass(coco_ctx *cx, const coco__pass *pass)
     }
     if (rc == COCO_OK) rc = coco__each_rest(&e);
     if (rc != COCO_OK) cx->comp->gone = gone; /* what the walk has passed over isn't gone either */
-    coco__each_free(&e);
+    if (e.stream.run) coco__stream_close(&e.stream, COCO_OK);
+    coco__buf_free(&e.segment);
+    coco__buf_free(&e.before);
+    coco__set16_free(&e.came);
     return rc;
 }
 
@@ -317,11 +312,12 @@ static coco_status coco__mount_each(coco_ctx *cx, coco_path path, const coco_fn 
     coco__pass pass = { .src = src, .fn = fn, .args = args };
     coco_feed *part = NULL;
     coco_status rc = coco__each_begin(cx, path, &pass);
-    bool later = src && (!src->next || coco__is_map(src));
+    bool map = coco__is_map(src), later = src && (!src->next || map), whole = !cx->run->preview && !cx->run->only.p;
+    bool followed = src && whole && (map || (src->watch && (cx->run->opts.live || !src->next)));
 
     if (rc == COCO_OK && src->size && !cx->run->only.p) coco__count_fn(cx->run->app, fn, COCO__EXPECTED, src->size);
     else if (rc == COCO_OK) coco__count_fn(cx->run->app, fn, COCO__UNSIZED, 1);
-    if (rc == COCO_OK && coco__part_wanted(cx->run, src)) rc = coco__part_each(cx, &pass, &part);
+    if (rc == COCO_OK && followed) rc = coco__part_each(cx, &pass, &part);
     if (rc == COCO_OK && !later) rc = coco__each_pass(cx, &pass);
     if (pass.node && (later || rc != COCO_OK)) pass.node->incomplete = true;
     if (part && rc != COCO_OK) coco__part_end(part);

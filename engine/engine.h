@@ -23,6 +23,9 @@
 #define COCO__IN static COCO__UNUSED /* what serves an option, or tests alone, is no warning in a host's build */
 #endif
 
+/* Of two things, both of which are done, the first failure. */
+static inline coco_status coco__both(coco_status rc, coco_status then) { return rc == COCO_OK ? then : rc; }
+
 /* ==== base.c: allocation gate, arena, byte buffer, reader, tables, log ==== */
 
 typedef struct coco__mem {
@@ -1572,8 +1575,6 @@ COCO__IN void coco__part_stop(coco_feed *p);  /* its operations are dropped; its
 
 /* ==== part.c: live parts and their tokens; live.c: following them; livemap.c: collections in memory ==== */
 
-/* Is the source followed in this update? */
-COCO__IN bool coco__part_wanted(const coco__run *run, const coco_source *src);
 COCO__IN coco_status coco__part_each(coco_ctx *cx, const coco__pass *pass, coco_feed **part);
 COCO__IN void coco__part_end(coco_feed *p);
 COCO__IN void coco__parts_gone(coco__live *l);  /* parts in components that are gone end before these are deleted */

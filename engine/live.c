@@ -319,10 +319,7 @@ static coco_status coco__group_end(coco__live *l)
 
     coco__parts_gone(l);
     if (rc == COCO_OK && coco__stopped(run) == COCO_OK) rc = coco__tombs_work(run);
-    if (run->deferred) {
-        coco_status last = coco__last_tries(run);
-        if (rc == COCO_OK) rc = last;
-    }
+    if (run->deferred) rc = coco__both(rc, coco__last_tries(run));
     if (rc == COCO_OK && run->moves) rc = coco__moves_check(run);
     if (coco__tombs_left(run) && rc == COCO_OK) rc = coco__flush(run, false);
     coco__give_up(run, rc);
@@ -330,8 +327,7 @@ static coco_status coco__group_end(coco__live *l)
     for (coco__op *op = l->begun; op && rc != COCO_OK; op = op->next) op->failed = true;
     coco__ops_done(l, true);
     if (rc == COCO_OK) rc = coco__tokens_write(l);
-    coco_status reset = coco__group_reset(l);
-    return rc == COCO_OK ? reset : rc;
+    return coco__both(rc, coco__group_reset(l));
 }
 
 /* ---- Times, barriers ---- */
@@ -472,12 +468,10 @@ COCO__IN coco_status coco__live_follow(coco__run *run, bool until_ready)
         rc = coco__live_turn(l, until_ready, &over);
     while (coco__group_busy(l)) { /* what is in flight is finished, or fails with the store */
         coco__live_look(l);
-        coco_status one = coco__live_step(l);
-        if (rc == COCO_OK) rc = one;
+        rc = coco__both(rc, coco__live_step(l));
     }
     coco__give_up(run, rc);
-    coco_status end = coco__group_open(l) ? coco__group_end(l) : COCO_OK;
-    return rc == COCO_OK ? end : rc;
+    return coco__group_open(l) ? coco__both(rc, coco__group_end(l)) : rc;
 }
 
 COCO__IN void coco__live_end(coco__run *run)

@@ -43,8 +43,7 @@ static void coco__map_merge(coco__mapped *m)
     while ((p = m->pieces) != NULL && p->done) {
         bool counts = m->rc == COCO_OK;
         if (counts) m->rc = p->rc;
-        coco_status ended = coco__frame_end(&p->cx, counts ? m->cx : NULL);
-        if (m->rc == COCO_OK) m->rc = ended;
+        m->rc = coco__both(m->rc, coco__frame_end(&p->cx, counts ? m->cx : NULL));
         coco__arena_splice(m->cx->arena, &p->home);
         m->pieces = p->next;
         if (!m->pieces) m->last = &m->pieces;

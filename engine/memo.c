@@ -541,12 +541,9 @@ static coco_status coco__memo_keep_call(coco_ctx *cx, coco__memo_call *m, coco_s
 
 COCO__IN coco_status coco__memo_end(coco_ctx *cx, coco__memo_call *m, coco_status rc, coco_value *value)
 {
-    coco_status ended;
-
     if (!m->plain) rc = coco__memo_keep_call(cx, m, rc);
     if (rc == COCO_OK && value) *value = m->frame.result;
-    ended = coco__frame_end(&m->frame, cx);
-    return rc == COCO_OK ? ended : rc;
+    return coco__both(rc, coco__frame_end(&m->frame, cx));
 }
 
 COCO__IN coco_status coco__call_memoized(coco_ctx *cx, const coco_fn *fn, coco_args args, coco_value *value)

@@ -14,12 +14,6 @@
 
 /* ---- Parts ---- */
 
-COCO__IN bool coco__part_wanted(const coco__run *run, const coco_source *src)
-{
-    if (!src || run->preview || run->only.p) return false;
-    return coco__is_map(src) || (src->watch && (run->opts.live || !src->next));
-}
-
 /* The node whose number the token is kept with; NULL: not now. */
 static coco_status coco__token_node(coco_feed *p, const coco__txn *t, coco__node *own, coco__node **node)
 {
