@@ -35,20 +35,16 @@ static coco_status coco__token_load(coco_feed *p)
 {
     coco__run *run = p->live->run;
     coco__node own, *node;
-    coco__dbkey k;
     coco__txn t;
-    coco_str bytes;
+    coco_str bytes = { 0 };
     coco_status rc;
 
     if (!run->app->has_dbi) return COCO_OK;
     COCO_TRY(coco__run_read(run, &t));
     rc = coco__token_node(p, &t, &own, &node);
-    if (rc == COCO_OK && node && node->id) {
-        coco__dbkey_id(&k, COCO__LIVE, node->id, NULL, 0);
-        rc = coco__get(&t, &k, &bytes);
-        coco__reader r = coco__reader_of(bytes.p, bytes.n);
-        if (rc == COCO_OK) rc = coco__value_get(&r, &p->arena, &p->token);
-    }
+    if (rc == COCO_OK && node && node->id) rc = coco__get_id(&t, COCO__LIVE, node->id, &bytes);
+    coco__reader r = coco__reader_of(bytes.p, bytes.n);
+    if (rc == COCO_OK && bytes.p) rc = coco__value_get(&r, &p->arena, &p->token);
     coco__run_read_end(run, &t);
     return rc == COCO_ENOTFOUND ? COCO_OK : rc;
 }
