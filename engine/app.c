@@ -17,8 +17,6 @@ COCO__IN coco_status coco__fork_check(const coco_env *env, coco_err *err)
                         env->dir);
 }
 
-static coco_status coco__no_memory(coco_err *err) { return coco_err_set(err, COCO_ENOMEM, "out of memory"); }
-
 /* ---- Environments ---- */
 
 static const char *coco__or(const char *a, const char *b) { return a && *a ? a : b && *b ? b : NULL; }

@@ -68,7 +68,7 @@ static coco_status coco__apart_said(const coco_env *env, coco__buf *out, int sta
     size_t head = sizeof(int32_t) + COCO_ERR_MAX;
     int32_t rc;
 
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0 || out->n < head)
+    if (status != 0 || out->n < head)
         return coco_err_set(err, COCO_ECORRUPT, COCO__PAGES_DAMAGED, env->dir);
     memcpy(&rc, out->p, sizeof rc);
     if (rc != COCO_OK) return coco_err_set(err, rc, "%s", (char *)out->p + sizeof rc);
@@ -203,7 +203,7 @@ static coco_status coco__check_app(const coco__checking *c, const char *name, co
         rc = coco__check_here(&app, &f, c->opts->repair, err);
     }
     if (rc == COCO_OK) rc = coco__tell_findings(c->v, name, &f, err);
-    if (rc == COCO_ENOMEM) coco_err_set(err, rc, "out of memory");
+    if (rc == COCO_ENOMEM) coco__no_memory(err);
     coco__buf_free(&f.text);
     return rc;
 }

@@ -653,6 +653,8 @@ coco_status coco_transient(coco_err *err, coco_status code, const char *fmt, ...
     return code;
 }
 
+COCO__IN coco_status coco__no_memory(coco_err *err) { return coco_err_set(err, COCO_ENOMEM, "out of memory"); }
+
 /* ---- Clock and chance ---- */
 
 COCO__IN uint64_t coco__monotonic_ns(void)

@@ -151,6 +151,7 @@ COCO__IN void coco__set16_free(coco__set16 *s);
 COCO__IN int coco__set16_add(coco__set16 *s, const uint8_t fp[16]); /* 1 added, 0 was there, -1 no memory */
 COCO__IN bool coco__set16_has(const coco__set16 *s, const uint8_t fp[16]);
 
+COCO__IN coco_status coco__no_memory(coco_err *err); /* says so */
 /* In a function with `...` behind fmt: text, an array, holds what it says. */
 #define COCO__FORMAT(text, fmt) \
     do { \

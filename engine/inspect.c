@@ -428,7 +428,7 @@ static coco_status coco__apps_read(coco_app *any, MDB_txn **reader, coco__buf *n
         rc = coco__mdb_error(err, got, any->env, "read");
     }
     coco__read_end(any, &t);
-    return rc == COCO_ENOMEM ? coco_err_set(err, rc, "out of memory") : rc;
+    return rc == COCO_ENOMEM ? coco__no_memory(err) : rc;
 }
 
 coco_status coco_inspect_apps(coco_env *env, coco_status (*fn)(void *user, const char *app, bool has_run), void *user,

@@ -409,5 +409,5 @@ COCO__IN coco_status coco__path_parse(const char *s, coco__buf *out, coco_err *e
         else rc = coco__parse_fail(&parser, parser.p == s ? "a path begins with /" : "expected / or the end");
     } while (rc == 0 && *parser.p);
     rc = coco__buf_end(out, before, rc);
-    return rc == COCO_ENOMEM ? coco_err_set(err, rc, "out of memory") : rc;
+    return rc == COCO_ENOMEM ? coco__no_memory(err) : rc;
 }

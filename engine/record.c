@@ -38,7 +38,7 @@ COCO__IN coco_status coco__tomb_add(coco__run *run, const coco__place *at, bool 
 
 COCO__IN void coco__out_of_memory(coco__run *run)
 {
-    if (!run->fatal.code) coco_err_set(&run->fatal, COCO_ENOMEM, "out of memory");
+    if (!run->fatal.code) coco__no_memory(&run->fatal);
 }
 
 static coco__tomb *coco__tomb_at(const coco__run *run, const coco__place *at)

@@ -515,7 +515,7 @@ COCO__IN coco_status coco__place_path(const coco__txn *t, const coco__place *at,
         coco__buf_put(path, up.p + end - 4 - n, n);
         end -= 4 + n;
     }
-    if (up.failed || path->failed) rc = coco_err_set(t->err, COCO_ENOMEM, "out of memory");
+    if (up.failed || path->failed) rc = coco__no_memory(t->err);
     coco__buf_free(&up);
     return rc;
 }
