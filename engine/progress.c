@@ -303,7 +303,7 @@ static void coco__cli_json_summary(const coco__cli_run *run, const coco_result *
 {
     coco_stats s;
 
-    if (coco_stats_get(run->app, &s) != 0) memset(&s, 0, sizeof s);
+    (void)coco_stats_get(run->app, &s); /* nothing is counted where it fails */
     coco__cli_json("{'type':'summary','app':%,'seconds':%,'functions':{", coco_text(run->name), coco_float(r->seconds));
     for (size_t i = 0; i < s.nfns; i++) {
         coco__cli_json(i ? ",%:" : "%:", coco_text(s.fns[i].name));
@@ -324,11 +324,15 @@ static void coco__cli_json_summary(const coco__cli_run *run, const coco_result *
 }
 
 /* What was done, and what the memo hits had cost when they ran. */
-static void coco__cli_text_summary(const coco__cli_run *run, const coco_result *r, coco_status rc)
+COCO__IN void coco__cli_summary(const coco__cli_run *run, const coco_result *r, coco_status rc)
 {
     const char *end = rc == COCO_ESTOP ? ", stopped" : rc != 0 ? ", not complete" : "";
     unsigned long long inserts = r->inserts, updates = r->updates, deletes = r->deletes;
 
+    if (run->c->json) {
+        coco__cli_json_summary(run, r);
+        return;
+    }
     if (run->c->preview) {
         printf("%llu to add, %llu to change, %llu to remove\n", inserts, updates, deletes);
         return;
@@ -338,10 +342,4 @@ static void coco__cli_text_summary(const coco__cli_run *run, const coco_result *
     if (r->saved_seconds >= 0.005 || r->saved_units > 0) printf("; memos saved %.2f s", r->saved_seconds);
     if (r->saved_units > 0) printf(" and %g units", r->saved_units);
     putchar('\n');
-}
-
-COCO__IN void coco__cli_summary(const coco__cli_run *run, const coco_result *r, coco_status rc)
-{
-    if (run->c->json) coco__cli_json_summary(run, r);
-    else coco__cli_text_summary(run, r, rc);
 }
