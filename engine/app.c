@@ -492,10 +492,8 @@ static coco_status coco__sinks_finish(coco__run *run, coco_status rc, coco_err *
 {
     bool whole = rc == COCO_OK && !run->preview && !run->only.p;
     unsigned *told, times = run->live ? 1 : 2;
-    coco__slot *slot;
 
-    for (size_t i = 0; coco__table_next(&run->targets, &i, &slot);) {
-        const coco_target *t = slot->value;
+    for (const coco_target *t = run->known_targets; t; t = t->next) {
         const coco_sink *sink = t->handler.sink;
         coco_err e = { 0 };
         if (!sink || !sink->finish || (t->parent && t->parent->handler.sink == sink)) continue;

@@ -691,6 +691,7 @@ typedef struct coco__change {
     bool early : 1;            /* of the engine's own: it is there from the precommit on */
     bool is_void : 1;          /* recorded under a provider that is no more */
     bool moved : 1;            /* taken from another component in the transaction being written */
+    bool condemned : 1;        /* it stays as recorded until the end of the update, and then goes */
     uint8_t child_fate;        /* of a container's content: COCO__CHILD_… */
     char room[14];             /* of ekey, where it is short: what is compared lies beside what it is compared for */
 } coco__change;
@@ -921,6 +922,7 @@ COCO__IN coco_status coco__memos_sweep(struct coco__run *run, const coco__txn *t
 /* ==== provider.c: providers, handlers, titles, existence ==== */
 
 struct coco_target {
+    coco_target *next;        /* of all that the run knows */
     struct coco__run *run;
     uint64_t id, counter;
     coco_target *parent;      /* NULL: a root target's provider */
@@ -1088,7 +1090,7 @@ typedef struct coco__run {
     uint64_t epoch;          /* raised when a provider changes: sets are judged again */
     coco__depset *dirty_sets;
     coco__depset *set_last;  /* loaded last; NULL: none */
-    coco_target *dirty_targets;
+    coco_target *known_targets, *dirty_targets;
     coco__fresh *queued_memos;
     size_t nqueued_memos, queued_bytes;
     struct coco__comp *open, **open_last, *applied, **applied_last, *deferred, *spare;

@@ -284,10 +284,8 @@ static coco_status coco__group_reset(coco__live *l)
 {
     coco__run *run = l->run;
     bool deleted = run->tombs != NULL || run->condemned != NULL || run->nfailed;
-    coco__slot *slot;
 
-    for (size_t i = 0; deleted && coco__table_next(&run->targets, &i, &slot);) {
-        coco_target *t = slot->value;
+    for (coco_target *t = deleted ? run->known_targets : NULL; t; t = t->next) {
         t->doomed = 0;
         t->tripped = t->refused = t->blocked = t->barred = false;
         t->condemned &= t->gone;

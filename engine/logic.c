@@ -352,33 +352,30 @@ COCO__IN const coco__provided *coco__provided_find(const coco_app *app, const co
     return NULL;
 }
 
-static bool coco__param_holds(coco_app *app, const coco__dep *d)
-{
-    const char *value = coco_app_param(app, d->name.p); /* an interned name has a NUL behind */
-    uint8_t fp[COCO__FP];
-
-    if (value) coco_fingerprint_bytes(value, strlen(value), fp);
-    return value && memcmp(fp, d->fp, COCO__FP) == 0;
-}
-
 static coco_status coco__dep_holds(coco_ctx *cx, const coco__dep *d, bool *holds, bool *missing)
 {
     const coco_fn *fn;
     const coco__provided *p;
+    const char *value;
+    const uint8_t *now = NULL;
+    uint8_t fp[COCO__FP];
 
     switch (d->kind) {
     case COCO__D_LOGIC:
-        fn = coco__fn_named(d->name);
-        *holds = fn && memcmp(fn->logic, d->fp, COCO__FP) == 0;
+        if ((fn = coco__fn_named(d->name)) != NULL) now = fn->logic;
         break;
     case COCO__D_CONTEXT:
         p = coco__provided_find(cx->run->app, cx->run->env, d->name);
-        *holds = p && p->detect && memcmp(p->fp, d->fp, COCO__FP) == 0;
+        if (p && p->detect) now = p->fp;
         break;
-    case COCO__D_PARAM: *holds = coco__param_holds(cx->run->app, d); break;
+    case COCO__D_PARAM:
+        value = coco_app_param(cx->run->app, d->name.p); /* an interned name has a NUL behind */
+        if (value) coco_fingerprint_bytes(value, strlen(value), fp), now = fp;
+        break;
     case COCO__D_PROVIDER: return coco__provider_holds(cx, d->fp, holds, missing);
-    default: *holds = false;
+    default: break;
     }
+    *holds = now && memcmp(now, d->fp, COCO__FP) == 0;
     return COCO_OK;
 }
 

@@ -113,9 +113,12 @@ static coco_status coco__target_link(coco_target *t, coco_target *parent)
     coco__buf_be64(&b, parent ? parent->id : 0);
     coco__place_suffix(&b, t);
     coco_str place = coco__buf_take(&b, &run->arena);
-    bool ok = place.p && t->identity.p && coco__table_put(&run->target_places, place.p, place.n, t) &&
-              coco__table_put(&run->targets, &t->id, sizeof t->id, t);
-    return ok ? COCO_OK : COCO_ENOMEM;
+    if (!place.p || !t->identity.p || !coco__table_put(&run->target_places, place.p, place.n, t)) return COCO_ENOMEM;
+    if (coco__table_get(&run->targets, &t->id, sizeof t->id)) return COCO_OK;
+    if (!coco__table_put(&run->targets, &t->id, sizeof t->id, t)) return COCO_ENOMEM;
+    t->next = run->known_targets;
+    run->known_targets = t;
+    return COCO_OK;
 }
 
 /* Gives it an id under which nothing is recorded. */

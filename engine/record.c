@@ -294,22 +294,19 @@ static coco_status coco__header(coco__comp *c, coco__rec *rec)
 
 /* ---- Claims ---- */
 
-/* The claim fails: the name of its state, and what is said of it. */
-static coco_status coco__claim_fails(coco__comp *c, const coco__change *ch, coco_status code, const char *said,
-                                     const char *other, const char *end)
+/* The claim fails: another component has the state or (NULL) what it is in is gone. */
+static coco_status coco__claim_fails(coco__comp *c, const coco__change *ch, const char *other)
 {
-    coco__buf state;
+    coco__buf said;
 
-    coco__buf_init(&state, c->run->mem);
-    coco__state_name(&state, ch->target, ch->key);
-    coco__buf_printf(&state, "%s%s%s", said, other, end);
-    c->claim_error = coco__buf_take(&state, c->shared).p;
-    c->claim_failed = code;
+    coco__buf_init(&said, c->run->mem);
+    coco__state_name(&said, ch->target, ch->key);
+    if (other) coco__buf_printf(&said, " is declared by %s too", other);
+    else coco__buf_str(&said, " is declared into what is made anew");
+    c->claim_error = coco__buf_take(&said, c->shared).p;
+    c->claim_failed = other ? COCO_EDUP : COCO_ENOTFOUND;
     return COCO_OK;
 }
-
-static coco_status coco__edup(coco__comp *c, const coco__change *ch, const char *other)
-{ return coco__claim_fails(c, ch, COCO_EDUP, " is declared by ", other, " too"); }
 
 /* The path of c, or of the record at `at`. */
 static const char *coco__print_path(coco__run *run, const coco__comp *c, const coco__txn *t, const coco__place *at)
@@ -425,18 +422,18 @@ static coco_status coco__claim_from(coco__comp *c, coco__change *ch, const coco_
     COCO_TRY(coco__entry_get(t, &rec, ch->ekey, c->shared, &value));
     if (!value.p) return COCO_OK;
     COCO_TRY(coco__state_get(rec.flags, ch->ekey, value, now));
-    if (m && strcmp(m->to_path, coco__print_path(run, c, NULL, NULL)) != 0) return coco__edup(c, ch, m->to_path);
+    if (m && strcmp(m->to_path, coco__print_path(run, c, NULL, NULL)) != 0) return coco__claim_fails(c, ch, m->to_path);
     /* it came to be since the declaration */
-    if (!ch->from) return coco__edup(c, ch, coco__print_path(run, NULL, t, from));
+    if (!ch->from) return coco__claim_fails(c, ch, coco__print_path(run, NULL, t, from));
     if (other) COCO_TRY(coco__declares(other, ch->ekey, now->condemned, &declares));
-    if (declares) return coco__edup(c, ch, coco__print_path(run, other, NULL, NULL));
+    if (declares) return coco__claim_fails(c, ch, coco__print_path(run, other, NULL, NULL));
     if (run->only.p) {
         coco__buf path;
         coco__buf_init(&path, run->mem);
         bool below = coco__place_path(t, from, &path) == COCO_OK && path.n >= run->only.n &&
                      memcmp(path.p, run->only.p, run->only.n) == 0;
         coco__buf_free(&path);
-        if (!below) return coco__edup(c, ch, coco__print_path(run, NULL, t, from));
+        if (!below) return coco__claim_fails(c, ch, coco__print_path(run, NULL, t, from));
     }
     ch->from->owner = *from;
     ch->from->condemned = now->condemned;
@@ -464,7 +461,7 @@ static coco_status coco__claim(coco__comp *c, coco__change *ch, const coco__txn 
     coco__state now = { 0 };
 
     ch->moved = false;
-    if (first && first != c) return coco__edup(c, ch, coco__print_path(run, first, NULL, NULL));
+    if (first && first != c) return coco__claim_fails(c, ch, coco__print_path(run, first, NULL, NULL));
     if (!run->slice && !coco__table_put(&run->claims, ch->ekey.p, ch->ekey.n, c)) return COCO_ENOMEM;
     COCO_TRY(coco__claim_owner(c, ch, t, &now));
     if (ch->child) coco__found_possible(ch->replaced ? ch->replaced : ch->child, &now);
@@ -480,7 +477,7 @@ COCO__IN coco_status coco__claims(coco__comp *c, const coco__txn *t)
 
     for (coco__change *ch = c->owned.changes; ch && !c->claim_failed; last = ch->target, ch = ch->next) {
         if (ch->target != last && ch->record.p && coco__target_gone(ch->target))
-            COCO_TRY(coco__claim_fails(c, ch, COCO_ENOTFOUND, " is declared into what is made anew", "", ""));
+            COCO_TRY(coco__claim_fails(c, ch, NULL));
         else if (ch->claimed && ch->target) COCO_TRY(coco__claim(c, ch, t));
         moved |= ch->moved;
     }

@@ -286,7 +286,7 @@ static coco_status coco__count_visit(void *self, coco__run *run, const coco__vis
     return rc;
 }
 
-static coco_status coco__guard_trip(coco__run *run, const coco_target *top, uint64_t all)
+static void coco__guard_trip(coco__run *run, const coco_target *top, uint64_t all)
 {
     coco_err why;
     coco_failure f = { .path = "/", .function = "", .kind = COCO_MOUNT_DELETE, .code = COCO_EGUARD,
@@ -298,7 +298,6 @@ static coco_status coco__guard_trip(coco__run *run, const coco_target *top, uint
     if (!run->guard) run->guard_err = why;
     run->guard = true;
     coco__fail_path(run, &f, NULL);
-    return COCO_OK;
 }
 
 static coco_status coco__guard_look(coco__run *run)
@@ -306,14 +305,16 @@ static coco_status coco__guard_look(coco__run *run)
     const coco_app_config *config = &run->app->config;
     uint64_t limit = config->guard_states ? config->guard_states : 1000, all;
     unsigned percent = config->guard_percent ? config->guard_percent : 50;
-    coco__slot *slot;
+    bool open = run->dropping || run->opts.allow_delete;
 
-    for (size_t i = 0; coco__table_next(&run->targets, &i, &slot);) {
-        coco_target *t = slot->value;
-        if (t->doomed <= limit) continue;
+    for (coco_target *t = run->known_targets; t; t = t->next) {
+        bool goes = t->condemned && t->stored && t->top == t && !coco__target_gone(t);
+        if (!goes && (open || t->doomed <= limit)) continue;
         COCO_TRY(coco__top_states(run, t, &all));
+        if (goes && t->doomed < all) t->doomed = all; /* a container that goes takes at least that along */
+        if (open || t->doomed <= limit) continue;
         t->tripped = t->doomed * 100 > all * percent;
-        if (t->tripped) COCO_TRY(coco__guard_trip(run, t, all));
+        if (t->tripped) coco__guard_trip(run, t, all);
     }
     return COCO_OK;
 }
@@ -338,10 +339,8 @@ static coco_status coco__condemned_read(coco__run *run, const coco__condemned *d
 static coco_status coco__guard(coco__run *run)
 {
     coco__count count = { .run = run };
-    coco__slot *slot;
-    uint64_t all;
 
-    for (size_t i = 0; coco__table_next(&run->targets, &i, &slot);) ((coco_target *)slot->value)->doomed = 0;
+    for (coco_target *t = run->known_targets; t; t = t->next) t->doomed = 0;
     COCO_TRY(coco__walk_tombs(run, coco__count_visit, &count));
     for (coco__condemned *d = run->condemned; d; d = d->next) {
         coco__state s;
@@ -351,13 +350,7 @@ static coco_status coco__guard(coco__run *run)
         COCO_TRY(coco__state_get(0, d->ekey, value, &s));
         if (!s.user_managed) coco__target_now(d->child)->condemned = true;
     }
-    for (size_t i = 0; coco__table_next(&run->targets, &i, &slot);) {
-        coco_target *t = slot->value;
-        if (!t->condemned || !t->stored || t->top != t || coco__target_gone(t)) continue;
-        COCO_TRY(coco__top_states(run, t, &all)); /* a container that goes takes at least that along */
-        if (t->doomed < all) t->doomed = all;
-    }
-    return run->dropping || run->opts.allow_delete ? COCO_OK : coco__guard_look(run);
+    return coco__guard_look(run);
 }
 
 /* Does the guard hold back one of its states? */
@@ -661,12 +654,7 @@ static coco_status coco__containers_on(coco__run *run)
 /* What sinks refused is tried again, and blocks again if it is refused again. */
 static void coco__unblock(coco__run *run)
 {
-    coco__slot *slot;
-
-    for (size_t i = 0; coco__table_next(&run->targets, &i, &slot);) {
-        coco_target *t = slot->value;
-        t->blocked = t->barred;
-    }
+    for (coco_target *t = run->known_targets; t; t = t->next) t->blocked = t->barred;
 }
 
 COCO__IN coco_status coco__tombs_work(coco__run *run)

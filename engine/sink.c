@@ -84,9 +84,7 @@ static coco_status coco__apply_retry(coco__run *run, const coco_sink *sink, coco
         coco__unanswer_content(v, n);
         if (!transient || coco__stopped(run) != COCO_OK || coco__monotonic_ns() - begun + wait * 1000000u > budget)
             return rc != COCO_OK ? rc : COCO_EFAIL;
-        user = coco__user_begin(run);
-        coco__sleep_ms(wait / 2 + (unsigned)(coco__random64() % (wait / 2 + 1)));
-        coco__user_end(run, user);
+        COCO__USER(run, coco__sleep_ms(wait / 2 + (unsigned)(coco__random64() % (wait / 2 + 1))));
         wait = wait < 2000 ? wait * 2 : wait;
         size_t kept = 0;
         for (size_t i = 0; i < n; i++) { /* the rest again, in the same order */

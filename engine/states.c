@@ -485,11 +485,13 @@ static void coco__state_before(const coco__change *c, coco__state *s)
 
 static void coco__state_after(const coco__change *c, coco__state *s)
 {
-    *s = (coco__state){ .container = c->container, .user_managed = c->user_managed, .key = c->key,
+    if (c->condemned) *s = *c->old, s->condemned = true;
+    else *s = (coco__state){ .container = c->container, .user_managed = c->user_managed, .key = c->key,
                         .counter = c->counter, .npossible = 1, .possible = { c->record } };
 }
 
-COCO__IN bool coco__change_stays(const coco__change *c) { return c->after.p || (c->target && c->record.p); }
+COCO__IN bool coco__change_stays(const coco__change *c)
+{ return c->after.p || c->condemned || (c->target && c->record.p); }
 
 COCO__IN size_t coco__change_bytes(const coco__change *c)
 {

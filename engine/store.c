@@ -278,26 +278,16 @@ COCO__IN coco_status coco__result_get(const coco__txn *t, uint64_t number, char 
 
 /* ---- Transactions ---- */
 
-static coco_status coco__write_once(coco_app *app, const coco__writer *w, coco__txn *t)
-{
-    coco_status status;
-
-    COCO_TRY(coco__txn_begin(app->env, 0, &t->mdb, "write", t->err));
-    mdb_env_set_flags(app->env->mdb, MDB_NOMETASYNC, !w->durable);
-    status = w->body(w->self, t);
-    if (status != COCO_OK) {
-        mdb_txn_abort(t->mdb);
-        return status;
-    }
-    return coco__ended(t, mdb_txn_commit(t->mdb), "commit");
-}
-
 COCO__IN coco_status coco__write(coco_app *app, const coco__writer *w, coco_err *err)
 {
     COCO_TRY(coco__store_app(app, true, err));
     for (;;) {
         coco__txn t = { .dbi = app->dbi, .env = app->env, .err = err, .writes = true };
-        coco_status rc = coco__write_once(app, w, &t);
+        COCO_TRY(coco__txn_begin(app->env, 0, &t.mdb, "write", err));
+        mdb_env_set_flags(app->env->mdb, MDB_NOMETASYNC, !w->durable);
+        coco_status rc = w->body(w->self, &t);
+        if (rc == COCO_OK) rc = coco__ended(&t, mdb_txn_commit(t.mdb), "commit");
+        else mdb_txn_abort(t.mdb);
         if (rc == COCO_OK) return rc;
         if (w->undo) w->undo(w->self);
         if (!t.full) return rc;

@@ -7,17 +7,6 @@
 
 /* ---- Changes ---- */
 
-/* An entry that isn't made of a change's record. */
-static coco_status coco__state_bytes(coco__comp *comp, const coco__state *s, coco_str *out)
-{
-    coco__buf b;
-
-    coco__buf_init(&b, comp->run->mem);
-    coco__state_put(&b, s, s->key.n > COCO__CUT);
-    *out = coco__buf_take(&b, comp->shared);
-    return out->p ? COCO_OK : COCO_ENOMEM;
-}
-
 static coco_status coco__keep_action(coco__comp *comp, coco__change *c, const coco_decision *d)
 {
     if (c->action == NULL && !(c->action = coco__owned_action(&comp->owned))) return COCO_ENOMEM;
@@ -532,11 +521,8 @@ COCO__IN coco_status coco__declare_gone(coco__comp *comp, const coco__entry *e, 
     c->key = s.key.n > COCO__CUT ? s.key : (coco_str){ c->ekey.p + (c->ekey.n - s.key.n), s.key.n };
     c->old->key = c->key;
     c->container = s.container;
-    if (s.container && mode == COCO__DEL_CONDEMN) {
-        s.condemned = true;
-        s.key = c->key;
-        return coco__state_bytes(comp, &s, &c->after);
-    }
+    c->condemned = s.container && mode == COCO__DEL_CONDEMN;
+    if (c->condemned) return COCO_OK;
     if (s.container) {
         COCO_TRY(coco__target_at(comp->run, t, c->key, false, &c->child));
         c->child_fate = COCO__CHILD_GONE;
