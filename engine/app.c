@@ -309,7 +309,6 @@ static coco_status coco__run_load(coco__run *run, coco_err *err)
     coco_status rc;
 
     run->meta = (coco__meta){ 1, COCO__S_FIRST_PROVIDER, 1, 1, 1, 1 };
-    run->names_stored = 1;
     if (run->app->has_dbi) {
         COCO_TRY(coco__read_begin(run->app, &run->reader, &t, err));
         rc = coco__meta_get(&t, &run->meta);

@@ -1086,7 +1086,7 @@ typedef struct coco__run {
     coco__table in_flight;
     coco__table memory;              /* coco_run_memory by tag */
     coco_str *name_list;     /* by id */
-    uint64_t names_cap, names_stored;
+    uint64_t names_cap;
     uint64_t epoch;          /* raised when a provider changes: sets are judged again */
     coco__depset *dirty_sets;
     coco__depset *set_last;  /* loaded last; NULL: none */

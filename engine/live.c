@@ -410,9 +410,8 @@ COCO__IN coco_status coco__tidy_write(coco__run *run, const coco__txn *t, bool s
 {
     run->dirty_sets = NULL;
     if (sweep) COCO_TRY(coco__memos_sweep(run, t));
-    COCO_TRY(coco__depsets_write(run, t));
     COCO_TRY(coco__run_record(run, t));
-    return coco__meta_put(t, &run->meta);
+    return coco__counters_write(run, t);
 }
 
 static coco_status coco__tidy_body(void *self, coco__txn *t) { return coco__tidy_write(self, t, true); }

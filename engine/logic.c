@@ -162,7 +162,6 @@ COCO__IN coco_status coco__names_load(coco__run *run, const coco__txn *t)
         COCO_TRY(rc);
         COCO_TRY(coco__name_add(run, id, p));
     }
-    run->names_stored = run->meta.next_name;
     return COCO_OK;
 }
 
@@ -170,7 +169,7 @@ COCO__IN coco_status coco__names_write(coco__run *run, const coco__txn *t)
 {
     coco__dbkey k;
 
-    for (uint64_t id = run->names_stored; id < run->meta.next_name; id++) {
+    for (uint64_t id = run->meta_stored.next_name; id < run->meta.next_name; id++) {
         coco__dbkey_id(&k, COCO__NAME, id, NULL, 0);
         COCO_TRY(coco__put(t, &k, run->name_list[id].p, run->name_list[id].n));
     }

@@ -143,20 +143,14 @@ static coco_status coco__removal_go(coco__comp *c, coco_status rc)
     if (rc != COCO_OK) {
         coco__owned_each(&c->owned, false, coco__block_entry, c);
         coco__fail(c, rc, run->cx->said == rc ? coco_error_message(run->cx) : NULL);
-        coco__done(c);
-        return rc == COCO_ENOMEM ? rc : COCO_OK;
-    }
-    if (run->preview) {
+    } else if (run->preview) {
         coco__preview_apply(c);
-        coco__done(c);
-        return COCO_OK;
+    } else if (c->owned.nchanges || c->last_delete) {
+        coco__queue(c);
+        return run->nopen + run->napplied >= run->app->config.max_inflight ? coco__flush(run, false) : COCO_OK;
     }
-    if (!c->owned.nchanges && !c->last_delete) {
-        coco__done(c);
-        return COCO_OK;
-    }
-    coco__queue(c);
-    return run->nopen + run->napplied >= run->app->config.max_inflight ? coco__flush(run, false) : COCO_OK;
+    coco__done(c);
+    return rc == COCO_ENOMEM ? rc : COCO_OK;
 }
 
 static coco_status coco__has_children(const coco__txn *t, uint64_t id, bool *has)

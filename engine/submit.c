@@ -303,7 +303,6 @@ COCO__IN void coco__transaction_done(coco__run *run)
 {
     run->wrote = true;
     run->meta_stored = run->meta;
-    run->names_stored = run->meta.next_name;
     coco__round_clear(run);
 }
 

@@ -96,14 +96,25 @@ typedef struct coco__declaration {
     coco__place owner; /* recorded elsewhere */
 } coco__declaration;
 
+/* Who has the state recorded, and as what; COCO_ENOTFOUND: nobody. */
+static coco_status coco__owner_state(coco_ctx *cx, coco__declaration *d, const coco__txn *t)
+{
+    coco__rec rec;
+    coco_str value;
+
+    COCO_TRY(coco__owner_top(d->target, t));
+    COCO_TRY(coco__owner_get(t, d->ekey, &d->owner));
+    if (!(d->owner.segment = coco__arena_str(cx->arena, d->owner.segment)).p) return COCO_ENOMEM;
+    COCO_TRY(coco__stored(t, &d->owner, &cx->run->record, &rec));
+    COCO_TRY(coco__entry_get(t, &rec, d->ekey, cx->arena, &value));
+    return value.p ? coco__state_get(rec.flags, d->ekey, value, &d->old) : COCO_ENOTFOUND;
+}
+
 /* Whoever else has the state recorded: the claim takes over its possibilities. */
 static coco_status coco__find_owner(coco_ctx *cx, coco__declaration *d)
 {
     coco__run *run = cx->run;
-    coco__dbkey k;
     coco__txn t;
-    coco__rec rec;
-    coco_str p, value;
     coco_status rc;
 
     coco__moved *moved = run->moves ? coco__table_get(&run->moved_states, d->ekey.p, d->ekey.n) : NULL;
@@ -113,24 +124,10 @@ static coco_status coco__find_owner(coco_ctx *cx, coco__declaration *d)
     }
     if (!run->app->has_dbi || !d->target->stored || coco__owner_none(d->target, d->ekey)) return COCO_OK;
     COCO_TRY(coco__run_read(run, &t));
-    rc = coco__owner_top(d->target, &t);
-    if (rc == COCO_OK) rc = coco__owner_get(&t, d->ekey, &d->owner);
-    if (rc == COCO_OK && !(d->owner.segment.p = coco__arena_copy(cx->arena, d->owner.segment.p, d->owner.segment.n)))
-        rc = COCO_ENOMEM;
-    if (rc == COCO_OK) {
-        coco__place_key(&k, COCO__COMPONENT, &d->owner);
-        rc = coco__get(&t, &k, &p);
-    }
-    if (rc == COCO_OK) rc = coco__rec_get(p, &rec, t.err);
-    if (rc == COCO_OK) rc = coco__entry_get(&t, &rec, d->ekey, cx->arena, &value);
-    if (rc == COCO_OK && value.p) rc = coco__state_get(rec.flags, d->ekey, value, &d->old);
-    else if (rc == COCO_OK) rc = COCO_ENOTFOUND;
+    rc = coco__owner_state(cx, d, &t);
     coco__run_read_end(run, &t);
-    if (rc == COCO_ENOTFOUND) {
-        d->owner.segment.p = NULL;
-        return COCO_OK;
-    }
-    return rc;
+    if (rc == COCO_ENOTFOUND) d->owner.segment.p = NULL;
+    return rc == COCO_ENOTFOUND ? COCO_OK : rc;
 }
 
 static coco_status coco__declared_twice(coco_ctx *cx, const coco__declaration *d)
