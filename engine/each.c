@@ -59,7 +59,8 @@ static coco_status coco__stream_fill(coco__stream *s)
     COCO_TRY(coco__run_read(s->run, &t));
     coco__scan_open(&scan, &t, &s->last, 9);
     bool more = coco__scan_next(&scan);
-    if (more && coco__bytes_cmp(scan.key.mv_data, scan.key.mv_size, s->last.b, s->last.n) == 0)
+    bool begun = s->last.n > 9; /* a key without a segment, as the root's, may be the first */
+    if (more && begun && coco__bytes_cmp(scan.key.mv_data, scan.key.mv_size, s->last.b, s->last.n) == 0)
         more = coco__scan_next(&scan); /* the batch before ended with it */
     while (more && rc == COCO_OK && s->n < COCO__READ_AHEAD && s->data.n < 65536) {
         rc = coco__stream_keep(s, &t, &scan.key, &scan.data);
