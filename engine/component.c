@@ -694,11 +694,13 @@ static bool coco__goes_to_pool(const coco_ctx *cx, coco__comp *c, const coco__mo
 static void coco__comp_go(coco_ctx *cx, coco__comp *c, const coco__mount_call *m)
 {
     coco_ctx frame;
-    coco_status rc = COCO_OK, said = cx->said;
+    coco_status rc, said = cx->said;
     char *message = cx->message;
 
     coco__comp_frame(&frame, c, cx);
-    if (c->run->pool) rc = coco__flight_begin(c);
+    rc = coco__comp_find(&frame, c, m);
+    if (rc != COCO_OK) c->no_write = true; /* its record is damaged: it fails by itself, named */
+    else if (c->run->pool) rc = coco__flight_begin(c);
     if (rc == COCO_OK) rc = coco__decide(&frame, c, m);
     if (rc == COCO_OK && c->why.reason) rc = coco__comp_keep(c);
     if (rc == COCO_OK && c->why.reason == 0) {
@@ -719,19 +721,6 @@ static void coco__comp_go(coco_ctx *cx, coco__comp *c, const coco__mount_call *m
     }
     coco__comp_through(&frame, c, rc, cx);
     cx->said = said, cx->message = message;
-}
-
-/* Where its record is damaged it fails by itself, named. */
-static void coco__comp_begin(coco_ctx *cx, coco__comp *c, const coco__mount_call *m)
-{
-    coco_status rc = coco__comp_find(cx, c, m);
-
-    if (rc == COCO_OK) {
-        coco__comp_go(cx, c, m);
-        return;
-    }
-    c->no_write = true;
-    coco__comp_end(c, rc, coco_error_message(cx));
 }
 
 /* Sets a child up under its node and runs it. c comes with its memory (arguments may live there). Returns an error
@@ -767,7 +756,7 @@ COCO__IN coco_status coco__mount_child(coco_ctx *cx, coco__comp *c, const coco__
     if (c->handle) *c->handle = (coco_handle){ .comp = c, .run = c->run };
     parent->pending++;
     if (c->op && (parent->stand || m->op)) c->op->open++, c->anchor = true;
-    coco__comp_begin(cx, c, m);
+    coco__comp_go(cx, c, m);
     return COCO_OK;
 }
 
@@ -931,7 +920,7 @@ COCO__IN coco_status coco__run_root(coco__run *run)
     c->node.segment = c->at.segment;
     c->handle = &h;
     c->above = coco__only_side(run, c) == 1;
-    coco__comp_begin(&outer, c, &m);
+    coco__comp_go(&outer, c, &m);
     if (run->pool) rc = coco__await(&outer, &h, false);
     while (h.comp) rc = coco__flush(run, false);
     return rc;

@@ -10,9 +10,7 @@
 
 COCO__IN void coco__stream_open(coco__stream *s, coco__run *run, uint64_t id)
 {
-    memset(s, 0, sizeof *s);
-    s->run = run;
-    coco__buf_init(&s->data, run->mem);
+    *s = (coco__stream){ .run = run, .data.mem = run->mem };
     coco__dbkey_id(&s->last, COCO__COMPONENT, id, NULL, 0);
 }
 
@@ -51,6 +49,7 @@ static coco_status coco__stream_fill(coco__stream *s)
     coco__txn t;
     coco__scan scan;
     coco_status rc = COCO_OK;
+    bool again = s->children != NULL; /* the first may have the key it begins at: no segment, as the root */
 
     if (!s->children && !(s->children = coco__alloc(s->run->mem, COCO__READ_AHEAD * sizeof *s->children)))
         return COCO_ENOMEM;
@@ -59,8 +58,7 @@ static coco_status coco__stream_fill(coco__stream *s)
     COCO_TRY(coco__run_read(s->run, &t));
     coco__scan_open(&scan, &t, &s->last, 9);
     bool more = coco__scan_next(&scan);
-    bool begun = s->last.n > 9; /* a key without a segment, as the root's, may be the first */
-    if (more && begun && coco__bytes_cmp(scan.key.mv_data, scan.key.mv_size, s->last.b, s->last.n) == 0)
+    if (more && again && coco__bytes_cmp(scan.key.mv_data, scan.key.mv_size, s->last.b, s->last.n) == 0)
         more = coco__scan_next(&scan); /* the batch before ended with it */
     while (more && rc == COCO_OK && s->n < COCO__READ_AHEAD && s->data.n < 65536) {
         rc = coco__stream_keep(s, &t, &scan.key, &scan.data);
