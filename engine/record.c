@@ -219,13 +219,10 @@ COCO__IN coco_status coco__place_of_id(coco__run *run, const coco__txn *t, uint6
 {
     coco__dbkey k;
     coco_str p;
-    coco__buf *b = &run->lookup; /* the place outlives puts */
 
     coco__dbkey_id(&k, COCO__PARENT, id, NULL, 0);
-    COCO_TRY(coco__get(t, &k, &p));
-    b->n = 0;
-    coco__buf_put(b, p.p, p.n);
-    return b->failed ? COCO_ENOMEM : coco__place_get((coco_str){ (char *)b->p, b->n }, at);
+    COCO_TRY(coco__record_copy(t, &k, &run->lookup, &p)); /* the place outlives puts */
+    return p.p ? coco__place_get(p, at) : COCO_ENOTFOUND;
 }
 
 /* A memo of a component above stands for what is being written: it must not hit until that component is committed

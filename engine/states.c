@@ -691,13 +691,8 @@ COCO__IN coco_status coco__entry_get(const coco__txn *t, const coco__rec *rec, c
         bytes = (coco_str){ (const char *)at.bytes.p, at.bytes.n };
     }
     if (rc == COCO_OK) rc = coco__view_decode(&v, bytes);
-    if (rc == COCO_OK) {
-        size_t i = coco__view_find(&v, ekey, &found);
-        if (found) {
-            *value = coco__arena_str(a, v.entries[i].value);
-            if (!value->p) rc = COCO_ENOMEM;
-        }
-    }
+    size_t i = rc == COCO_OK ? coco__view_find(&v, ekey, &found) : 0;
+    if (found && !(*value = coco__arena_str(a, v.entries[i].value)).p) rc = COCO_ENOMEM;
     coco__view_free(&v);
     coco__buf_free(&at.bytes);
     return rc;
