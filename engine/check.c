@@ -211,7 +211,7 @@ COCO__IN coco_status coco__use_set(coco__audit *a, uint64_t id)
 
 /* ---- Providers ---- */
 
-COCO__IN bool coco__one_key(coco_str s) { return coco__key_length((const uint8_t *)s.p, s.n) == s.n; }
+COCO__IN bool coco__one_key(coco_str s) { return s.n && coco__key_length((const uint8_t *)s.p, s.n) == s.n; }
 
 static bool coco__is_cut_of(const void *p, size_t n, coco_str key)
 {
@@ -624,6 +624,7 @@ COCO__IN coco_status coco__component_row(coco__audit *a, const coco__dbkey *k, c
     a->sound = payload.p && coco__rec_read(payload, &rec);
     bool placed = coco__segment_sound(k, &rec, &a->at);
     if (!a->sound) {
+        if (!placed) a->at.segment = (coco_str){ (const char *)k->b + 9, k->n - 9 }; /* the record tells another one */
         coco__unsound(a, "its record is damaged");
     } else if (!placed) {
         coco__found(a, NULL, "a component's record stands under a key that isn't its own");

@@ -306,6 +306,30 @@ static void dependency_of_no_known_kind_is_found_and_repaired(void **state)
     lines_clear(&problems);
 }
 
+/* Where a record's own segment can't be read, its key has one; below a number none is empty. */
+static void component_without_a_segment_stands_under_no_key_of_its_own(void **state)
+{
+    bool found = false;
+    size_t i = 0;
+
+    (void)state;
+    scenario_begins(&store);
+    raw_begin();
+    raw_read(COCO__COMPONENT, records, sizeof records / sizeof records[0]);
+    while (records[i].nkey <= 9) i++;
+    raw_put(records[i].key, 9, records[i].payload, records[i].n);
+    raw_end();
+    w.unsound = true;
+    assert_int_equal(check_with(false), COCO_ECORRUPT);
+    for (i = 0; i < problems.n; i++)
+        found |= strcmp(problems.v[i], "a component's record stands under a key that isn't its own") == 0;
+    assert_true(found);
+    assert_int_equal(check_with(true), COCO_OK);
+    assert_int_equal(check_with(false), COCO_OK);
+    assert_int_equal(scenario_back(), COCO_OK);
+    lines_clear(&problems);
+}
+
 /* Numbers of targets rise on the way down: one whose record is lost isn't put together below itself, nor below one with
  * a higher number, again and again. */
 static void target_is_not_put_together_below_itself(void **state)
@@ -371,6 +395,7 @@ int main(int argc, char **argv)
         KINDS(TESTED)
         SCENARIO_TEST(whatever_bytes_stand_in_a_record_one_repair_is_enough),
         SCENARIO_TEST(dependency_of_no_known_kind_is_found_and_repaired),
+        SCENARIO_TEST(component_without_a_segment_stands_under_no_key_of_its_own),
         SCENARIO_TEST(target_is_not_put_together_below_itself),
         SCENARIO_TEST(lost_below_the_highest_number_is_found_by_its_name),
     };
