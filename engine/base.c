@@ -318,8 +318,7 @@ COCO__IN coco_status coco__buf_end(coco__buf *b, size_t before, coco_status rc)
 COCO__IN coco__reader coco__reader_of(const void *p, size_t n)
 {
     const uint8_t *start = p ? p : (const void *)"";
-    assert(p || n == 0);
-    return (coco__reader){ start, start + n, false };
+    return (coco__reader){ start, start + (p ? n : 0), false };
 }
 
 COCO__IN size_t coco__left(const coco__reader *r) { return (size_t)(r->end - r->p); }

@@ -84,7 +84,7 @@ static coco_status coco__segment_of(coco_ctx *cx, coco_value key, coco__buf *b)
 
     b->n = 0;
     rc = coco__key_put(b, key);
-    if (rc == COCO_OK) return rc;
+    if (rc == COCO_OK || rc == COCO_ENOMEM) return rc ? coco__oom(cx) : rc;
     return coco_fail(cx, rc, "a path element must be null, a symbol, bool, int, text, bytes, uuid or a list of these");
 }
 
@@ -135,10 +135,11 @@ static coco_status coco__resolve_free(coco_ctx *cx, coco_path path, const coco_f
 /* The node that a mount_each has to itself. */
 COCO__IN coco_status coco__each_node(coco_ctx *cx, coco_path path, const coco_fn *fn, coco__node **node)
 {
+    coco__node *up;
     coco_str segment;
 
-    COCO_TRY(coco__resolve_free(cx, path, fn, node, &segment));
-    return coco__node_child(cx, *node, segment, node);
+    COCO_TRY(coco__resolve_free(cx, path, fn, &up, &segment));
+    return coco__node_child(cx, up, segment, node);
 }
 
 /* Counts and reports a source item that can't be read; what is recorded for it stays. */

@@ -695,12 +695,20 @@ coco_value *coco_each_begin(coco_ctx *cx, coco_source *src, coco_value *key, coc
     return NULL;
 }
 
-bool coco_each_next(coco_ctx *cx, coco_value *key, coco_value *value)
+/* The loop with that key; NULL in it: there is none. */
+static struct coco__open_source **coco__loop_of(coco_ctx *cx, const coco_value *key)
 {
     struct coco__open_source **o = &cx->sources;
 
     while (*o && (*o)->key != key) o = &(*o)->next;
-    for (coco_source *src = *o ? (*o)->src : NULL; src;) {
+    return o;
+}
+
+bool coco_each_next(coco_ctx *cx, coco_value *key, coco_value *value)
+{
+    struct coco__open_source *o = *coco__loop_of(cx, key);
+
+    for (coco_source *src = o ? o->src : NULL; src;) {
         int rc = coco_checkpoint(cx);
         if (rc == COCO_OK) rc = src->next(src, cx, key, value);
         if (rc == 1) return true;
@@ -708,7 +716,7 @@ bool coco_each_next(coco_ctx *cx, coco_value *key, coco_value *value)
             COCO__ENTERED(cx->run, coco__unread(cx, src, *key, COCO_EUNREAD));
             continue;
         }
-        coco__loop_end(cx, o);
+        coco__loop_end(cx, coco__loop_of(cx, key)); /* the source may have begun and ended others */
         if (rc < 0) coco__keep(cx, rc, NULL);
         break;
     }

@@ -112,7 +112,7 @@ COCO__IN coco__target_counts *coco__counts_of_title(coco_app *app, const char *t
 COCO__IN void coco__count_action(coco__target_counts *counts, const coco_action *a)
 {
     if (!counts) return;
-    COCO__ADD(counts->actions[a->kind], 1);
+    COCO__ADD(counts->actions[a->kind < COCO_DELETE ? a->kind : COCO_DELETE], 1); /* as sinks are told */
     COCO__ADD(counts->bytes, a->bytes);
 }
 

@@ -113,6 +113,7 @@ static coco_status coco__record_copy(const coco__txn *t, const coco__dbkey *k, c
 {
     coco_status rc = coco__get(t, k, payload);
 
+    if (b->failed) coco__buf_free(b);
     b->n = 0;
     if (rc == COCO_OK) coco__buf_put(b, payload->p, payload->n);
     *payload = (coco_str){ rc != COCO_OK ? NULL : b->p ? (char *)b->p : "", b->n };

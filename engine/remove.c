@@ -374,7 +374,7 @@ static coco_status coco__removing_visit(void *self, coco__run *run, const coco__
     coco_status rc;
 
     COCO_TRY(coco__removal_new(run, v, &n->comp));
-    if (!(n->comp->rec.flags & COCO__R_COMPONENT)) {
+    if (!(n->comp->rec.flags & COCO__R_COMPONENT) || !(n->content || n->comp->rec.nstates)) {
         coco__comp_free(n->comp);
         return COCO_OK;
     }

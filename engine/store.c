@@ -104,11 +104,17 @@ COCO__IN coco_status coco__get(const coco__txn *t, const coco__dbkey *k, coco_st
     return coco__check_payload(t, &key, &data, payload);
 }
 
-static coco_status coco__ended(const coco__txn *t, int rc, const char *what)
+static coco_status coco__done_with(const coco__txn *t, int rc, const char *what)
 {
-    if (rc == 0 || rc == MDB_NOTFOUND) return COCO_OK;
+    if (rc == 0) return COCO_OK;
     if (rc == MDB_MAP_FULL) ((coco__txn *)(uintptr_t)t)->full = true;
     return coco__mdb_error(t->err, rc, t->env, what);
+}
+
+/* The same, where finding nothing is no failure. */
+static coco_status coco__ended(const coco__txn *t, int rc, const char *what)
+{
+    return coco__done_with(t, rc == MDB_NOTFOUND ? 0 : rc, what);
 }
 
 COCO__IN coco_status coco__put(const coco__txn *t, const coco__dbkey *k, const void *payload, size_t n)
@@ -120,7 +126,7 @@ COCO__IN coco_status coco__put(const coco__txn *t, const coco__dbkey *k, const v
 
     if (rc == MDB_KEYEXIST)
         rc = near ? mdb_cursor_put(near, &key, &data, MDB_RESERVE) : mdb_put(t->mdb, t->dbi, &key, &data, MDB_RESERVE);
-    COCO_TRY(coco__ended(t, rc, "write"));
+    COCO_TRY(coco__done_with(t, rc, "write"));
     uint8_t *out = data.mv_data;
     for (int i = 0; i < 4; i++) out[i] = (uint8_t)(sum >> (24 - 8 * i));
     if (n) memcpy(out + 4, payload, n);
@@ -286,7 +292,7 @@ COCO__IN coco_status coco__write(coco_app *app, const coco__writer *w, coco_err 
         COCO_TRY(coco__txn_begin(app->env, 0, &t.mdb, "write", err));
         mdb_env_set_flags(app->env->mdb, MDB_NOMETASYNC, !w->durable);
         coco_status rc = w->body(w->self, &t);
-        if (rc == COCO_OK) rc = coco__ended(&t, mdb_txn_commit(t.mdb), "commit");
+        if (rc == COCO_OK) rc = coco__done_with(&t, mdb_txn_commit(t.mdb), "commit");
         else mdb_txn_abort(t.mdb);
         if (rc == COCO_OK) return rc;
         if (w->undo) w->undo(w->self);

@@ -466,11 +466,12 @@ static coco_status coco__defer(coco__comp *c)
     return COCO_OK;
 }
 
-/* S7.5: a container isn't deleted as long as what should go before it is still there. */
-static void coco__block_containers(const coco__comp *c)
+/* S7.5: a container isn't deleted as long as what should go before it is still there. sent: it was, and may be gone. */
+static void coco__block_containers(const coco__comp *c, bool sent)
 {
     for (const coco__change *ch = c->owned.changes; ch; ch = ch->next)
-        if (ch->action && !ch->cancelled && ch->action->kind == COCO_DELETE) coco__target_block(ch->target, false);
+        if (ch->action && !ch->cancelled && ch->action->kind == COCO_DELETE && !(sent && ch->action->answer == COCO_OK))
+            coco__target_block(ch->target, false);
 }
 
 static void coco__apply_failed(coco__comp *c, bool again)
@@ -479,7 +480,7 @@ static void coco__apply_failed(coco__comp *c, bool again)
                c->run->deferred_bytes < c->run->app->config.max_inflight_bytes / 4;
 
     if (may && coco__defer(c) == COCO_OK) return;
-    coco__block_containers(c);
+    coco__block_containers(c, true);
     for (coco__change *ch = c->owned.changes; ch; ch = ch->next)
         /* nobody may declare into it */
         if (coco__child_through(c, ch)) ch->child->gone = true;
@@ -495,7 +496,7 @@ static void coco__apply_list(coco__run *run, coco__comp *list, bool again, bool 
     for (coco__comp *c = list, *next; c; c = next) {
         next = c->next;
         if (c->claim_failed || !ok) {
-            coco__block_containers(c);
+            coco__block_containers(c, false);
             if (c->claim_failed) coco__renewals_undo(c);
             coco__fail(c, c->claim_failed ? c->claim_failed : COCO_ENOMEM, c->claim_failed ? c->claim_error : NULL);
             coco__done(c);

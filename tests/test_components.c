@@ -1670,11 +1670,16 @@ static coco_status mount_below_each(coco_ctx *cx)
     return COCO_OK;
 }
 
+static bool with_another;
+
 static coco_status each_over_mount(coco_ctx *cx)
 {
     coco_target *tab;
 
     COCO_TRY(tab_of(cx, &tab));
+    if (with_another)
+        COCO_TRY(coco_mount(cx, COCO_PATH(coco_text("another")), &row, COCO_ARGS(pair(cx, 2, 1), coco_target_value(tab)),
+                            NULL));
     COCO_TRY(coco_mount(cx, COCO_PATH(coco_text("x"), coco_int(1)), &row,
                         COCO_ARGS(pair(cx, 1, 1), coco_target_value(tab)), NULL));
     rc_of_second = coco_mount_each(cx, COCO_PATH(coco_text("x")), &row, items(cx, "2=1", false),
@@ -1696,6 +1701,19 @@ static void path_of_a_mount_each_is_its_own(void **state)
     update(NULL);
     assert_int_equal(rc_of_second, COCO_EDUP);
     expect_shelf("shelf:\"tab\" = {\"schema\":1}", "tab:1 = 1");
+}
+
+/* S3.7: what is gone beside a mount_each that was refused goes. */
+static void refused_mount_each_keeps_nothing_else(void **state)
+{
+    (void)state;
+    with_another = true;
+    start(each_over_mount, NULL);
+    update(NULL);
+    with_another = false;
+    update(NULL);
+    assert_int_equal(rc_of_second, COCO_EDUP);
+    expect_actions("- tab:2");
 }
 
 /* S3.12 */
@@ -1850,6 +1868,7 @@ int main(void)
         TEST(valid_hit_above_answers_for_the_path),
         TEST(used_component_runs_as_always_without_its_mounts),
         TEST(path_of_a_mount_each_is_its_own),
+        TEST(refused_mount_each_keeps_nothing_else),
         TEST(ordered_source_out_of_order_is_an_error_that_names_both_keys),
         TEST(key_that_comes_twice_is_an_error),
         TEST(wrong_arguments_are_a_clear_error),

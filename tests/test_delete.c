@@ -148,6 +148,22 @@ static void container_stays_while_the_delete_of_its_content_fails(void **state)
     expect_nothing_written();
 }
 
+/* Of a component that a sink refuses for good, what was deleted is gone, and its container may go. */
+static void container_goes_although_its_component_fails_elsewhere(void **state)
+{
+    (void)state;
+    plan("tab other", "a: tab.1=10 other.2=20");
+    update(NULL);
+    plan("other", "a: other.2=21");
+    fault_on("other:2", -1, false);
+    update_fails(COCO_EFAIL, NULL);
+    expect_shelf("other:2 = 20", "shelf:\"other\" = null");
+    faults_clear();
+    update(NULL);
+    expect_shelf("other:2 = 21", "shelf:\"other\" = null");
+    expect_nothing_written();
+}
+
 static void container_goes_after_the_last_try_of_its_content(void **state)
 {
     (void)state;
@@ -605,6 +621,7 @@ int main(void)
         TEST(memo_above_a_dropped_container_hits_again),
         TEST(container_whose_delete_fails_is_dropped_by_the_next_update),
         TEST(container_stays_while_the_delete_of_its_content_fails),
+        TEST(container_goes_although_its_component_fails_elsewhere),
         TEST(container_goes_after_the_last_try_of_its_content),
         TEST(condemned_container_stays_while_a_running_component_fails_to_empty_it),
         TEST(container_whose_delete_is_refused_twice_is_deleted_once),
