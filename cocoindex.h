@@ -395,8 +395,8 @@ coco_status coco_use_mount(coco_ctx *cx, coco_path path, const coco_fn *fn, coco
  * has been submitted. A child's failure goes to the failure handlers, not to the caller. Takes src over, also on
  * failure.
  * Thread-safe: no; call it on the thread that runs the component.
- * Errors: COCO_EDUP (a key came twice, or the path is taken), COCO_EMEMO (inside a memoized function),
- * COCO_ENOMEM, and what src returns. */
+ * Errors: COCO_EDUP (a key came twice, or the path is taken), COCO_EMEMO (inside a memoized function), COCO_EINVAL (src
+ * is to be followed, and was made in a scratch, with which it would go), COCO_ENOMEM, and what src returns. */
 coco_status coco_mount_each(coco_ctx *cx, coco_path path, const coco_fn *fn, coco_source *src, coco_args args);
 
 /* A live component: full runs as an ordinary component at path (its full pass, args as given); then, in live mode, live
@@ -649,7 +649,7 @@ struct coco_source {
     /* A feed's token is durable: all that was put before it, and it, is in the targets and recorded. On the thread
      * that called for the update. */
     void (*done)(coco_source *src, coco_value token);
-    coco_ctx *made_by;               /* filled in by coco_source_new */
+    bool made_in_scratch; /* filled in by coco_source_new */
 };
 
 /* A zeroed source in cx's memory; NULL when out of memory (the error is kept in cx).

@@ -540,7 +540,6 @@ static coco_status coco__update_run(coco__run *run, const coco__errand *e, coco_
     coco_status rc = coco__pool_begin(run, run->app->config.threads, coco__comp_task);
 
     (void)e;
-    coco__counts_reset(run->app);
     if (rc == COCO_OK && run->opts.live && !run->preview) rc = coco__live_new(run);
     if (rc == COCO_OK) rc = coco__run_root(run);
     if (rc == COCO_OK) rc = coco__drain(run);
@@ -586,6 +585,7 @@ static coco_status coco__errand_run(coco_app *app, const coco__errand *e, coco_e
 
     if (e->result) memset(e->result, 0, sizeof *e->result);
     COCO_TRY(coco__begin(app, err));
+    if (!e->target) coco__counts_reset(app);
     rc = coco__run_init(&run, app, e->opts, err);
     if (rc == COCO_OK) {
         rc = e->body(&run, e, err);
@@ -700,7 +700,6 @@ static coco_status coco__drop_state(coco__run *run, coco_err *err)
 static coco_status coco__drop_run(coco__run *run, const coco__errand *e, coco_err *err)
 {
     (void)e;
-    coco__counts_reset(run->app);
     if (!run->app->has_dbi) return COCO_OK;
     run->dropping = true;
     coco_status rc = coco__run_fatal(run, coco__remove_all(run));

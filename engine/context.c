@@ -633,7 +633,7 @@ coco_source *coco_source_new(coco_ctx *cx)
 {
     coco_source *s = coco__home_alloc(cx, sizeof *s);
 
-    if (s) s->made_by = cx;
+    if (s) s->made_in_scratch = cx->marks != NULL;
     return s;
 }
 

@@ -316,6 +316,8 @@ static coco_status coco__mount_each(coco_ctx *cx, coco_path path, const coco_fn 
 
     if (rc == COCO_OK && src->size && !cx->run->only.p) coco__count_fn(cx->run->app, fn, COCO__EXPECTED, src->size);
     else if (rc == COCO_OK) coco__count_fn(cx->run->app, fn, COCO__UNSIZED, 1);
+    if (rc == COCO_OK && followed && src->made_in_scratch)
+        rc = coco_fail(cx, COCO_EINVAL, "%s: a source that is followed was made in a scratch", fn->name);
     if (rc == COCO_OK && followed) rc = coco__part_each(cx, &pass, &part);
     if (rc == COCO_OK && !later) rc = coco__each_pass(cx, &pass);
     if (pass.node && (later || rc != COCO_OK)) pass.node->incomplete = true;

@@ -67,6 +67,33 @@ static void item_comes_back_after_it_was_gone(void **state)
     expect_actions(NULL);
 }
 
+static coco_status view_in_a_scratch(coco_ctx *cx)
+{
+    coco_target *tab;
+
+    COCO_TRY(tab_of(cx, &tab));
+    coco_scratch_begin(cx);
+    coco_status rc = coco_mount_each(cx, COCO_AUTO, &row, view_of(cx, 0), COCO_ARGS(coco_target_value(tab)));
+    coco_scratch_end(cx);
+    return rc;
+}
+
+/* Its memory ends with the scratch. Where it isn't followed, that is late enough. */
+static void source_made_in_a_scratch_is_not_followed(void **state)
+{
+    (void)state;
+    start(view_in_a_scratch);
+    set(streams, 1, 10);
+    update(NULL);
+    expect_shelf("shelf:\"tab\" = null", "tab:1 = 10");
+    set(streams, 1, 0);
+    update_fails(COCO_EINVAL, OPTS(.live = true));
+    assert_non_null(strstr(w.err.msg, "made in a scratch"));
+    expect_shelf("shelf:\"tab\" = null", "tab:1 = 10");
+    update(NULL);
+    expect_shelf("shelf:\"tab\" = null");
+}
+
 /* S8.3: a feed tells no whole; what it doesn't name stays */
 static void feed_deletes_only_what_it_says(void **state)
 {
@@ -937,45 +964,46 @@ static void row_declared_into_what_another_makes_anew_in_its_round_fails(void **
 }
 
 RUN_BOTH(TEST(changes_of_a_view_are_followed),
-         TEST(touched_item_that_never_was_changes_nothing),
-         TEST(item_comes_back_after_it_was_gone),
-         TEST(feed_deletes_only_what_it_says),
-         TEST(unreadable_item_stays),
-         TEST(rescan_finds_what_was_missed),
-         TEST(rescan_that_fails_deletes_nothing),
-         TEST(view_is_listed_anew_in_its_interval),
-         TEST(change_during_the_first_scan_is_not_lost),
-         TEST(of_one_child_the_newest_change_wins),
-         TEST(of_changes_and_deletes_that_wait_the_newest_wins),
-         TEST(changes_of_different_children_run_at_the_same_time),
-         TEST(put_waits_while_too_many_changes_wait),
-         TEST(token_is_found_again_after_a_restart),
-         TEST(token_of_an_operation_without_effect_is_stored),
-         TEST(token_does_not_pass_a_failed_operation),
-         TEST(token_does_not_pass_what_a_sink_refuses),
-         TEST(token_passes_a_failure_that_a_handler_swallowed),
-         TEST(superseded_operation_counts_as_done),
-         TEST(token_waits_for_the_operations_before_it),
-         TEST(feed_is_caught_up_with_until_it_is_ready),
-         TEST(view_is_not_watched_in_catch_up_mode),
-         TEST(returning_without_ready_is_ready),
-         TEST(ready_comes_when_the_initial_state_is_in_the_targets),
-         TEST(preview_starts_no_live_part),
-         TEST(live_mode_of_one_path_is_refused),
-         TEST(failed_change_does_not_end_the_loop),
-         TEST(watch_tells_of_failures),
-         TEST(stop_while_a_function_runs_leaves_nothing_half_done),
-         TEST(stop_before_ready_is_a_stop),
-         TEST(live_update_of_nothing_waits_for_the_stop),
-         TEST(main_that_fails_ends_the_update),
-         TEST(sync_without_a_hook_lists_anew),
-         TEST(sync_waits_for_a_listing_that_succeeds),
-         TEST(sync_waits_for_an_update_that_was_just_started),
-         TEST(sync_waits_for_deletes_below_an_item),
-         TEST(sync_that_takes_too_long_is_a_deadline_error),
-         TEST(sync_ends_with_the_update),
-         TEST(guard_that_trips_does_not_end_the_loop),
-         TEST(source_in_an_item_of_a_source_is_followed),
-         TEST(host_that_fails_is_not_followed),
-         TEST(refused_row_is_not_put_into_what_its_container_became),
-         TEST(row_declared_into_what_another_makes_anew_in_its_round_fails))
+        TEST(touched_item_that_never_was_changes_nothing),
+        TEST(item_comes_back_after_it_was_gone),
+        TEST(source_made_in_a_scratch_is_not_followed),
+        TEST(feed_deletes_only_what_it_says),
+        TEST(unreadable_item_stays),
+        TEST(rescan_finds_what_was_missed),
+        TEST(rescan_that_fails_deletes_nothing),
+        TEST(view_is_listed_anew_in_its_interval),
+        TEST(change_during_the_first_scan_is_not_lost),
+        TEST(of_one_child_the_newest_change_wins),
+        TEST(of_changes_and_deletes_that_wait_the_newest_wins),
+        TEST(changes_of_different_children_run_at_the_same_time),
+        TEST(put_waits_while_too_many_changes_wait),
+        TEST(token_is_found_again_after_a_restart),
+        TEST(token_of_an_operation_without_effect_is_stored),
+        TEST(token_does_not_pass_a_failed_operation),
+        TEST(token_does_not_pass_what_a_sink_refuses),
+        TEST(token_passes_a_failure_that_a_handler_swallowed),
+        TEST(superseded_operation_counts_as_done),
+        TEST(token_waits_for_the_operations_before_it),
+        TEST(feed_is_caught_up_with_until_it_is_ready),
+        TEST(view_is_not_watched_in_catch_up_mode),
+        TEST(returning_without_ready_is_ready),
+        TEST(ready_comes_when_the_initial_state_is_in_the_targets),
+        TEST(preview_starts_no_live_part),
+        TEST(live_mode_of_one_path_is_refused),
+        TEST(failed_change_does_not_end_the_loop),
+        TEST(watch_tells_of_failures),
+        TEST(stop_while_a_function_runs_leaves_nothing_half_done),
+        TEST(stop_before_ready_is_a_stop),
+        TEST(live_update_of_nothing_waits_for_the_stop),
+        TEST(main_that_fails_ends_the_update),
+        TEST(sync_without_a_hook_lists_anew),
+        TEST(sync_waits_for_a_listing_that_succeeds),
+        TEST(sync_waits_for_an_update_that_was_just_started),
+        TEST(sync_waits_for_deletes_below_an_item),
+        TEST(sync_that_takes_too_long_is_a_deadline_error),
+        TEST(sync_ends_with_the_update),
+        TEST(guard_that_trips_does_not_end_the_loop),
+        TEST(source_in_an_item_of_a_source_is_followed),
+        TEST(host_that_fails_is_not_followed),
+        TEST(refused_row_is_not_put_into_what_its_container_became),
+        TEST(row_declared_into_what_another_makes_anew_in_its_round_fails))
