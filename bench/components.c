@@ -90,7 +90,10 @@ COCO_FN(app_main, ())
     *s = (struct numbers){ 0, bench_number(cx, "n"), bench_number(cx, "generation"), bench_number(cx, "changed"),
                            bench_number(cx, "bump") };
     if (bench_number(cx, "rows")) return declare_all(cx, s, t);
-    *src = (coco_source){ .title = "numbers", .ordered = true, .self = s, .next = next, .made_by = src->made_by };
+    src->title = "numbers";
+    src->ordered = true;
+    src->self = s;
+    src->next = next;
     return coco_mount_each(cx, COCO_AUTO, &item, src,
                            COCO_ARGS(coco_int(bench_number(cx, "memos")), coco_target_value(t)));
 }
