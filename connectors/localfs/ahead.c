@@ -182,17 +182,17 @@ static void coco__fs_ahead_list(coco__fs_ahead *a, int above, const char *name)
     l->name = name;
     l->n = 0;
     l->whole = false;
-    while (!l->whole && l->n + NAME_MAX + 2 <= sizeof l->entries) {
+    while (l->n + NAME_MAX + 2 <= sizeof l->entries) {
         errno = 0;
         e = readdir(l->dir);
-        if (!e && errno) {
+        n = e ? strlen(e->d_name) + 1 : 0;
+        if ((!e && errno) || n > NAME_MAX + 1) { /* some systems' names are longer */
             coco__fs_listed_drop(l);
             return;
         }
         l->whole = !e;
-        if (!e) break;
+        if (!e) return;
         l->entries[l->n++] = (char)coco__fs_entry_type(e);
-        n = strlen(e->d_name) + 1;
         memcpy(l->entries + l->n, e->d_name, n);
         l->n += n;
     }
