@@ -729,7 +729,9 @@ void *coco_target_self(coco_target *target); /* the handler's self: for connecto
 /* ---- Writing a target -------------------------------------------------------------------------------------------- */
 
 typedef enum coco_action_kind { COCO_INSERT, COCO_UPDATE, COCO_DELETE } coco_action_kind;
-/* What an action on a container does to its content: nothing; it is there but must be written again; it is gone. */
+/* What an action on a container does to its content: nothing; it is there but must be written again; it is gone. From
+ * the moment that an action is to destroy it, the old content has no states any more: where that action failed or was
+ * cut short, the next one takes along what is left, also a delete without drop_removes_content. */
 typedef enum coco_children { COCO_CHILDREN_KEPT, COCO_CHILDREN_LOSSY, COCO_CHILDREN_DESTROYED } coco_children;
 
 /* One thing for a sink to do. The handler fills in the first part, the engine the second. */

@@ -277,7 +277,8 @@ static coco__reason coco__miss_early(coco__comp *c)
     if (!coco_str_equal(fn, coco_str_of(c->fn->name))) return COCO__WHY_FUNCTION;
     if (!c->fn->memo) return COCO__WHY_NOMEMO; /* whatever else, and whatever came first */
     /* what moves away marks it too, at a moment that chance decides: its memo is judged first */
-    if (c->rec.flags & COCO__R_PENDING && !coco__moved_away(run, &c->at)) return COCO__WHY_PENDING;
+    bool was_pending = false, moved = coco__moved_away(run, &c->at, &was_pending);
+    if (moved ? was_pending : c->rec.flags & COCO__R_PENDING) return COCO__WHY_PENDING;
     if (c->rec.flags & COCO__R_MEMO) return (coco__reason)0;
     return c->rec.flags & COCO__R_FAILED ? COCO__WHY_RETRY
          : c->rec.flags & COCO__R_BELOW  ? COCO__WHY_BELOW
@@ -350,7 +351,8 @@ static coco_status coco__decide(coco_ctx *cx, coco__comp *c, const coco__mount_c
     }
     if (failed && early.reason != COCO__WHY_RETRY && early.reason != COCO__WHY_NOMEMO) c->why = early;
     if (failed) return COCO_OK;
-    if (!c->why.reason && (c->owned.nchanges || coco__moved_away(c->run, &c->at))) c->why.reason = COCO__WHY_MOVED;
+    if (!c->why.reason && (c->owned.nchanges || coco__moved_away(c->run, &c->at, NULL)))
+        c->why.reason = COCO__WHY_MOVED;
     if (c->why.reason) return COCO_OK;
     uint8_t fp[COCO__FP];
     if (c->run->opts.recheck) {
@@ -572,7 +574,7 @@ static coco_status coco__comp_find(coco_ctx *cx, coco__comp *c, const coco__moun
     coco_status rc = COCO_OK;
 
     /* what was read ahead is old where a state has been taken out of it since */
-    if (m->payload && !coco__moved_away(run, &c->at)) payload = *m->payload;
+    if (m->payload && !coco__moved_away(run, &c->at, NULL)) payload = *m->payload;
     else if (!m->up || m->up->recorded) rc = coco__record_read(run, &c->at, &run->lookup, &payload);
     /* what is read ahead stays until the next child; with a pool others may come to the record meanwhile */
     if (rc == COCO_OK && m->payload && payload.p && !run->pool) {

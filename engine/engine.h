@@ -1031,7 +1031,7 @@ typedef struct coco__failed_path {
 
 typedef struct coco__moved { /* a state that changed hands in this run */
     struct coco__moved *next;
-    coco_str ekey, from_key;    /* of the state; database key of the old owner's record */
+    coco_str ekey;
     coco__place from;
     const char *from_path, *to_path, *state; /* printed */
     bool reported;
@@ -1080,7 +1080,7 @@ typedef struct coco__run {
     coco__arena *passing;    /* for what the end of the update, or in live mode of a group of operations, settles */
     coco_ctx *cx;            /* for handlers: memory of the run */
     coco__table names, deps, depsets, depsets_by_id, targets, target_places, titles, memos;
-    coco__table moved, moved_states; /* old owners by record key; states by entry key */
+    coco__table moved, moved_states; /* record keys of old owners and what is above; coco__moved by entry key */
     coco__table claims;              /* of the round being written */
     /* record key to coco__comp with recorded states that runs or waits for its commit */
     coco__table in_flight;
@@ -1148,7 +1148,10 @@ COCO__IN coco_status coco__stored(const coco__txn *t, const coco__place *at, coc
 /* Where the node with an id stands, copied into run->lookup; COCO_ENOTFOUND where there is none. */
 COCO__IN coco_status coco__place_of_id(coco__run *run, const coco__txn *t, uint64_t id, coco__place *at);
 COCO__IN coco_status coco__store_rec(coco__run *run, const coco__txn *t, const coco__place *at, coco__rec *rec);
-COCO__IN coco_status coco__mark_above(coco__run *run, const coco__txn *t, uint64_t parent, bool pending);
+typedef enum coco__marks { COCO__SETTLED, COCO__UNSETTLED, COCO__MOVED } coco__marks; /* MOVED: by a move */
+COCO__IN coco_status coco__mark_above(coco__run *run, const coco__txn *t, uint64_t parent, coco__marks mark);
+/* Did it, or something below it, lose a state to another in this run? And was it pending before? */
+COCO__IN bool coco__moved_away(coco__run *run, const coco__place *at, bool *was_pending);
 /* Reads a record, copied into b; *payload.p NULL: there is none. Of a place; with any key; the number that it is. */
 COCO__IN coco_status coco__run_get(coco__run *run, const coco__dbkey *k, coco__buf *b, coco_str *payload);
 COCO__IN coco_status coco__run_number(coco__run *run, const coco__dbkey *k, uint64_t *n);
@@ -1196,7 +1199,6 @@ COCO__IN void coco__queue(struct coco__comp *comp);  /* a component with changes
 COCO__IN void coco__round_begin(coco__run *run);
 COCO__IN void coco__done(struct coco__comp *comp);
 
-COCO__IN bool coco__moved_away(coco__run *run, const coco__place *at); /* did it lose a state to another in this run? */
 /* at the end: a moved state whose old owner is still there is a duplicate */
 COCO__IN coco_status coco__moves_check(coco__run *run);
 

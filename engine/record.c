@@ -226,10 +226,35 @@ COCO__IN coco_status coco__place_of_id(coco__run *run, const coco__txn *t, uint6
     return p.p ? coco__place_get(p, at) : COCO_ENOTFOUND;
 }
 
-/* A memo of a component above stands for what is being written: it must not hit until that component is committed
- * itself. With pending false it was, and may. */
-COCO__IN coco_status coco__mark_above(coco__run *run, const coco__txn *t, uint64_t parent, bool pending)
+/* A move makes it pending, at a moment that chance decides: keeps whether it was so before. */
+static coco_status coco__note_marked(coco__run *run, const coco__place *at, const coco__rec *rec)
 {
+    coco__dbkey k;
+    char *key;
+
+    coco__place_key(&k, COCO__COMPONENT, at);
+    if (coco__table_get(&run->moved, k.b, k.n)) return COCO_OK;
+    if (!(key = coco__arena_copy(run->passing, k.b, k.n))) return COCO_ENOMEM;
+    void *was = rec->flags & COCO__R_PENDING ? &run->moved_states : &run->moved;
+    return coco__table_put(&run->moved, key, k.n, was) ? COCO_OK : COCO_ENOMEM;
+}
+
+COCO__IN bool coco__moved_away(coco__run *run, const coco__place *at, bool *was_pending)
+{
+    coco__dbkey k;
+
+    if (!run->moves) return false;
+    coco__place_key(&k, COCO__COMPONENT, at);
+    const void *was = coco__table_get(&run->moved, k.b, k.n);
+    if (was_pending) *was_pending = was == &run->moved_states;
+    return was != NULL;
+}
+
+/* A memo of a component above stands for what is being written: it must not hit until that component is committed
+ * itself. With COCO__SETTLED it was, and may. */
+COCO__IN coco_status coco__mark_above(coco__run *run, const coco__txn *t, uint64_t parent, coco__marks mark)
+{
+    bool pending = mark != COCO__SETTLED;
     coco__place at;
     coco__rec rec;
 
@@ -239,6 +264,7 @@ COCO__IN coco_status coco__mark_above(coco__run *run, const coco__txn *t, uint64
         if (rc == COCO_ENOTFOUND) return COCO_OK;
         COCO_TRY(rc);
         COCO_TRY(coco__stored(t, &at, &run->above, &rec));
+        if (mark == COCO__MOVED) COCO_TRY(coco__note_marked(run, &at, &rec));
         if (!(rec.flags & COCO__R_PENDING) == pending &&
             (pending ? (rec.flags & COCO__R_MEMO) != 0 : rec.run == run->number)) {
             rec.flags ^= COCO__R_PENDING;
@@ -253,10 +279,10 @@ COCO__IN coco_status coco__mark_above(coco__run *run, const coco__txn *t, uint64
 static coco_status coco__write_above(coco__comp *c, const coco__txn *t)
 {
     /* it may be mounted again half deleted */
-    if (c->under_tomb) return coco__mark_above(c->run, t, c->at.parent, true);
+    if (c->under_tomb) return coco__mark_above(c->run, t, c->at.parent, COCO__UNSETTLED);
     if (c->node.up) COCO_TRY(coco__node_persist(c->run, t, c->node.up));
     if (!c->parent || c->parent->ancestors_marked) return COCO_OK;
-    COCO_TRY(coco__mark_above(c->run, t, c->at.parent, true));
+    COCO_TRY(coco__mark_above(c->run, t, c->at.parent, COCO__UNSETTLED));
     c->parent->ancestors_marked = true;
     for (coco__comp *p = c->parent; p; p = p->parent) p->marked = true;
     return COCO_OK;
@@ -344,25 +370,21 @@ static coco_status coco__note_move(coco__comp *c, coco__change *ch, const coco__
     const coco__place *from = &ch->from->owner;
     coco__run *run = c->run;
     coco__moved *m = coco__table_get(&run->moved_states, ch->ekey.p, ch->ekey.n);
-    coco__dbkey k;
     coco__buf b;
 
     if (m) return COCO_OK; /* noted in a try that found the map full */
-    coco__place_key(&k, COCO__COMPONENT, from);
     coco__buf_init(&b, run->mem);
     coco__state_name(&b, ch->target, ch->key);
     if ((m = coco__arena_zalloc(run->passing, sizeof *m)) != NULL) {
         m->ekey = coco__arena_str(run->passing, ch->ekey);
-        m->from_key = (coco_str){ coco__arena_copy(run->passing, k.b, k.n), k.n };
         m->from = (coco__place){ from->parent, coco__arena_str(run->passing, from->segment) };
         m->state = coco__buf_take(&b, run->passing).p;
         m->from_path = coco__print_path(run, NULL, t, from);
         m->to_path = coco__print_path(run, c, NULL, NULL);
     }
     coco__buf_free(&b);
-    if (!m || !m->ekey.p || !m->from_key.p || !m->from.segment.p || !m->state ||
-        !coco__table_put(&run->moved_states, m->ekey.p, m->ekey.n, m) ||
-        (!let_go && !coco__table_put(&run->moved, m->from_key.p, m->from_key.n, m)))
+    if (!m || !m->ekey.p || !m->from.segment.p || !m->state ||
+        !coco__table_put(&run->moved_states, m->ekey.p, m->ekey.n, m))
         return COCO_ENOMEM;
     m->reported = let_go;
     m->next = run->moves;
@@ -392,10 +414,11 @@ static coco_status coco__take(coco__comp *c, coco__change *ch, const coco__txn *
     COCO_TRY(coco__stored(t, owner, &run->record, &rec));
     COCO_TRY(coco__entry_remove(t, &rec, ch->ekey, &run->merge));
     bool let_go = other || (ch->from->condemned && rec.run == run->number);
+    if (!let_go) COCO_TRY(coco__note_marked(run, owner, &rec));
     rec.flags |= COCO__R_PENDING;
     if (rec.nstates) rec.nstates--;
     COCO_TRY(coco__store_rec(run, t, owner, &rec));
-    COCO_TRY(coco__mark_above(run, t, owner->parent, true));
+    COCO_TRY(coco__mark_above(run, t, owner->parent, let_go ? COCO__UNSETTLED : COCO__MOVED));
     COCO_TRY(coco__note_move(c, ch, t, let_go));
     if (!other) return COCO_OK;
     lost = coco__owned_changed(&other->owned, ch->ekey); /* it lets go: the claim has seen to that */

@@ -616,17 +616,17 @@ static coco_status coco__settled_body(void *self, coco__txn *t)
 
     for (int pending = 0; pending < 2; pending++)
         for (coco__condemned *d = run->condemned; d; d = d->next) {
-            if (!pending && coco__moved_away(run, &d->at)) continue; /* it is to run again */
+            if (!pending && coco__moved_away(run, &d->at, NULL)) continue; /* it is to run again */
             COCO_TRY(coco__stored(t, &d->at, &run->record, &rec));
             COCO_TRY(coco__entry_get(t, &rec, d->ekey, run->passing, &value));
             if ((value.p != NULL) != pending || !(rec.flags & COCO__R_COMPONENT)) continue;
             rec.flags = (rec.flags & ~(uint32_t)COCO__R_PENDING) | (pending ? (uint32_t)COCO__R_PENDING : 0u);
             COCO_TRY(coco__store_rec(run, t, &d->at, &rec));
-            COCO_TRY(coco__mark_above(run, t, d->at.parent, pending));
+            COCO_TRY(coco__mark_above(run, t, d->at.parent, pending ? COCO__UNSETTLED : COCO__SETTLED));
         }
     for (coco__moved *m = run->moves; m; m = m->next) { /* what these mark above stays so */
         COCO_TRY(coco__stored(t, &m->from, &run->record, &rec));
-        if (rec.flags & COCO__R_PENDING) COCO_TRY(coco__mark_above(run, t, m->from.parent, true));
+        if (rec.flags & COCO__R_PENDING) COCO_TRY(coco__mark_above(run, t, m->from.parent, COCO__UNSETTLED));
     }
     return COCO_OK;
 }

@@ -604,15 +604,6 @@ static coco_status coco__under_tomb(const coco__txn *t, const coco__place *place
     }
 }
 
-COCO__IN bool coco__moved_away(coco__run *run, const coco__place *at)
-{
-    coco__dbkey k;
-
-    if (!run->moves) return false;
-    coco__place_key(&k, COCO__COMPONENT, at);
-    return coco__table_get(&run->moved, k.b, k.n) != NULL;
-}
-
 COCO__IN coco_status coco__moves_check(coco__run *run)
 {
     for (coco__moved *m = run->moves; m; m = m->next) {

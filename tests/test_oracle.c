@@ -69,13 +69,13 @@ static void apply_container(coco_action *a, const struct work *w)
         bool inside = is_within(p, w->place);
         for (int r = 0; r < ROWS && inside; r++) {
             rows |= real->row[p][r].there;
-            if (gone ? takes_content(w->place) : w->children == COCO_CHILDREN_DESTROYED) real->row[p][r].there = false;
+            if ((gone && takes_content(w->place)) || w->children == COCO_CHILDREN_DESTROYED) real->row[p][r].there = false;
             if (p == w->place && w->children == COCO_CHILDREN_LOSSY) real->row[p][r].value = -1;
         }
         if (inside && !gone && w->children == COCO_CHILDREN_DESTROYED) real->container[p].there = false;
         if (inside && gone && p != w->place) rows |= real->container[p].there, real->container[p].there = false;
     }
-    if (gone && rows && !takes_content(w->place)) {
+    if (gone && rows && !takes_content(w->place) && w->children != COCO_CHILDREN_DESTROYED) {
         refuse(a, "the container isn't empty", false);
         return;
     }
@@ -122,6 +122,20 @@ static coco_status apply(void *self, coco_action **actions, size_t n, coco_err *
 
 static coco_sink sink = { .apply = apply, .max_actions = 7, .retry_ms = 50, .name = "places" };
 
+/* Was it to be rebuilt, and may hold what it held before? Those rows have no states any more. */
+static bool rebuild_unfinished(const coco_change *in)
+{
+    int64_t first, other;
+
+    for (size_t i = 1; i < in->npossible; i++) {
+        if (in->possible[0].n != sizeof first || in->possible[i].n != sizeof other) continue;
+        memcpy(&first, in->possible[0].p, sizeof first);
+        memcpy(&other, in->possible[i].p, sizeof other);
+        if (first / 100 != other / 100) return true;
+    }
+    return false;
+}
+
 /* Is the one possibility known, and still there? */
 static bool known(const coco_change *in, int64_t *value)
 {
@@ -141,6 +155,7 @@ static coco_status decide(coco_ctx *cx, const coco_change *in, struct work w, co
     out->action.kind = !in->desired ? COCO_DELETE : in->npossible ? COCO_UPDATE : COCO_INSERT;
     out->action.value = kept;
     *kept = w;
+    kept->children = rebuild_unfinished(in) ? COCO_CHILDREN_DESTROYED : COCO_CHILDREN_KEPT;
     if (!in->desired) return COCO_OK;
     kept->value = coco_int_of(*in->desired);
     out->record = coco_copy(cx, (coco_str){ (const char *)&kept->value, sizeof kept->value });

@@ -468,6 +468,42 @@ static void reason_of_an_owner_that_has_another_is_not_that_its_row_was_taken(vo
     }
 }
 
+/* The same of one that an update before left pending … */
+static void reason_of_an_owner_that_was_pending_is_not_that_its_row_was_taken(void **state)
+{
+    (void)state;
+    for (int used = 0; used < 2; used++) {
+        plan("tab", used ? "A&: tab.1=10 | B: tab.2=20" : "A: tab.1=10 | B: tab.2=20");
+        update(NULL);
+        plan("tab", used ? "A&: tab.1=10 | B: tab.2=21" : "A: tab.1=10 | B: tab.2=21");
+        fault_on("tab:2", -1, false);
+        update_fails(COCO_EFAIL, NULL);
+        faults_clear();
+        plan("tab", used ? "A&: tab.1=10 tab.2=20 | B: tab.3=30" : "A: tab.1=10 tab.2=20 | B: tab.3=30");
+        update(NULL);
+        expect_why("/ not memoized", "/@shelf/\"tab\" not memoized", "/\"A\" input changed (argument words)",
+                   "/\"B\" pending");
+        expect_shelf("shelf:\"tab\" = null", "tab:1 = 10", "tab:2 = 20", "tab:3 = 30");
+        drop_all();
+    }
+}
+
+/* … and of what stands above an owner: its memo doesn't stand for the row any more, when that was taken before. */
+static void reason_of_what_stands_above_an_owner_is_not_that_its_row_was_taken(void **state)
+{
+    (void)state;
+    for (int used = 0; used < 2; used++) {
+        plan("tab", used ? "A&: tab.1=10 | C: tab.4=40 | C/B: tab.2=20" : "A: tab.1=10 | C: tab.4=40 | C/B: tab.2=20");
+        update(NULL);
+        plan("tab", used ? "A&: tab.1=10 tab.2=20 | C: tab.4=41 | C/B: tab.3=30"
+                         : "A: tab.1=10 tab.2=20 | C: tab.4=41 | C/B: tab.3=30");
+        update(NULL);
+        expect_why("/ not memoized", "/@shelf/\"tab\" not memoized", "/\"A\" input changed (argument words)",
+                   "/\"C\" input changed (argument words)", "/\"C\"/\"B\" input changed (argument words)");
+        drop_all();
+    }
+}
+
 /* S7.4, S7.11 */
 static void delete_that_is_tried_again_spares_a_container_made_anew(void **state)
 {
@@ -588,6 +624,8 @@ int main(void)
         TEST(parent_whose_container_went_to_its_child_is_a_hit_next_time),
         TEST(ancestor_of_who_let_go_of_a_container_is_a_hit_next_time),
         TEST(reason_of_an_owner_that_has_another_is_not_that_its_row_was_taken),
+        TEST(reason_of_an_owner_that_was_pending_is_not_that_its_row_was_taken),
+        TEST(reason_of_what_stands_above_an_owner_is_not_that_its_row_was_taken),
         TEST(delete_that_is_tried_again_spares_a_container_made_anew),
         TEST(owner_whose_record_was_read_before_the_move_lets_go),
         TEST(moved_crate_does_not_hide_the_deletes_in_it),
