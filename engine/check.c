@@ -457,30 +457,30 @@ static coco_status coco__check_state(coco__audit *a, const coco__entry *e, uint6
 /* Can the entry be what it says? */
 COCO__IN bool coco__entry_sound(coco__audit *a, const coco__entry *e)
 {
-    size_t skip = 0;
-    uint64_t space = coco__ekey_space((const uint8_t *)e->ekey.p, e->ekey.n, &skip);
+    coco_str key;
+    uint64_t space = coco__space_of(e->ekey, &key);
     coco__memo m;
     coco__state s;
 
     switch (space) {
     case 0: return false;
-    case COCO__S_USE: return e->ekey.n - skip == COCO__FP && e->value.n == 0;
+    case COCO__S_USE: return key.n == COCO__FP && e->value.n == 0;
     case COCO__S_MEMO:
-        return e->ekey.n - skip == COCO__FP && coco__memo_get(e->value, &m) == COCO_OK &&
+        return key.n == COCO__FP && coco__memo_get(e->value, &m) == COCO_OK &&
                coco__states_sound(m.states) && coco__value_sound(a, m.result) && coco__set_there(a, m.set);
     case COCO__S_STATE: return e->value.n && coco__value_sound(a, e->value);
     case COCO__S_ID: return e->value.n == 8;
     default:
         return space >= COCO__S_FIRST_PROVIDER && coco__state_get(0, e->ekey, e->value, &s) == COCO_OK &&
-               coco__one_key(s.key) && coco__is_cut_of(e->ekey.p + skip, e->ekey.n - skip, s.key);
+               coco__one_key(s.key) && coco__is_cut_of(key.p, key.n, s.key);
     }
 }
 
 /* One entry of the component being looked at. */
 static coco_status coco__check_entry(coco__audit *a, const coco__entry *e)
 {
-    size_t skip = 0;
-    uint64_t space = coco__ekey_space((const uint8_t *)e->ekey.p, e->ekey.n, &skip);
+    coco_str key;
+    uint64_t space = coco__space_of(e->ekey, &key);
     coco__memo m;
 
     if (coco__bytes_cmp(a->last.b, a->last.n, e->ekey.p, e->ekey.n) >= 0)
@@ -491,7 +491,7 @@ static coco_status coco__check_entry(coco__audit *a, const coco__entry *e)
         return coco__unsound(a, space == COCO__S_MEMO ? "a memo of it is malformed, or its dependency set gone"
                                                       : "what it has recorded is malformed");
     }
-    if (space == COCO__S_USE) coco__tally_add(a, &a->uses, e->ekey.p + skip, COCO__FP, 1);
+    if (space == COCO__S_USE) coco__tally_add(a, &a->uses, key.p, COCO__FP, 1);
     if (space == COCO__S_MEMO && coco__memo_get(e->value, &m) == COCO_OK) return coco__use_set(a, m.set);
     if (space == COCO__S_ID) coco__raise(&a->top.next_int_id, coco__get_be64((const uint8_t *)e->value.p));
     return space >= COCO__S_FIRST_PROVIDER ? coco__check_state(a, e, space) : COCO_OK;

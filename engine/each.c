@@ -447,8 +447,8 @@ static coco_status coco__int_id(coco_ctx *cx, coco_value dep, bool next, int64_t
     }
     if (rc == COCO_OK && cx->memo_depth) {
         cx->owned = true;
-        coco__ekey_make(&ekey, COCO__S_ID, name.p, name.n);
-        coco__buf_blob(&cx->declared, ekey.b, ekey.n);
+        name = coco__ekey_make(&ekey, COCO__S_ID, name.p, name.n);
+        coco__buf_blob(&cx->declared, name.p, name.n);
     }
     coco__buf_free(&k);
     return rc;

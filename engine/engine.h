@@ -640,8 +640,9 @@ typedef struct coco__ekey {
     size_t n;
     uint8_t b[COCO__EKEY_MAX];
 } coco__ekey;
-COCO__IN void coco__ekey_make(coco__ekey *k, uint64_t space, const void *key, size_t n);
+COCO__IN coco_str coco__ekey_make(coco__ekey *k, uint64_t space, const void *key, size_t n); /* what stands in k */
 COCO__IN uint64_t coco__ekey_space(const uint8_t *p, size_t n, size_t *skip); /* 0 if malformed */
+COCO__IN uint64_t coco__space_of(coco_str ekey, coco_str *key); /* the same; key, if asked for: what stands behind it */
 COCO__IN int coco__bytes_cmp(const void *a, size_t na, const void *b, size_t nb);
 
 struct coco__change;

@@ -146,17 +146,14 @@ static coco_status coco__look_info(coco__look *l, const coco__rec *rec, bool gon
 /* Counts function memos, which come first; false when the last has been seen. */
 static bool coco__look_count(coco__look *l)
 {
-    for (size_t j = 0; j < l->view.n; j++, l->info->nmemos++) {
-        coco_str ekey = l->view.entries[j].ekey;
-
-        if (coco__ekey_space((const uint8_t *)ekey.p, ekey.n, NULL) != COCO__S_USE) return false;
-    }
+    for (size_t j = 0; j < l->view.n; j++, l->info->nmemos++)
+        if (coco__space_of(l->view.entries[j].ekey, NULL) != COCO__S_USE) return false;
     return true;
 }
 
 static coco_status coco__look_state(coco__look *l, const coco__entry *e)
 {
-    uint64_t space = coco__ekey_space((const uint8_t *)e->ekey.p, e->ekey.n, NULL);
+    uint64_t space = coco__space_of(e->ekey, NULL);
     coco_state_info info = { 0 };
     coco__state s;
     coco_str title;

@@ -81,8 +81,7 @@ static coco_status coco__memo_find(coco_ctx *cx, coco__memo_call *m, coco_str *p
     if (f) return *payload = coco__buf_view(&f->payload), COCO_OK;
     COCO_TRY(coco__owned_memos(&cx->comp->owned, &own));
     if (!own) return COCO_OK;
-    coco__ekey_make(&k, COCO__S_MEMO, m->fp, COCO__FP);
-    coco_str ekey = { (char *)k.b, k.n };
+    coco_str ekey = coco__ekey_make(&k, COCO__S_MEMO, m->fp, COCO__FP);
     if ((c = coco__owned_changed(&cx->comp->owned, ekey)) != NULL) *payload = c->after;
     else if (!run->full) COCO_TRY(coco__owned_find(&cx->comp->owned, ekey, &e));
     if (e && !(*payload = coco__arena_str(cx->arena, e->value)).p) return coco__oom(cx);
@@ -142,7 +141,7 @@ static bool coco__declared_intact(coco_ctx *cx, coco_str declared)
 
     while (coco__left(&r)) {
         coco_str ekey = coco__read_blob(&r);
-        uint64_t space = coco__ekey_space((const uint8_t *)ekey.p, ekey.n, NULL);
+        uint64_t space = coco__space_of(ekey, NULL);
         coco__entry *e = NULL;
         coco__state s;
         coco_target *t = NULL;
@@ -171,7 +170,7 @@ static coco_status coco__declared_mark(coco_ctx *cx, coco_str declared)
         if (cx->memo_depth) coco__buf_blob(&cx->declared, ekey.p, ekey.n);
         COCO_TRY(coco__owned_find(&cx->comp->owned, ekey, &e));
         bool again = e && !coco__owned_mark(&cx->comp->owned);
-        if (again && coco__ekey_space((const uint8_t *)ekey.p, ekey.n, NULL) >= COCO__S_FIRST_PROVIDER)
+        if (again && coco__space_of(ekey, NULL) >= COCO__S_FIRST_PROVIDER)
             return coco_fail(cx, COCO_EDUP, "a target state is declared twice in this component, by a memoized call");
     }
     return cx->declared.failed ? coco__oom(cx) : COCO_OK;
@@ -378,7 +377,7 @@ static coco_str coco__next_declared(coco__reader *r)
 {
     while (coco__left(r)) {
         coco_str ekey = coco__read_blob(r);
-        if (coco__ekey_space((const uint8_t *)ekey.p, ekey.n, NULL) >= COCO__S_FIRST_PROVIDER) return ekey;
+        if (coco__space_of(ekey, NULL) >= COCO__S_FIRST_PROVIDER) return ekey;
     }
     return (coco_str){ 0 };
 }

@@ -221,9 +221,8 @@ static coco_status coco__live_row(coco__audit *a, const coco__dbkey *k, coco_str
 
 static coco_status coco__owner_count(coco__audit *a, const coco__dbkey *k, coco_str payload)
 {
-    size_t skip = 0;
-    uint64_t space = coco__ekey_space(k->b + 1, k->n - 1, &skip);
-    coco_str key = { (const char *)k->b + 1 + skip, k->n - 1 - skip };
+    coco_str key;
+    uint64_t space = coco__space_of((coco_str){ (const char *)k->b + 1, k->n - 1 }, &key);
     coco__place at;
 
     if (space >= COCO__S_FIRST_PROVIDER && (key.n > COCO__CUT || coco__target_key_sound(space, key)) &&
@@ -235,8 +234,8 @@ static coco_status coco__owner_count(coco__audit *a, const coco__dbkey *k, coco_
 /* A record that can't be read, or is gone, may have had the state; one that is whole hasn't. */
 static coco_status coco__owner_row(coco__audit *a, const coco__dbkey *k, coco_str payload)
 {
-    size_t skip = 0;
-    uint64_t space = coco__ekey_space(k->b + 1, k->n - 1, &skip);
+    coco_str ekey = { (const char *)k->b + 1, k->n - 1 }, key;
+    uint64_t space = coco__space_of(ekey, &key);
     coco__place at;
     coco__dbkey c;
     coco__rec rec;
@@ -244,13 +243,13 @@ static coco_status coco__owner_row(coco__audit *a, const coco__dbkey *k, coco_st
     bool sealed, lost = coco__top_of(a, space);
 
     if (coco__place_get(payload, &at) != COCO_OK) return COCO_OK; /* told before */
-    if (lost && coco__owner_true(a, (coco_str){ (const char *)k->b + 1, k->n - 1 }, payload)) return COCO_OK;
+    if (lost && coco__owner_true(a, ekey, payload)) return COCO_OK;
     for (const coco__fix *f = a->fixes; f; f = f->next) /* its component has been found */
         if (f->op == COCO__FIX_PUT && coco__bytes_cmp(f->key.b, f->key.n, k->b, k->n) == 0) return COCO_OK;
     lost &= at.parent ? coco__one_key(at.segment) && coco__climb(a, at.parent, &sealed) : at.segment.n == 0;
     lost &= !coco__peek_rec(a, &at, &rec);
-    coco__dbkey_id(&c, COCO__PROVIDER, space, k->b + 1 + skip, k->n - 1 - skip);
-    if (k->n - 1 - skip > COCO__CUT) lost &= coco__peek(a, &c, &p); /* else nobody knows its key in full */
+    coco__dbkey_id(&c, COCO__PROVIDER, space, key.p, key.n);
+    if (key.n > COCO__CUT) lost &= coco__peek(a, &c, &p); /* else nobody knows its key in full */
     coco__found(a, &at, "the owner index leads to it from a target state that it %s",
                 lost ? "may have had" : "hasn't");
     return lost ? coco__fix_rebuild(a, &at) : coco__fix_del(a, k);

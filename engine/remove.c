@@ -128,7 +128,7 @@ static coco_status coco__removal_new(coco__run *run, const coco__visit *v, coco_
 static coco_status coco__block_entry(void *self, const coco__entry *e)
 {
     coco_target *t = NULL;
-    uint64_t space = coco__ekey_space((const uint8_t *)e->ekey.p, e->ekey.n, NULL);
+    uint64_t space = coco__space_of(e->ekey, NULL);
 
     if (space >= COCO__S_FIRST_PROVIDER) COCO_TRY(coco__target_by_id(((coco__comp *)self)->run, space, &t));
     coco__target_block(t, false);
@@ -244,7 +244,7 @@ typedef struct coco__count {
 /* The state that an entry stands for, and where; *t NULL: none, or nowhere. */
 static coco_status coco__entry_state(coco__run *run, const coco__entry *e, coco_target **t, coco__state *s)
 {
-    uint64_t space = coco__ekey_space((const uint8_t *)e->ekey.p, e->ekey.n, NULL);
+    uint64_t space = coco__space_of(e->ekey, NULL);
 
     *t = NULL;
     if (space < COCO__S_FIRST_PROVIDER) return COCO_OK;
@@ -390,7 +390,7 @@ static coco_status coco__content_entry(void *self, const coco__entry *e)
 {
     coco__removing *n = self;
     coco_target *t = NULL;
-    uint64_t space = coco__ekey_space((const uint8_t *)e->ekey.p, e->ekey.n, NULL);
+    uint64_t space = coco__space_of(e->ekey, NULL);
 
     if (n->held && space < COCO__S_FIRST_PROVIDER) return COCO_OK;
     if (n->held) COCO_TRY(coco__target_by_id(n->comp->run, space, &t));

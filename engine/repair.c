@@ -102,7 +102,7 @@ static coco_status coco__rebuilt_add(coco__rebuilt *b, coco_str ekey, coco_str v
     if (coco__owned_changed(&b->owned, ekey)) return COCO_OK;
     if (!(c = coco__owned_change(&b->owned, ekey))) return COCO_ENOMEM;
     c->after = coco__arena_str(&b->a->scratch, value);
-    b->nstates += coco__ekey_space((const uint8_t *)ekey.p, ekey.n, NULL) >= COCO__S_FIRST_PROVIDER;
+    b->nstates += coco__space_of(ekey, NULL) >= COCO__S_FIRST_PROVIDER;
     return c->after.p ? COCO_OK : COCO_ENOMEM;
 }
 
@@ -123,7 +123,7 @@ static coco_status coco__rebuilt_state(coco__rebuilt *b, coco_str ekey, coco__st
  * may be there or not. */
 static coco_status coco__rebuilt_entry(coco__rebuilt *b, const coco__entry *e)
 {
-    uint64_t space = coco__ekey_space((const uint8_t *)e->ekey.p, e->ekey.n, NULL);
+    uint64_t space = coco__space_of(e->ekey, NULL);
     coco__dbkey k;
     coco__place owner;
     coco__state s;
@@ -180,15 +180,13 @@ static coco_status coco__rebuilt_owned(coco__audit *a, const coco__dbkey *k, coc
 {
     coco__rebuilt *b = a->rebuilt;
     coco_str ekey = { (const char *)k->b + 1, k->n - 1 };
-    size_t skip;
-    uint64_t space = coco__ekey_space(k->b + 1, k->n - 1, &skip);
     coco__state s = { .container = false };
+    uint64_t space = coco__space_of(ekey, &s.key);
     coco__provider_rec rec;
     coco__dbkey place;
     coco_str p;
 
     if (space < COCO__S_FIRST_PROVIDER || !coco__rebuilt_here(b, payload)) return COCO_OK;
-    s.key = (coco_str){ ekey.p + skip, ekey.n - skip };
     coco__dbkey_id(&place, COCO__PROVIDER, space, s.key.p, s.key.n);
     s.container = coco__peek(a, &place, &p) && coco__provider_get(p, &rec) == COCO_OK;
     if (!s.container && s.key.n > COCO__CUT) return COCO_OK; /* nobody knows it in full */

@@ -17,7 +17,7 @@
 /* ---- Entry keys and values ---- */
 
 /* The space as an order-preserving number: its length in bytes, then the bytes, most significant first. */
-COCO__IN void coco__ekey_make(coco__ekey *k, uint64_t space, const void *key, size_t n)
+COCO__IN coco_str coco__ekey_make(coco__ekey *k, uint64_t space, const void *key, size_t n)
 {
     size_t length = 1;
 
@@ -26,6 +26,7 @@ COCO__IN void coco__ekey_make(coco__ekey *k, uint64_t space, const void *key, si
     for (size_t i = length; i; i--, space >>= 8) k->b[i] = (uint8_t)space;
     k->n = 1 + length;
     k->n += coco__cut(k->b + k->n, key, n);
+    return (coco_str){ (char *)k->b, k->n };
 }
 
 COCO__IN uint64_t coco__ekey_space(const uint8_t *p, size_t n, size_t *skip)
@@ -36,6 +37,15 @@ COCO__IN uint64_t coco__ekey_space(const uint8_t *p, size_t n, size_t *skip)
     for (size_t i = 1; i <= p[0]; i++) v = v << 8 | p[i];
     if (skip) *skip = 1u + p[0];
     return v;
+}
+
+COCO__IN uint64_t coco__space_of(coco_str ekey, coco_str *key)
+{
+    size_t skip = 0;
+    uint64_t space = coco__ekey_space((const uint8_t *)ekey.p, ekey.n, &skip);
+
+    if (key) *key = (coco_str){ ekey.p + skip, ekey.n - skip };
+    return space;
 }
 
 COCO__IN int coco__bytes_cmp(const void *a, size_t na, const void *b, size_t nb)
@@ -74,15 +84,14 @@ COCO__IN coco_status coco__state_get(uint32_t of, coco_str ekey, coco_str value,
 {
     coco__reader r = coco__reader_of(value.p, value.n);
     uint8_t flags = coco__read_byte(&r);
-    size_t skip;
 
     memset(s, 0, sizeof *s);
-    if (coco__ekey_space((const uint8_t *)ekey.p, ekey.n, &skip) == 0) return COCO_ECORRUPT;
+    if (coco__space_of(ekey, &s->key) == 0) return COCO_ECORRUPT;
     s->container = flags & COCO__E_CONTAINER;
     s->user_managed = flags & COCO__E_USER;
     s->condemned = flags & COCO__E_CONDEMNED;
     s->counter = coco__read_varint(&r);
-    s->key = flags & COCO__E_LONG ? coco__read_blob(&r) : (coco_str){ ekey.p + skip, ekey.n - skip };
+    if (flags & COCO__E_LONG) s->key = coco__read_blob(&r);
     s->npossible = flags >> 4;
     if (s->npossible > sizeof s->possible / sizeof s->possible[0]) return COCO_ECORRUPT;
     for (size_t i = 0; i < s->npossible; i++) {
@@ -325,7 +334,7 @@ COCO__IN coco_status coco__owned_memos(coco__owned *o, bool *any)
         size_t at = coco__view_find(&o->view, least, any), next = o->current + 1;
         if (at < o->view.n) first = o->view.entries[at].ekey;
         else if (next < o->npages) first = o->pages[next].label;
-        o->memos = coco__ekey_space((const uint8_t *)first.p, first.n, NULL) == COCO__S_MEMO ? 1 : -1;
+        o->memos = coco__space_of(first, NULL) == COCO__S_MEMO ? 1 : -1;
     }
     *any = o->memos > 0;
     return COCO_OK;
@@ -721,8 +730,7 @@ COCO__IN coco_status coco__own(coco__owned *o, uint64_t space, coco_str key, coc
     coco__change *ch;
     coco__entry *e;
 
-    coco__ekey_make(&k, space, key.p, key.n);
-    coco_str ekey = { (char *)k.b, k.n };
+    coco_str ekey = coco__ekey_make(&k, space, key.p, key.n);
     ch = coco__owned_changed(o, ekey);
     if (space == COCO__S_MEMO) o->memos = 1;
     if (!ch) {

@@ -365,8 +365,7 @@ static coco_status coco__declare_held(coco_ctx *cx, coco__declaration *d, coco_t
                   d->target->title);
     d->full = coco__buf_view(&bytes);
     if (rc == COCO_OK) {
-        coco__ekey_make(&ekey, d->target->id, d->full.p, d->full.n);
-        d->ekey = (coco_str){ (char *)ekey.b, ekey.n };
+        d->ekey = coco__ekey_make(&ekey, d->target->id, d->full.p, d->full.n);
         if (coco__listening(cx->run)) {
             coco__change seen = { .target = d->target, .key = d->full, .container = d->container };
             coco__emit_state(cx->run, COCO_EV_DECLARED, cx->comp, &seen, NULL);
@@ -484,7 +483,7 @@ COCO__IN bool coco__became_void(const coco__change *c)
 
 COCO__IN coco_status coco__declare_gone(coco__comp *comp, const coco__entry *e, coco__delete_mode mode)
 {
-    uint64_t space = coco__ekey_space((const uint8_t *)e->ekey.p, e->ekey.n, NULL);
+    uint64_t space = coco__space_of(e->ekey, NULL);
     coco_target *t = NULL;
     coco__change *c;
     coco__state s;
