@@ -504,8 +504,7 @@ static coco_status coco__check_entries(coco__audit *a, coco_str bytes, coco_str 
 
     if (rc == COCO_ECORRUPT) return coco__unsound(a, "its entries are malformed");
     if (rc != COCO_OK) a->rc = rc;
-    else if (a->view.n &&
-             coco__bytes_cmp(a->view.entries[0].ekey.p, a->view.entries[0].ekey.n, label.p, label.n) < 0)
+    else if (a->view.n && coco__str_cmp(a->view.entries[0].ekey, label) < 0)
         return coco__unsound(a, "a page of its target states is labelled wrong");
     for (size_t i = 0; i < a->view.n && a->rc == COCO_OK; i++) coco__check_entry(a, &a->view.entries[i]);
     return a->rc;

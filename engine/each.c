@@ -145,7 +145,7 @@ static coco_status coco__each_seek(coco__each *e, coco_str segment, const coco_s
     *payload = NULL;
     if (!e->stream.run) return COCO_OK;
     if (e->through) COCO_TRY(coco__each_advance(e));
-    while (e->got && (order = coco__bytes_cmp(is->p, is->n, segment.p, segment.n)) < 0) {
+    while (e->got && (order = coco__str_cmp(*is, segment)) < 0) {
         COCO_TRY(coco__each_gone(e, *is));
         COCO_TRY(coco__each_advance(e));
     }
@@ -182,7 +182,7 @@ static coco_status coco__each_key(coco__each *e, coco_value key)
     if (rc != COCO_OK)
         return coco_fail(e->cx, rc, "%s: the source gave a key that isn't a stable key", e->pass->fn->name);
     if (e->src->ordered) {
-        int order = coco__bytes_cmp(e->segment.p, e->segment.n, before.p, before.n);
+        int order = coco__str_cmp(coco__buf_view(&e->segment), coco__buf_view(&before));
         if (order <= 0) return coco__each_key_error(e, order ? COCO_EINVAL : COCO_EDUP);
         if (e->segment.n <= COCO__CUT) return COCO_OK;
     }

@@ -185,6 +185,9 @@ COCO__IN coco_status coco__value_get(coco__reader *r, coco__arena *a, coco_value
 /* The end of a decoding: rc; after a failure *out is null, and r is at its end and bad. */
 COCO__IN coco_status coco__value_end(coco__reader *r, coco_status rc, coco_value *out);
 COCO__IN coco_status coco__value_copy(coco__arena *a, coco_value v, coco_value *out);   /* deep; objects by pointer */
+/* As memcmp, then the shorter first: the order of encoded keys. */
+COCO__IN int coco__bytes_cmp(const void *a, size_t na, const void *b, size_t nb);
+COCO__IN int coco__str_cmp(coco_str a, coco_str b);
 /* The length of the name in front, which needs no quotes as a symbol; p ends at n or with a NUL. */
 COCO__IN size_t coco__bare_length(const char *p, size_t n);
 COCO__IN void coco__value_print(coco__buf *b, coco_value v);
@@ -643,9 +646,7 @@ typedef struct coco__ekey {
 COCO__IN coco_str coco__ekey_make(coco__ekey *k, uint64_t space, const void *key, size_t n); /* what stands in k */
 COCO__IN uint64_t coco__ekey_space(const uint8_t *p, size_t n, size_t *skip); /* 0 if malformed */
 COCO__IN uint64_t coco__space_of(coco_str ekey, coco_str *key); /* the same; key, if asked for: what stands behind it */
-COCO__IN int coco__bytes_cmp(const void *a, size_t na, const void *b, size_t nb);
 
-struct coco__change;
 /* The value of a target state's entry. */
 typedef struct coco__state {
     bool container, user_managed, condemned; /* condemned: its delete waits for the end of the update */

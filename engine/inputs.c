@@ -128,7 +128,7 @@ static coco_status coco__args_close(coco__run *run, const coco__buf *b, const si
     uint8_t *out = run->args_key;
     size_t n = 1 + COCO__FP, at = 0;
 
-    if (coco__bytes_cmp(b->p, b->n, run->args.p, run->args.n) == 0) return COCO_OK;
+    if (coco_str_equal(coco__buf_view(b), coco__buf_view(&run->args))) return COCO_OK;
     if (b->n <= COCO__KEY_WHOLE) {
         if (b->n) memcpy(out, b->p, b->n);
         n = b->n;

@@ -238,8 +238,7 @@ static void coco__deps_sort(coco__deps *d)
     for (size_t i = 1; i < d->n; i++) {
         coco__dep *x = d->v[i];
         size_t j = i;
-        for (; j > 0 && coco__bytes_cmp(d->v[j - 1]->bytes.p, d->v[j - 1]->bytes.n, x->bytes.p, x->bytes.n) > 0; j--)
-            d->v[j] = d->v[j - 1];
+        for (; j > 0 && coco__str_cmp(d->v[j - 1]->bytes, x->bytes) > 0; j--) d->v[j] = d->v[j - 1];
         d->v[j] = x;
     }
 }

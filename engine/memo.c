@@ -402,7 +402,7 @@ static coco_status coco__recheck_result(coco_ctx *frame, const coco__memo *m)
 
     coco__buf_init(&b, frame->run->mem);
     same = coco__value_put(&b, frame->result, COCO__STORED) == COCO_OK;
-    same = same && coco__bytes_cmp(b.p, b.n, m->result.p, m->result.n) == 0;
+    same = same && coco_str_equal(coco__buf_view(&b), m->result);
     coco__buf_free(&b);
     same = same && coco__same_declared(&frame->declared, m->declared);
     if (same && coco__declared_intact(frame, m->declared)) return COCO_OK;
@@ -470,7 +470,7 @@ static coco_status coco__memo_judge(coco_ctx *cx, const coco_fn *fn, coco__memo_
         m->recheck = payload;
         return COCO_ENOTFOUND;
     }
-    if (m->fresh || coco__bytes_cmp(now.p, now.n, memo->states.p, memo->states.n) == 0) return COCO_OK;
+    if (m->fresh || coco_str_equal(now, memo->states)) return COCO_OK;
     memo->states = now;
     if (!m->owned) COCO_TRY(coco__depset_load(cx->run, memo->set, &set));
     return coco__memo_store(cx, m->fp, memo, set, m->owned);

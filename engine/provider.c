@@ -409,7 +409,7 @@ COCO__IN coco_status coco__provider_destroy(const coco__txn *t, coco_target *p)
 
 COCO__IN bool coco__owner_none(const coco_target *target, coco_str ekey)
 {
-    return target->top_known && coco__bytes_cmp(ekey.p, ekey.n, target->top_key.p, target->top_key.n) > 0;
+    return target->top_known && coco__str_cmp(ekey, target->top_key) > 0;
 }
 
 /* It only grows, so it may name what is gone by now, or was never committed. */

@@ -45,7 +45,7 @@ static bool coco__stands_in(const coco_action *a, const coco_action *container)
     if (!t) return false;
     coco__buf_init(&key, t->run->mem);
     coco__key_put(&key, container->key);
-    bool inside = key.failed || coco__bytes_cmp(key.p, key.n, t->key.p, t->key.n) == 0;
+    bool inside = key.failed || coco_str_equal(coco__buf_view(&key), t->key);
     coco__buf_free(&key);
     return inside;
 }

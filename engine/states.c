@@ -48,15 +48,6 @@ COCO__IN uint64_t coco__space_of(coco_str ekey, coco_str *key)
     return space;
 }
 
-COCO__IN int coco__bytes_cmp(const void *a, size_t na, const void *b, size_t nb)
-{
-    int c = na && nb ? memcmp(a, b, na < nb ? na : nb) : 0;
-
-    return c ? c : (na > nb) - (na < nb);
-}
-
-static int coco__str_cmp(coco_str a, coco_str b) { return coco__bytes_cmp(a.p, a.n, b.p, b.n); }
-
 enum { COCO__E_CONTAINER = 1, COCO__E_USER = 2, COCO__E_CONDEMNED = 4, COCO__E_LONG = 8 };
 
 COCO__IN const coco__state *coco__old_of(const coco__change *c)
@@ -737,7 +728,7 @@ COCO__IN coco_status coco__own(coco__owned *o, uint64_t space, coco_str key, coc
         COCO_TRY(coco__owned_find(o, ekey, &e));
         bool given = e && was && !(space == COCO__S_STATE && o->run->full);
         if (given && !(*was = coco__arena_str(o->arena, e->value)).p) return COCO_ENOMEM;
-        bool same = e && value.p && coco__bytes_cmp(e->value.p, e->value.n, value.p, value.n) == 0;
+        bool same = e && value.p && coco_str_equal(e->value, value);
         if (e) coco__owned_mark(o);
         if (same || !value.p) return COCO_OK;
         coco_str old = { 0 };

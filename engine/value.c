@@ -105,13 +105,13 @@ coco_value coco_get(coco_value map, const char *key)
 
 /* ---- The entries of a map in the order of their keys ---- */
 
-/* As memcmp, then the shorter first: the order of their encodings as keys. */
-static int coco__str_compare(coco_str a, coco_str b)
+COCO__IN int coco__bytes_cmp(const void *a, size_t na, const void *b, size_t nb)
 {
-    size_t n = a.n < b.n ? a.n : b.n;
-    int c = n ? memcmp(a.p, b.p, n) : 0;
-    return c ? c : COCO__CMP(a.n, b.n);
+    int c = na && nb ? memcmp(a, b, na < nb ? na : nb) : 0;
+    return c ? c : COCO__CMP(na, nb);
 }
+
+COCO__IN int coco__str_cmp(coco_str a, coco_str b) { return coco__bytes_cmp(a.p, a.n, b.p, b.n); }
 
 /* A walk over a map's entries in ascending order of keys. Maps that are in order need nothing more; others an index.
  * Where there is no memory for it each step searches the next key: slow, never wrong. */
@@ -126,7 +126,7 @@ typedef struct coco__order {
 
 static int coco__pair_compare(const void *a, const void *b)
 {
-    return coco__str_compare((*(const coco_pair *const *)a)->key, (*(const coco_pair *const *)b)->key);
+    return coco__str_cmp((*(const coco_pair *const *)a)->key, (*(const coco_pair *const *)b)->key);
 }
 
 /* The entry with the next larger key than last's (NULL: none before it); last's own where a key came twice. */
@@ -151,7 +151,7 @@ static bool coco__order_open(coco__order *o, const coco__mem *mem, const coco_pa
     const coco_pair *last = NULL, *next;
     size_t i = 1, k;
 
-    while (i < n && coco__str_compare(pairs[i - 1].key, pairs[i].key) < 0) i++;
+    while (i < n && coco__str_cmp(pairs[i - 1].key, pairs[i].key) < 0) i++;
     o->mem = mem ? mem : &libc;
     o->pairs = pairs;
     o->n = n;
@@ -159,7 +159,7 @@ static bool coco__order_open(coco__order *o, const coco__mem *mem, const coco_pa
     if ((o->sorted = i >= n)) return true;
     o->index = n <= 16 ? o->small : coco__alloc(o->mem, n * sizeof *o->index);
     for (i = 0; i < n && o->index; i++) {
-        for (k = i; k > 0 && n <= 16 && coco__str_compare(o->index[k - 1]->key, pairs[i].key) > 0; k--)
+        for (k = i; k > 0 && n <= 16 && coco__str_cmp(o->index[k - 1]->key, pairs[i].key) > 0; k--)
             o->index[k] = o->index[k - 1];
         o->index[k] = &pairs[i];
     }
@@ -238,7 +238,7 @@ int coco_compare(coco_value a, coco_value b)
     switch (a.kind) {
     case COCO_SYMBOL:
     case COCO_TEXT_KIND:
-    case COCO_BYTES: return coco__str_compare(coco_text_of(a), coco_text_of(b));
+    case COCO_BYTES: return coco__str_cmp(coco_text_of(a), coco_text_of(b));
     case COCO_BOOL: return (int)a.as.boolean - (int)b.as.boolean;
     case COCO_INT: return COCO__CMP(a.as.integer, b.as.integer);
     case COCO_FLOAT: return coco__float_compare(a.as.real, b.as.real);
