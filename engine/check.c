@@ -132,7 +132,6 @@ COCO__IN coco_status coco__each_below(coco__audit *a, enum coco__kind kind, uint
     return a->rc;
 }
 
-/* A record read beside the walk; damage counts as none: its own row tells it. */
 COCO__IN bool coco__peek(coco__audit *a, const coco__dbkey *k, coco_str *payload)
 {
     if (coco__get(&a->quiet, k, payload) == COCO_OK) return true;
@@ -167,7 +166,6 @@ COCO__IN void coco__raise(uint64_t *top, uint64_t id)
     if (id >= *top && id < UINT64_MAX) *top = id + 1;
 }
 
-/* The number in a key behind the kind; 0 if the key is malformed. */
 COCO__IN uint64_t coco__key_number(const coco__dbkey *k) { return k->n == 9 ? coco__get_be64(k->b + 1) : 0; }
 
 COCO__IN coco_status coco__damaged(coco__audit *a, const coco__dbkey *k, const char *what)
@@ -198,7 +196,6 @@ COCO__IN bool coco__set_there(coco__audit *a, uint64_t id)
     return coco__get_id(&a->quiet, COCO__DEPSET, id, &p) == COCO_OK;
 }
 
-/* Counts a use of a dependency set. */
 COCO__IN coco_status coco__use_set(coco__audit *a, uint64_t id)
 {
     uint8_t be[8];
@@ -263,7 +260,6 @@ COCO__IN coco_status coco__provider_row(coco__audit *a, const coco__dbkey *k, co
     return coco__fix_add(a, COCO__FIX_PUT, &by_id, (coco_str){ (const char *)k->b + 1, k->n - 1 });
 }
 
-/* The provider under which states are counted; NULL: id is void, as its provider or one above it is no more. */
 COCO__IN coco__seen_place *coco__top_of(coco__audit *a, uint64_t id)
 {
     coco__seen_place *s = coco__table_get(&a->places, &id, sizeof id), *below = s;
@@ -454,7 +450,6 @@ static coco_status coco__check_state(coco__audit *a, const coco__entry *e, uint6
     return coco__check_owner(a, e, s, state.key);
 }
 
-/* Can the entry be what it says? */
 COCO__IN bool coco__entry_sound(coco__audit *a, const coco__entry *e)
 {
     coco_str key;
@@ -595,7 +590,6 @@ static bool coco__segment_sound(const coco__dbkey *k, const coco__rec *rec, coco
     return coco__is_cut_of(k->b + 9, k->n - 9, at->segment) && coco__one_key(at->segment);
 }
 
-/* Decodes a component's record, whose parts must go together. */
 COCO__IN bool coco__rec_read(coco_str payload, coco__rec *rec)
 {
     const uint32_t both = COCO__R_COMPONENT | COCO__R_ID;

@@ -243,7 +243,6 @@ coco_status coco__unpack(coco_ctx *cx, const coco_fn *fn, const coco_value *args
                      fn->params[i].type, coco__kind_name(v));
 }
 
-/* Copies a value, objects by their class, into cx's memory. */
 COCO__IN coco_status coco__result_to(coco_ctx *cx, coco_value v, coco_value *out)
 {
     coco_status rc;

@@ -969,6 +969,7 @@ enum {
     COCO__FOUND_THERE, COCO__FOUND_MISSING, COCO__FOUND_OTHER, COCO__FOUND_ERROR
 };
 
+/* The provider at (parent, key or attachment): of this run, as recorded, or new. */
 COCO__IN coco_status coco__target_at(struct coco__run *run, coco_target *parent, coco_str key, bool attachment,
                                      coco_target **out);
 /* *target NULL: void */
@@ -987,11 +988,11 @@ COCO__IN coco_status coco__owner_put(const coco__txn *t, coco_target *target, co
 /* A delete in it failed; again: that is tried again. */
 COCO__IN void coco__target_block(coco_target *target, bool again);
 COCO__IN coco_status coco__top_states(struct coco__run *run, coco_target *top, uint64_t *n);
-/* Makes the handler; desired NULL: from what is recorded. */
 /* What the store said, if rc is its error; else the words for rc. */
 COCO__IN const char *coco__said(const struct coco__run *run, coco_status rc);
+/* Makes the handler where it isn't made: from the desired value of the container, or (NULL) from its record. */
 COCO__IN coco_status coco__target_ready(coco_target *t, const coco_value *desired);
-COCO__IN coco_status coco__target_title(coco_ctx *cx, coco_target *t, const char *title);
+COCO__IN coco_status coco__target_title(coco_ctx *cx, coco_target *t, const char *title); /* unique in the run */
 /* Gives the container's provider a new id: what was recorded below is void; for others from the precommit of by on. */
 COCO__IN coco_status coco__provider_renew(struct coco__run *run, coco_target *old, struct coco__comp *by,
                                           coco_target **out);
@@ -1710,7 +1711,7 @@ COCO__IN coco_status coco__fix_rebuild(coco__audit *a, const coco__place *at);
 COCO__IN coco__tally *coco__tally_add(coco__audit *a, coco__table *table, const void *key, size_t n, uint64_t more);
 COCO__IN coco_status coco__use_set(coco__audit *a, uint64_t id); /* counts a use of a dependency set */
 COCO__IN bool coco__set_there(coco__audit *a, uint64_t id);
-/* the provider under which states are counted; NULL: id is void */
+/* the provider under which states are counted; NULL: id is void, as its provider or one above it is no more */
 COCO__IN coco__seen_place *coco__top_of(coco__audit *a, uint64_t id);
 COCO__IN bool coco__one_key(coco_str s); /* is it an encoded key, and no more? */
 COCO__IN bool coco__target_key_sound(uint64_t parent, coco_str key);
@@ -1723,7 +1724,7 @@ COCO__IN bool coco__states_sound(coco_str states);
 COCO__IN bool coco__value_sound(coco__audit *a, coco_str stored);
 COCO__IN bool coco__entry_sound(coco__audit *a, const coco__entry *e);
 COCO__IN bool coco__memo_sound(coco__audit *a, const coco__rec *rec);
-COCO__IN bool coco__rec_read(coco_str payload, coco__rec *rec); /* decodes too */
+COCO__IN bool coco__rec_read(coco_str payload, coco__rec *rec); /* decodes it, too: its parts must go together */
 COCO__IN coco_str coco__owner_value(coco__audit *a, coco_str ekey, coco_str payload);
 COCO__IN bool coco__owner_true(coco__audit *a, coco_str ekey, coco_str payload);
 

@@ -129,7 +129,6 @@ static void coco__target_first(coco_target *t)
     t->top_known = true;
 }
 
-/* The provider at (parent, key or attachment): of this run, as recorded, or new. */
 COCO__IN coco_status coco__target_at(coco__run *run, coco_target *parent, coco_str key, bool attachment,
                                      coco_target **out)
 {
@@ -215,21 +214,16 @@ static coco_status coco__root_handler(coco_target *t)
     return type->make(cx, coco_at(key, 1), &t->handler) == COCO_OK ? COCO_OK : coco__no_provider(t, name);
 }
 
-/* Was the handler made from what is recorded, while what is desired is known now? */
-static bool coco__handler_stale(const coco_target *t, const coco_value *desired)
-{
-    return t->of_record && (desired || (t->attachment.p && !t->parent->of_record));
-}
-
-/* Makes the handler where it isn't made: from the desired value of the container, or from its record. */
 COCO__IN coco_status coco__target_ready(coco_target *t, const coco_value *desired)
 {
     coco_ctx *cx = t->run->cx;
     coco__reader r = coco__reader_of(t->key.p, t->key.n);
     coco_value key = coco_null();
     coco_status rc;
+    /* it was made from what is recorded, and what is desired is known now */
+    bool stale = t->of_record && (desired || (t->attachment.p && !t->parent->of_record));
 
-    if (t->handler.reconcile && !coco__handler_stale(t, desired)) return COCO_OK;
+    if (t->handler.reconcile && !stale) return COCO_OK;
     memset(&t->handler, 0, sizeof t->handler);
     cx->kept = COCO_OK;
     if (!t->parent) {
@@ -294,7 +288,6 @@ static coco_status coco__title_taken(coco_ctx *cx, coco__buf *title, const coco_
     return coco_fail(cx, COCO_EDUP, "two targets are called \"%s; tell them apart by .title", coco__buf_cstr(title));
 }
 
-/* Gives the provider its title and keeps titles unique in the run. */
 COCO__IN coco_status coco__target_title(coco_ctx *cx, coco_target *t, const char *title)
 {
     coco__run *run = t->run;
@@ -600,8 +593,7 @@ static coco_status coco__container_ask(coco_target *t, coco__arena *a)
     if (rc == COCO_OK) rc = cx.kept;
     if (rc != COCO_OK) return coco_fail(run->cx, rc, "%s", coco_error_message(&cx));
     bool other = exists && shape.p && !coco_str_equal(shape, t->record);
-    if (other && !(t->shape.p = coco__arena_copy(&run->arena, shape.p, shape.n))) return COCO_ENOMEM;
-    if (other) t->shape.n = shape.n;
+    if (other && !(t->shape = coco__arena_str(&run->arena, shape)).p) return COCO_ENOMEM;
     t->found = !exists ? COCO__FOUND_MISSING : other ? COCO__FOUND_OTHER : COCO__FOUND_THERE;
     return COCO_OK;
 }
@@ -623,14 +615,6 @@ static coco_status coco__container_look(coco_target *t)
     return rc;
 }
 
-/* Another thread asks. */
-static void coco__container_wait(const coco_target *t)
-{
-    coco__wait_begin(t->run);
-    while (t->found == COCO__FOUND_ASKING) coco__wait_change(t->run, 0);
-    coco__wait_end(t->run);
-}
-
 COCO__IN coco_status coco__container_found(coco_ctx *cx, coco_target *t)
 {
     coco_target *up = t->stored ? t->parent : NULL;
@@ -645,7 +629,11 @@ COCO__IN coco_status coco__container_found(coco_ctx *cx, coco_target *t)
         }
         coco__changed(cx->run);
     }
-    if (t->found == COCO__FOUND_ASKING) coco__container_wait(t);
+    if (t->found == COCO__FOUND_ASKING) { /* another thread does */
+        coco__wait_begin(t->run);
+        while (t->found == COCO__FOUND_ASKING) coco__wait_change(t->run, 0);
+        coco__wait_end(t->run);
+    }
     if (t->found == COCO__FOUND_UNASKED) t->found = COCO__FOUND_THERE;
     if (t->found != COCO__FOUND_ERROR) return COCO_OK;
     return coco_fail(cx, t->trouble, "can't tell whether target %s exists: %s", t->title,

@@ -450,9 +450,7 @@ coco_status coco_checkpoint(coco_ctx *cx)
 {
     if (cx->kept) return cx->kept;
     if (coco__stopped(cx->run) != COCO_OK) return coco__halt(cx, COCO_ESTOP, "stopped");
-    if (coco__late(cx))
-        return coco__halt(cx, COCO_EDEADLINE, "the deadline has passed");
-    return COCO_OK;
+    return coco__late(cx) ? coco__halt(cx, COCO_EDEADLINE, "the deadline has passed") : COCO_OK;
 }
 
 struct coco__deadline {
@@ -565,21 +563,19 @@ static bool coco__runner_start(coco_runner *r)
 {
     pthread_t thread;
 
-    pthread_mutex_lock(&coco__places);
-    if (!r->started && pthread_create(&thread, NULL, coco__runner_thread, r) == 0) {
-        r->started = true;
-        pthread_detach(thread);
-    }
-    bool started = r->started;
-    pthread_mutex_unlock(&coco__places);
-    return started;
+    if (r->started) return true;
+    if (pthread_create(&thread, NULL, coco__runner_thread, r) != 0) return false;
+    pthread_detach(thread);
+    return r->started = true;
 }
 
 static coco_status coco__runner_hand_over(coco_ctx *cx, coco_runner *r, coco_status (*body)(void *self), void *self)
 {
     struct coco__job job = { .body = body, .self = self, .run = cx->run, .caller = &coco__me }, **last = &r->jobs;
+    bool started;
 
-    if (!coco__runner_start(r)) return coco_fail(cx, COCO_EFAIL, "runner %s: no thread to be had", r->name);
+    COCO__LOCKED(&coco__places, started = coco__runner_start(r));
+    if (!started) return coco_fail(cx, COCO_EFAIL, "runner %s: no thread to be had", r->name);
     COCO__ENTERED(cx->run, coco__wait_begin(cx->run)); /* the runner's thread ends it */
     atomic_store(&coco__me.runner, r);
     pthread_mutex_lock(&coco__places);
@@ -621,14 +617,6 @@ static void coco__place_take(coco_ctx *cx, coco_runner *r, double share)
     if (waits) COCO__ENTERED(cx->run, coco__wait_end(cx->run));
 }
 
-static void coco__place_give(coco_runner *r, double share)
-{
-    pthread_mutex_lock(&coco__places);
-    r->used -= share;
-    pthread_cond_broadcast(&coco__places_changed);
-    pthread_mutex_unlock(&coco__places);
-}
-
 static coco_status coco__runner_there(coco_ctx *cx, const coco_fn *fn, coco_status (*body)(void *self), void *self)
 {
     coco_runner *r = fn->runner;
@@ -639,7 +627,8 @@ static coco_status coco__runner_there(coco_ctx *cx, const coco_fn *fn, coco_stat
     if (r->own_thread) return coco__runner_hand_over(cx, r, body, self);
     coco__place_take(cx, r, share);
     rc = coco__stopped(cx->run) == COCO_OK ? body(self) : COCO_ESTOP;
-    coco__place_give(r, share);
+    COCO__LOCKED(&coco__places, r->used -= share);
+    pthread_cond_broadcast(&coco__places_changed);
     return rc;
 }
 

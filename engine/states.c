@@ -168,15 +168,6 @@ static size_t coco__shared(coco_str a, coco_str b)
     return i;
 }
 
-static void coco__page_append(coco__buf *b, const coco__entry *e, coco_str before)
-{
-    size_t shared = coco__shared(before, e->ekey);
-
-    coco__buf_varint(b, shared);
-    coco__buf_blob(b, e->ekey.p + shared, e->ekey.n - shared);
-    coco__buf_blob(b, e->value.p, e->value.n);
-}
-
 static size_t coco__view_find(const coco__view *v, coco_str ekey, bool *found)
 {
     size_t lo = 0, hi = v->n;
@@ -566,9 +557,11 @@ static void coco__view_encode(const coco__view *v, size_t from, size_t to, coco_
 {
     coco_str before = { 0 };
 
-    for (size_t i = from; i < to; i++) {
-        coco__page_append(out, &v->entries[i], before);
-        before = v->entries[i].ekey;
+    for (const coco__entry *e = v->entries + from; e < v->entries + to; before = e++->ekey) {
+        size_t shared = coco__shared(before, e->ekey);
+        coco__buf_varint(out, shared);
+        coco__buf_blob(out, e->ekey.p + shared, e->ekey.n - shared);
+        coco__buf_blob(out, e->value.p, e->value.n);
     }
 }
 

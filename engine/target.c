@@ -77,9 +77,7 @@ static coco_status coco__child_fate(coco_ctx *cx, coco__change *c, const coco_de
     (*child)->record = c->record;
     (*child)->user_managed = c->user_managed;
     (*child)->owner = c->action ? cx->comp : NULL;
-    if (c->record.p && !((*child)->record.p = coco__arena_copy(&cx->run->arena, c->record.p, c->record.n)))
-        return coco__oom(cx);
-    return COCO_OK;
+    return c->record.p && !((*child)->record = coco__arena_str(&cx->run->arena, c->record)).p ? coco__oom(cx) : COCO_OK;
 }
 
 /* ---- Declaring ---- */
@@ -162,10 +160,8 @@ static coco_status coco__declare_find(coco_ctx *cx, coco__declaration *d)
 static coco_status coco__old_keep(coco__comp *comp, coco__change *c, const coco__state *old)
 {
     if (!(c->old = coco__arena_copy(comp->shared, old, sizeof *old))) return COCO_ENOMEM;
-    for (size_t i = 0; i < old->npossible; i++)
-        if (old->possible[i].p &&
-            !(c->old->possible[i].p = coco__arena_copy(comp->shared, old->possible[i].p, old->possible[i].n)))
-            return COCO_ENOMEM;
+    for (coco_str *s = c->old->possible; s < c->old->possible + old->npossible; s++)
+        if (s->p && !(*s = coco__arena_str(comp->shared, *s)).p) return COCO_ENOMEM;
     return COCO_OK;
 }
 
@@ -468,8 +464,7 @@ static coco_status coco__condemn(coco__comp *comp, coco_str ekey, const coco__st
 {
     coco__condemned *d = coco__arena_zalloc(comp->run->passing, sizeof *d);
 
-    if (!d || !(d->ekey.p = coco__arena_copy(comp->run->passing, ekey.p, ekey.n))) return COCO_ENOMEM;
-    d->ekey.n = ekey.n;
+    if (!d || !(d->ekey = coco__arena_str(comp->run->passing, ekey)).p) return COCO_ENOMEM;
     d->place = place;
     COCO_TRY(coco__target_at(comp->run, place, s->key, false, &d->child));
     d->next = comp->condemned;
@@ -487,7 +482,7 @@ COCO__IN coco_status coco__declare_gone(coco__comp *comp, const coco__entry *e, 
     coco_target *t = NULL;
     coco__change *c;
     coco__state s;
-    coco_str value = { coco__arena_copy(comp->shared, e->value.p, e->value.n), e->value.n };
+    coco_str value = coco__arena_str(comp->shared, e->value);
 
     if (!value.p) return COCO_ENOMEM;
     if (space < COCO__S_FIRST_PROVIDER) {

@@ -485,7 +485,6 @@ static coco_status coco__decode(coco__decoder *d, coco_value *out)
     }
 }
 
-/* After a failure *out is null, and the reader is at its end and bad. */
 COCO__IN coco_status coco__value_end(coco__reader *r, coco_status rc, coco_value *out)
 {
     if (rc) *r = (coco__reader){ r->end, r->end, true };
