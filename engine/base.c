@@ -117,6 +117,8 @@ COCO__IN void *coco__arena_copy(coco__arena *a, const void *p, size_t n)
     return copy;
 }
 
+COCO__IN char *coco__arena_text(coco__arena *a, const char *s) { return coco__arena_copy(a, s, strlen(s)); }
+
 COCO__IN coco_str coco__arena_str(coco__arena *a, coco_str s)
 {
     return (coco_str){ coco__arena_copy(a, s.p, s.n), s.n };

@@ -53,7 +53,7 @@ coco_status coco_batch_fail(coco_ctx *cx, size_t i, coco_status code, const char
     if (!j->failures) j->failures = coco_alloc(cx, j->n * sizeof *j->failures);
     if (!j->failures) return COCO_ENOMEM;
     j->failures[i].rc = code;
-    j->failures[i].message = coco__arena_copy(cx->home, text, strlen(text));
+    j->failures[i].message = coco__arena_text(cx->home, text);
     return code;
 }
 

@@ -10,7 +10,7 @@
 
 COCO__IN coco_status coco__say(coco_ctx *cx, coco_status rc, const char *text)
 {
-    cx->message = coco__arena_copy(cx->home, text, strlen(text));
+    cx->message = coco__arena_text(cx->home, text);
     return cx->said = rc;
 }
 
@@ -505,7 +505,7 @@ coco_status coco_provide_close(coco_ctx *cx, const coco_key *key, coco_value v, 
         if (strcmp(p->name, key->name) == 0)
             return coco_fail(cx, COCO_EDUP, "context key %s is provided twice", key->name);
     p = coco__arena_zalloc(cx->arena, sizeof *p);
-    if (!p || !(p->name = coco__arena_copy(cx->arena, key->name, strlen(key->name)))) return coco__oom(cx);
+    if (!p || !(p->name = coco__arena_text(cx->arena, key->name))) return coco__oom(cx);
     if (coco__value_copy(cx->arena, v, &p->value) != COCO_OK) return coco__oom(cx);
     p->detect = key->detect_change;
     p->close = close;

@@ -61,6 +61,7 @@ COCO__IN void coco__arena_init(coco__arena *a, const coco__mem *m);
 COCO__IN void *coco__arena_alloc(coco__arena *a, size_t n);
 COCO__IN void *coco__arena_zalloc(coco__arena *a, size_t n); /* zeroed */
 COCO__IN void *coco__arena_copy(coco__arena *a, const void *p, size_t n); /* with a NUL behind */
+COCO__IN char *coco__arena_text(coco__arena *a, const char *s);
 COCO__IN coco_str coco__arena_str(coco__arena *a, coco_str s);            /* the same; p NULL: no memory */
 COCO__IN coco_str coco__arena_keep(coco__arena *a, coco_str s);           /* itself where the newest chunk has it */
 COCO__IN void coco__arena_splice(coco__arena *a, coco__arena *from); /* takes from's chunks over; from is empty then */

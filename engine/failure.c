@@ -31,7 +31,7 @@ COCO__IN bool coco__fail_path(coco__run *run, const coco_failure *f, coco__catch
     full.app = run->app->name;
     if (!run->nfailed++) coco_err_set(&run->first, full.code, "%s: %s", full.path, full.message);
     if (run->nfailed_paths < 100 && (p = coco__arena_zalloc(&run->arena, sizeof *p)) != NULL &&
-        (p->path = coco__arena_copy(&run->arena, full.path, strlen(full.path))) != NULL) {
+        (p->path = coco__arena_text(&run->arena, full.path)) != NULL) {
         *run->failed_last = p;
         run->failed_last = &p->next;
         run->nfailed_paths++;
@@ -47,8 +47,8 @@ static void coco__fail_used(coco__comp *c, const coco_failure *f)
 
     if (!u) return;
     u->failure = *f;
-    u->failure.path = coco__arena_copy(a, f->path, strlen(f->path));
-    u->failure.message = coco__arena_copy(a, f->message, strlen(f->message));
+    u->failure.path = coco__arena_text(a, f->path);
+    u->failure.message = coco__arena_text(a, f->message);
     u->catches = c->catches;
     if (!u->failure.path || !u->failure.message) return;
     u->next = c->parent->used_failures;
@@ -88,11 +88,11 @@ COCO__IN void coco__fail(coco__comp *c, coco_status code, const char *message)
     if (c->handle) {
         coco__arena *a = c->parent ? c->parent->shared : &c->run->arena;
         c->handle->status = code;
-        c->handle->message = coco__arena_copy(a, message, strlen(message));
+        c->handle->message = coco__arena_text(a, message);
     }
     if (c->kind == COCO_MOUNT_ROOT) {
         c->run->root_status = code;
-        c->run->root_message = coco__arena_copy(&c->run->arena, message, strlen(message));
+        c->run->root_message = coco__arena_text(&c->run->arena, message);
     }
     if (code == COCO_ESTOP) coco__op_outcome(c, false);
     if (code == COCO_ESTOP) return; /* a stop is no failure of its own */

@@ -128,7 +128,7 @@ static coco_status coco__look_info(coco__look *l, const coco__rec *rec, bool gon
     coco_component_info *i = coco__arena_zalloc(&l->arena, sizeof *i);
     const char *path = l->path.n ? coco__buf_cstr(&l->path) : "/";
 
-    if (!i || l->path.failed || !(i->path = coco__arena_copy(&l->arena, path, strlen(path)))) return COCO_ENOMEM;
+    if (!i || l->path.failed || !(i->path = coco__arena_text(&l->arena, path))) return COCO_ENOMEM;
     l->info = i;
     i->depth = l->base + (int)l->nlevels;
     i->pending = rec->flags & COCO__R_PENDING;

@@ -130,7 +130,7 @@ static coco_status coco__memo_stored(coco_ctx *cx, const coco__memo_call *m, coc
         coco__run_read_end(run, &t);
     }
     if (rc == COCO_ENOTFOUND) return COCO_OK;
-    return rc == COCO_OK || rc == COCO_ENOMEM ? rc : coco_fail(cx, rc, "%s", coco__said(run, rc));
+    return rc == COCO_OK || rc == COCO_ENOMEM ? rc : coco__say(cx, rc, coco__said(run, rc));
 }
 
 /* What the stored call declared must be just as it left it; the engine's own entries need only be there. */

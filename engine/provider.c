@@ -326,7 +326,7 @@ static coco_target *coco__target_new(coco_ctx *cx, const char *name, coco_value 
     if (rc == COCO_OK) rc = coco__target_ready(t, NULL);
     coco__buf_free(&b);
     if (rc == COCO_OK) rc = coco__target_title(cx, t, title);
-    else if (cx->run->cx->said == rc) coco_fail(cx, rc, "%s", coco_error_message(cx->run->cx));
+    else if (cx->run->cx->said == rc) coco__say(cx, rc, coco_error_message(cx->run->cx));
     else coco_fail(cx, rc, "target %s: %s", name, coco__said(cx->run, rc));
     if (rc == COCO_OK) return t;
     coco__keep(cx, rc, NULL);
@@ -591,7 +591,7 @@ static coco_status coco__container_ask(coco_target *t, coco__arena *a)
     t->found = COCO__FOUND_ASKING;
     COCO__USER(run, rc = up.exists(&cx, up.self, key, t->record, &exists, &shape));
     if (rc == COCO_OK) rc = cx.kept;
-    if (rc != COCO_OK) return coco_fail(run->cx, rc, "%s", coco_error_message(&cx));
+    if (rc != COCO_OK) return coco__say(run->cx, rc, coco_error_message(&cx));
     bool other = exists && shape.p && !coco_str_equal(shape, t->record);
     if (other && !(t->shape = coco__arena_str(&run->arena, shape)).p) return COCO_ENOMEM;
     t->found = !exists ? COCO__FOUND_MISSING : other ? COCO__FOUND_OTHER : COCO__FOUND_THERE;
