@@ -28,7 +28,7 @@ static bool coco__pipe_write(int fd, const void *p, size_t n)
     return true;
 }
 
-/* Says {status, message, what the body put out}. */
+/* Says {status and message, what the body put out}. */
 static void coco__apart_child(const coco_env *env, coco__apart_fn body, void *self, int fd)
 {
     static const int deadly[] = { SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL };
@@ -37,17 +37,14 @@ static void coco__apart_child(const coco_env *env, coco__apart_fn body, void *se
     coco_env *own;
     coco__buf out;
     coco_err err = { 0 };
-    int32_t rc;
+    coco_status rc;
 
     for (size_t i = 0; i < sizeof deadly / sizeof deadly[0]; i++) signal(deadly[i], SIG_DFL);
     coco__buf_init(&out, &libc);
     rc = coco_env_open(&config, &own, &err);
     if (rc == COCO_OK) rc = body(own, self, &out, &err);
-    if (rc == COCO_OK && out.failed) rc = COCO_ENOMEM;
-    if (coco__pipe_write(fd, &rc, sizeof rc) && coco__pipe_write(fd, err.msg, sizeof err.msg) &&
-        coco__pipe_write(fd, out.p, out.n))
-        _exit(0);
-    _exit(1);
+    err.code = rc == COCO_OK && out.failed ? COCO_ENOMEM : rc;
+    _exit(!coco__pipe_write(fd, &err, sizeof err) || !coco__pipe_write(fd, out.p, out.n));
 }
 
 /* All that comes through the pipe. */
@@ -65,15 +62,14 @@ static coco_status coco__pipe_read(int fd, coco__buf *b)
 
 static coco_status coco__apart_said(const coco_env *env, coco__buf *out, int status, coco_err *err)
 {
-    size_t head = sizeof(int32_t) + COCO_ERR_MAX;
-    int32_t rc;
+    coco_err said;
 
-    if (status != 0 || out->n < head)
+    if (status != 0 || out->n < sizeof said)
         return coco_err_set(err, COCO_ECORRUPT, COCO__PAGES_DAMAGED, env->dir);
-    memcpy(&rc, out->p, sizeof rc);
-    if (rc != COCO_OK) return coco_err_set(err, rc, "%s", (char *)out->p + sizeof rc);
-    memmove(out->p, out->p + head, out->n -= head);
-    return COCO_OK;
+    memcpy(&said, out->p, sizeof said);
+    memmove(out->p, out->p + sizeof said, out->n -= sizeof said);
+    if (said.code != COCO_OK && err) *err = said;
+    return said.code;
 }
 
 COCO__IN coco_status coco__apart(coco_env *env, coco__apart_fn body, void *self, coco__buf *out, coco_err *err)

@@ -415,9 +415,7 @@ static coco_status coco__check_owner(coco__audit *a, const coco__entry *e, const
         return COCO_OK;
     }
     a->bytes.n = 0;
-    coco__buf_put(&a->bytes, in->title.p, in->title.n);
-    coco__buf_byte(&a->bytes, ':');
-    coco__key_print(&a->bytes, key.p, key.n);
+    coco__state_print(&a->bytes, in->title, key);
     if (p.p && coco__owner_true(a, e->ekey, p)) {
         a->sound = false;
         return coco__found(a, &a->at, "another component owns its target state %s", coco__buf_cstr(&a->bytes));

@@ -976,7 +976,8 @@ COCO__IN coco_status coco__target_at(struct coco__run *run, coco_target *parent,
 /* *target NULL: void */
 COCO__IN coco_status coco__target_by_id(struct coco__run *run, uint64_t id, coco_target **target);
 COCO__IN coco_status coco__target_titled(struct coco__run *run, const char *title, coco_target **t); /* NULL: none */
-COCO__IN void coco__state_name(coco__buf *b, const coco_target *target, coco_str key); /* TITLE:key */
+COCO__IN void coco__state_print(coco__buf *b, coco_str title, coco_str key); /* TITLE:key */
+COCO__IN void coco__state_name(coco__buf *b, const coco_target *target, coco_str key);
 COCO__IN coco_status coco__provider_write(const coco__txn *t, coco_target *target);
 COCO__IN coco_status coco__provider_destroy(const coco__txn *t, coco_target *target); /* with everything below */
 COCO__IN coco_status coco__providers_count(struct coco__run *run, const coco__txn *t); /* writes the deltas */
@@ -1670,7 +1671,7 @@ typedef struct coco__audit {
     coco__arena arena, scratch; /* of the walk; of what is looked at, or of one fix */
     coco__table places, sets, uses; /* coco__seen_place by id; coco__tally by number and by fingerprint, … */
     coco__table results;   /* … and of bytes, by number */
-    coco__buf text, bytes, record; /* record: to be put by a fix */
+    coco__buf bytes, record; /* record: to be put by a fix */
     coco__merge merge;     /* of a component that is put together anew, … */
     struct coco__rebuilt *rebuilt; /* … this one */
     coco__view view;

@@ -166,9 +166,7 @@ static coco_status coco__look_state(coco__look *l, const coco__entry *e)
     info.container = s.container;
     info.in_flight = s.npossible != 1 || s.condemned;
     for (size_t j = 0; j < s.npossible; j++) info.bytes += s.possible[j].n;
-    coco__buf_put(&l->text, title.p, title.n);
-    coco__buf_byte(&l->text, ':');
-    coco__key_print(&l->text, s.key.p, s.key.n);
+    coco__state_print(&l->text, title, s.key);
     info.state = coco__buf_take(&l->text, &l->arena).p;
     return info.state ? coco__look_put(l, &info) : COCO_ENOMEM;
 }

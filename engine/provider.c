@@ -250,11 +250,16 @@ COCO__IN coco_status coco__target_ready(coco_target *t, const coco_value *desire
 
 /* ---- Titles ---- */
 
-COCO__IN void coco__state_name(coco__buf *b, const coco_target *target, coco_str key)
+COCO__IN void coco__state_print(coco__buf *b, coco_str title, coco_str key)
 {
-    coco__buf_str(b, target && target->title ? target->title : "");
+    coco__buf_put(b, title.p, title.n);
     coco__buf_byte(b, ':');
     coco__key_print(b, key.p, key.n);
+}
+
+COCO__IN void coco__state_name(coco__buf *b, const coco_target *target, coco_str key)
+{
+    coco__state_print(b, coco_str_of(target ? target->title : NULL), key);
 }
 
 static coco_status coco__title_default(coco_target *t, coco__buf *b)

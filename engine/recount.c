@@ -394,7 +394,6 @@ COCO__IN coco_status coco__audit_run(coco__audit *a, const coco__txn *t)
     coco__table_init(&a->sets, &t->env->mem);
     coco__table_init(&a->uses, &t->env->mem);
     coco__table_init(&a->results, &t->env->mem);
-    coco__buf_init(&a->text, &t->env->mem);
     coco__buf_init(&a->bytes, &t->env->mem);
     coco__buf_init(&a->record, &t->env->mem);
     coco__merge_init(&a->merge, &t->env->mem);
@@ -408,7 +407,6 @@ COCO__IN void coco__audit_free(coco__audit *a)
     coco__merge_free(&a->merge);
     coco__buf_free(&a->record);
     coco__buf_free(&a->bytes);
-    coco__buf_free(&a->text);
     coco__table_free(&a->results);
     coco__table_free(&a->uses);
     coco__table_free(&a->sets);

@@ -333,11 +333,11 @@ static coco_status coco__mend_provider(coco__audit *a, const coco__fix *f)
         if (s.possible[i].p) rec.record = s.possible[i];
     rec.user_managed = s.user_managed;
     rec.title = rec.key = s.key;
-    a->text.n = a->record.n = 0;
-    coco__key_print(&a->text, s.key.p, s.key.n);
-    if (!attachment) rec.title = coco__buf_view(&a->text);
+    a->bytes.n = a->record.n = 0;
+    coco__key_print(&a->bytes, s.key.p, s.key.n);
+    if (!attachment) rec.title = coco__buf_view(&a->bytes);
     coco__provider_put(&a->record, &rec);
-    if (a->text.failed || a->record.failed) a->rc = COCO_ENOMEM;
+    if (a->bytes.failed || a->record.failed) a->rc = COCO_ENOMEM;
     if (!may || !coco__provider_sound(a, &k, coco__buf_view(&a->record), &seen)) return coco__del(a->t, &f->key);
     return coco__put_buf(a->t, &k, &a->record);
 }
@@ -376,10 +376,10 @@ static coco_status coco__mend_lost(coco__audit *a, uint64_t n, coco__rec *rec)
 
     COCO_TRY(coco__mend_root(a, &at.parent));
     snprintf(name, sizeof name, "lost-%llu", (unsigned long long)n);
-    a->text.n = 0;
-    coco__key_put(&a->text, coco_symbol(name));
-    at.segment = coco__buf_view(&a->text);
-    if (a->text.failed) return COCO_ENOMEM;
+    a->bytes.n = 0;
+    coco__key_put(&a->bytes, coco_symbol(name));
+    at.segment = coco__buf_view(&a->bytes);
+    if (a->bytes.failed) return COCO_ENOMEM;
     rec->flags &= ~(uint32_t)COCO__R_LONG;
     if (at.segment.n > COCO__CUT) rec->flags |= COCO__R_LONG, rec->segment = at.segment;
     coco__place_key(&k, COCO__COMPONENT, &at);

@@ -298,6 +298,8 @@ static coco_status coco__declare_states(coco_ctx *cx, coco__declaration *d, coco
     coco__change *c = NULL;
 
     if (d->container) COCO_TRY(coco__declare_found(cx, d)); /* first: others may run meanwhile */
+    /* with --only it may run without being submitted: the container's handler is all that is wanted of it */
+    if (cx->comp->above) return d->container ? coco__declare_child(cx, d, NULL, NULL, child) : COCO_OK;
     COCO_TRY(coco__declare_find(cx, d));
     if (d->container && !d->user_managed) coco__found_possible(d->child, &d->old);
     COCO_TRY(coco__declare_decide(cx, d, &decision));
@@ -313,15 +315,6 @@ static coco_status coco__declare_states(coco_ctx *cx, coco__declaration *d, coco
     }
     COCO_TRY(coco__declare_depend(cx, d, d->target));
     return d->container ? coco__declare_depend(cx, NULL, *child) : COCO_OK;
-}
-
-/* With --only, the function that declares a container may run without being submitted: its handler is all that is
- * wanted of it. */
-static coco_status coco__declare_above(coco_ctx *cx, coco__declaration *d, coco_target **child)
-{
-    if (!d->container) return COCO_OK;
-    COCO_TRY(coco__declare_found(cx, d));
-    return coco__declare_child(cx, d, NULL, NULL, child);
 }
 
 /* May the component declare into the target now? */
@@ -366,7 +359,7 @@ static coco_status coco__declare_held(coco_ctx *cx, coco__declaration *d, coco_t
             coco__change seen = { .target = d->target, .key = d->full, .container = d->container };
             coco__emit_state(cx->run, COCO_EV_DECLARED, cx->comp, &seen, NULL);
         }
-        rc = cx->comp->above ? coco__declare_above(cx, d, child) : coco__declare_states(cx, d, child);
+        rc = coco__declare_states(cx, d, child);
         if (rc == COCO_ENOMEM) coco__oom(cx);
         else if (rc != COCO_OK && !cx->message)
             coco_fail(cx, rc, "target %s: %s", d->target->title, coco__said(cx->run, rc));
