@@ -236,15 +236,12 @@ COCO__IN uint64_t coco__get_be64(const uint8_t in[8])
     return v;
 }
 
-static void coco__buf_be(coco__buf *b, uint64_t v, size_t n)
+COCO__IN void coco__buf_be64(coco__buf *b, uint64_t v)
 {
     uint8_t bytes[8];
     coco__put_be64(bytes, v);
-    coco__buf_put(b, bytes + 8 - n, n);
+    coco__buf_put(b, bytes, sizeof bytes);
 }
-
-COCO__IN void coco__buf_be32(coco__buf *b, uint32_t v) { coco__buf_be(b, v, 4); }
-COCO__IN void coco__buf_be64(coco__buf *b, uint64_t v) { coco__buf_be(b, v, 8); }
 
 COCO__IN size_t coco__varint(uint8_t out[10], uint64_t v)
 {

@@ -84,7 +84,6 @@ COCO__IN void coco__buf_free(coco__buf *b);
 COCO__IN uint8_t *coco__buf_grow(coco__buf *b, size_t n); /* room for n more bytes, counted as used; NULL on failure */
 COCO__IN void coco__buf_put(coco__buf *b, const void *p, size_t n);
 COCO__IN void coco__buf_byte(coco__buf *b, uint8_t byte);
-COCO__IN void coco__buf_be32(coco__buf *b, uint32_t v);
 COCO__IN void coco__buf_be64(coco__buf *b, uint64_t v);
 COCO__IN size_t coco__varint(uint8_t out[10], uint64_t v);   /* LEB128; its length */
 COCO__IN void coco__buf_varint(coco__buf *b, uint64_t v);

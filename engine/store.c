@@ -498,7 +498,7 @@ COCO__IN coco_status coco__place_path(const coco__txn *t, const coco__place *at,
     coco__buf_init(&up, path->mem);
     for (int depth = 0; rc == COCO_OK; depth++) {
         coco__buf_put(&up, p.segment.p, p.segment.n);
-        coco__buf_be32(&up, (uint32_t)p.segment.n);
+        coco__buf_be64(&up, p.segment.n);
         if (p.parent == 0) break;
         coco__dbkey_id(&k, COCO__PARENT, p.parent, NULL, 0);
         if (depth == COCO__DEEPEST) rc = coco_err_set(t->err, COCO_ECORRUPT, COCO__CIRCLE);
@@ -506,10 +506,8 @@ COCO__IN coco_status coco__place_path(const coco__txn *t, const coco__place *at,
     }
     if (rc == COCO_ENOTFOUND) rc = coco__bad_record(t->err, "path: an ancestor is missing");
     for (size_t end = up.n; rc == COCO_OK && !up.failed && end > 0;) {
-        coco__reader r = coco__reader_of(up.p + end - 4, 4);
-        size_t n = coco__read_be32(&r);
-        coco__buf_put(path, up.p + end - 4 - n, n);
-        end -= 4 + n;
+        size_t n = (size_t)coco__get_be64(up.p + (end -= 8));
+        coco__buf_put(path, up.p + (end -= n), n);
     }
     if (up.failed || path->failed) rc = coco__no_memory(t->err);
     coco__buf_free(&up);

@@ -237,7 +237,7 @@ static void buffer_reads_back_what_was_put(void **state)
     (void)state;
     coco__buf_init(&b, &mem);
     coco__buf_byte(&b, 7);
-    coco__buf_be32(&b, 0x01020304);
+    coco__buf_put(&b, "\1\2\3\4", 4);
     coco__buf_be64(&b, UINT64_C(0x1122334455667788));
     coco__buf_varint(&b, UINT64_MAX);
     coco__buf_varint(&b, 300);
