@@ -509,35 +509,27 @@ static coco_status coco__sweep_one(coco__run *run, const coco__txn *t, coco__swe
         COCO_TRY(coco__drop_empty(run, t, s->at.parent));
     }
     s->removed = true;
-    return coco__depsets_write(run, t);
+    return COCO_OK;
 }
 
 /* records of one walk, children first, removed in one transaction a few hundred at a time */
+enum { COCO__SWEEP = 256 };
 typedef struct coco__sweep_list {
     coco__run *run;
     coco__arena arena;
-    coco__sweep *v;
     size_t n;
     bool any;        /* something stays; */
     coco__buf stays; /* its path, the last one's: those above it come later, and stay with it */
+    coco__sweep v[COCO__SWEEP];
 } coco__sweep_list;
-
-enum { COCO__SWEEP = 256 };
-
-static void coco__sweep_undo(void *self)
-{
-    coco__depsets_clean(((coco__sweep_list *)self)->run);
-}
 
 static coco_status coco__sweep_bodies(void *self, coco__txn *t)
 {
     coco__sweep_list *l = self;
 
-    for (size_t i = 0; i < l->n; i++) {
-        COCO_TRY(coco__sweep_one(l->run, t, &l->v[i]));
-        coco__sweep_undo(l); /* the counts are written */
-    }
-    return COCO_OK;
+    coco__depsets_clean(l->run); /* of a try that found the map full */
+    for (size_t i = 0; i < l->n; i++) COCO_TRY(coco__sweep_one(l->run, t, &l->v[i]));
+    return coco__depsets_write(l->run, t);
 }
 
 static coco_status coco__swept_not(coco__sweep_list *l, const coco__visit *v)
@@ -564,11 +556,13 @@ static coco_status coco__swept(coco__sweep_list *l, const coco__visit *v)
 
 static coco_status coco__sweep_flush(coco__sweep_list *l)
 {
-    coco__writer w = { coco__sweep_bodies, coco__sweep_undo, l, false };
+    coco__writer w = { coco__sweep_bodies, NULL, l, false };
     coco__run *run = l->run;
 
     if (l->n == 0) return COCO_OK;
-    COCO_TRY(coco__write(run->app, &w, &run->fatal));
+    coco_status rc = coco__write(run->app, &w, &run->fatal);
+    coco__depsets_clean(run);
+    COCO_TRY(rc);
     run->unsynced = true;
     for (size_t i = 0; i < l->n; i++)
         if (l->v[i].removed) coco__tomb_remove(run, &l->v[i].at);
@@ -596,12 +590,10 @@ static coco_status coco__records_remove(coco__run *run)
     coco__sweep_list l = { .run = run };
     coco_status rc;
 
-    if (!(l.v = coco__alloc(run->mem, COCO__SWEEP * sizeof *l.v))) return COCO_ENOMEM;
     coco__arena_init(&l.arena, run->mem);
     coco__buf_init(&l.stays, run->mem);
     rc = coco__walk_tombs(run, coco__sweep_visit, &l);
     if (rc == COCO_OK) rc = coco__sweep_flush(&l);
-    coco__free(run->mem, l.v);
     coco__arena_free(&l.arena);
     coco__buf_free(&l.stays);
     return rc;
