@@ -459,8 +459,8 @@ COCO__IN bool coco__entry_sound(coco__audit *a, const coco__entry *e)
     case 0: return false;
     case COCO__S_USE: return key.n == COCO__FP && e->value.n == 0;
     case COCO__S_MEMO:
-        return key.n == COCO__FP && coco__memo_get(e->value, &m) == COCO_OK &&
-               coco__states_sound(m.states) && coco__value_sound(a, m.result) && coco__set_there(a, m.set);
+        return key.n == COCO__FP && coco__memo_get(e->value, &m) == COCO_OK && coco__states_sound(m.states) &&
+               coco__value_sound(a, m.result) && coco__set_there(a, m.set);
     case COCO__S_STATE: return e->value.n && coco__value_sound(a, e->value);
     case COCO__S_ID: return e->value.n == 8;
     default:

@@ -10,38 +10,29 @@
 
 COCO__IN void coco__stream_open(coco__stream *s, coco__run *run, uint64_t id)
 {
-    *s = (coco__stream){ .run = run, .data.mem = run->mem };
+    *s = (coco__stream){ .run = run, .arena.mem = run->mem };
     coco__dbkey_id(&s->last, COCO__COMPONENT, id, NULL, 0);
 }
 
 COCO__IN coco_status coco__stream_close(coco__stream *s, coco_status rc)
 {
-    coco__buf_free(&s->data);
-    coco__free(s->run->mem, s->children);
+    coco__arena_free(&s->arena);
     return rc == COCO_OK ? s->rc : rc;
 }
 
 static coco_status coco__stream_keep(coco__stream *s, const coco__txn *t, const MDB_val *key, const MDB_val *data)
 {
-    struct coco__child *c = &s->children[s->n];
+    struct coco__child *c = &s->children[s->n++];
     coco__rec rec;
     coco_str payload, segment = { (char *)key->mv_data + 9, key->mv_size - 9 };
-    coco_status rc = coco__check_payload(t, key, data, &payload);
+    bool whole = coco__check_payload(t, key, data, &payload) == COCO_OK; /* else the mount will say so */
 
     c->cut = segment.n > COCO__CUT;
-    if (rc == COCO_ECORRUPT) payload = (coco_str){ (char *)data->mv_data, 0 }; /* the mount will say so */
-    if (rc == COCO_OK && c->cut && coco__rec_get(payload, &rec, t->err) == COCO_OK && rec.flags & COCO__R_LONG)
+    if (whole && c->cut && coco__rec_get(payload, &rec, t->err) == COCO_OK && rec.flags & COCO__R_LONG)
         segment = rec.segment;
-    c->bad = rc != COCO_OK;
-    c->segment = s->data.n;
-    c->nsegment = segment.n;
-    coco__buf_put(&s->data, segment.p, segment.n);
-    c->payload = s->data.n;
-    c->npayload = payload.n;
-    coco__buf_put(&s->data, payload.p, payload.n);
-    if (s->data.failed) return COCO_ENOMEM;
-    s->n++;
-    return COCO_OK;
+    c->segment = coco__arena_str(&s->arena, segment);
+    c->payload = whole ? coco__arena_str(&s->arena, payload) : (coco_str){ NULL, 0 };
+    return c->segment.p && (c->payload.p || !whole) ? COCO_OK : COCO_ENOMEM;
 }
 
 static coco_status coco__stream_fill(coco__stream *s)
@@ -51,16 +42,15 @@ static coco_status coco__stream_fill(coco__stream *s)
     coco_status rc = COCO_OK;
     bool again = s->children != NULL; /* the first may have the key it begins at: no segment, as the root */
 
-    if (!s->children && !(s->children = coco__alloc(s->run->mem, COCO__READ_AHEAD * sizeof *s->children)))
-        return COCO_ENOMEM;
+    coco__arena_reset(&s->arena);
+    if (!(s->children = coco__arena_alloc(&s->arena, COCO__READ_AHEAD * sizeof *s->children))) return COCO_ENOMEM;
     s->n = s->i = 0;
-    s->data.n = 0;
     COCO_TRY(coco__run_read(s->run, &t));
     coco__scan_open(&scan, &t, &s->last, 9);
     bool more = coco__scan_next(&scan);
     if (more && again && coco__bytes_cmp(scan.key.mv_data, scan.key.mv_size, s->last.b, s->last.n) == 0)
         more = coco__scan_next(&scan); /* the batch before ended with it */
-    while (more && rc == COCO_OK && s->n < COCO__READ_AHEAD && s->data.n < 65536) {
+    while (more && rc == COCO_OK && s->n < COCO__READ_AHEAD && s->arena.total < 131072) {
         rc = coco__stream_keep(s, &t, &scan.key, &scan.data);
         memcpy(s->last.b, scan.key.mv_data, s->last.n = scan.key.mv_size);
         more = coco__scan_next(&scan);
@@ -76,8 +66,8 @@ COCO__IN bool coco__stream_next(coco__stream *s)
     if (s->i == s->n && !s->ended) s->rc = coco__stream_fill(s);
     if (s->rc != COCO_OK || s->i == s->n) return false;
     const struct coco__child *c = &s->children[s->i++];
-    s->segment = (coco_str){ (char *)s->data.p + c->segment, c->nsegment };
-    s->payload = (coco_str){ c->bad ? NULL : (char *)s->data.p + c->payload, c->npayload };
+    s->segment = c->segment;
+    s->payload = c->payload;
     s->cut = c->cut;
     return true;
 }

@@ -1439,8 +1439,8 @@ COCO__IN bool coco__recheck_due(coco__run *run, const uint8_t *fp);
 /* Recorded children of a node in order, read ahead in batches and copied. */
 typedef struct coco__stream {
     coco__run *run;
-    coco__buf data;   /* of the batch */
-    struct coco__child { size_t segment, nsegment, payload, npayload; bool cut, bad; } *children;
+    coco__arena arena; /* of the batch */
+    struct coco__child { coco_str segment, payload; bool cut; } *children;
     size_t n, i;
     coco__dbkey last; /* where the next batch begins behind */
     bool ended;
