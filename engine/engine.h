@@ -708,9 +708,9 @@ typedef struct coco__page {
 
 /* The decoded entries of one page or of a record's inline bytes. */
 typedef struct coco__view {
-    coco__entry *entries; /* keys point into `keys`, values into the bytes that were decoded */
+    coco__entry *entries; /* keys stand in `keys`, values point into the bytes that were decoded */
     size_t n, cap;
-    coco__buf keys;
+    coco__arena keys;
 } coco__view;
 
 typedef struct coco__owned {

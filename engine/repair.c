@@ -146,7 +146,7 @@ static coco_status coco__rebuilt_entries(coco__audit *a, const coco__dbkey *k, c
     coco_status rc = coco__view_decode(&a->view, bytes);
 
     (void)k;
-    if (rc == COCO_ECORRUPT) rc = COCO_OK, a->view.n = 0; /* what came before the damage has no keys yet */
+    if (rc == COCO_ECORRUPT) rc = COCO_OK, a->view.n = 0; /* the owner index knows its states */
     for (size_t i = 0; i < a->view.n && rc == COCO_OK; i++) rc = coco__rebuilt_entry(a->rebuilt, &a->view.entries[i]);
     return rc;
 }

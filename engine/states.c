@@ -115,13 +115,13 @@ COCO__IN void coco__possible_add(coco__state *s, coco_str record)
 COCO__IN void coco__view_init(coco__view *v, const coco__mem *m)
 {
     memset(v, 0, sizeof *v);
-    coco__buf_init(&v->keys, m);
+    coco__arena_init(&v->keys, m);
 }
 
 COCO__IN void coco__view_free(coco__view *v)
 {
     coco__free(v->keys.mem, v->entries);
-    coco__buf_free(&v->keys);
+    coco__arena_free(&v->keys);
 }
 
 static coco_status coco__view_add(coco__view *v, coco_str ekey, coco_str value)
@@ -134,29 +134,24 @@ static coco_status coco__view_add(coco__view *v, coco_str ekey, coco_str value)
     return COCO_OK;
 }
 
-/* Keys are gathered in a buffer that moves while it grows: offsets first, pointers at the end. */
 COCO__IN coco_status coco__view_decode(coco__view *v, coco_str bytes)
 {
     coco__reader r = coco__reader_of(bytes.p, bytes.n);
-    size_t before = 0, nbefore = 0;
+    coco_str before = { "", 0 };
 
     v->n = 0;
-    v->keys.n = 0;
+    coco__arena_reset(&v->keys);
     while (coco__left(&r)) {
         uint64_t shared = coco__read_varint(&r);
         coco_str rest = coco__read_blob(&r), value = coco__read_blob(&r);
-        if (r.bad || shared > nbefore || shared + rest.n > COCO__EKEY_MAX) return COCO_ECORRUPT;
-        size_t at = v->keys.n, n = (size_t)shared + rest.n;
-        uint8_t *out = coco__buf_grow(&v->keys, n);
+        if (r.bad || shared > before.n || shared + rest.n > COCO__EKEY_MAX) return COCO_ECORRUPT;
+        char *out = coco__arena_alloc(&v->keys, (size_t)shared + rest.n);
         if (!out) return COCO_ENOMEM;
-        memcpy(out, v->keys.p + before, (size_t)shared);
+        memcpy(out, before.p, (size_t)shared);
         memcpy(out + shared, rest.p, rest.n);
-        COCO_TRY(coco__view_add(v, (coco_str){ NULL, n }, value));
-        before = at;
-        nbefore = n;
+        before = (coco_str){ out, (size_t)shared + rest.n };
+        COCO_TRY(coco__view_add(v, before, value));
     }
-    size_t at = 0;
-    for (size_t i = 0; i < v->n; at += v->entries[i++].ekey.n) v->entries[i].ekey.p = (const char *)v->keys.p + at;
     return COCO_OK;
 }
 
