@@ -159,9 +159,7 @@ coco_status coco_stats_get(coco_app *app, coco_stats *stats)
     memset(stats, 0, sizeof *stats);
     COCO_TRY(coco__fork_check(app->env, NULL));
     stats->app = app;
-    pthread_mutex_lock(&app->env->mutex);
-    rc = coco__stats_copy(app, stats);
-    pthread_mutex_unlock(&app->env->mutex);
+    COCO__LOCKED(&app->env->mutex, rc = coco__stats_copy(app, stats));
     if (rc != COCO_OK) coco_stats_free(stats);
     return rc;
 }

@@ -81,26 +81,19 @@ static coco_status coco__arg_encode(coco_ctx *cx, const coco_fn *fn, size_t i, c
                                      coco_status_text(rc));
 }
 
-/* Leaves the component's own key out of an argument that ends with it, as the file does whose component stands at its
- * path: what is left is the same for all files beside it. It begins with its length: no key is a prefix of another. */
-static void coco__arg_cut(coco__buf *b, size_t from, coco_str own)
+/* Leaves the component's own key (a text, symbol or bytes without a NUL) out of an argument that ends with it, as the
+ * file does whose component stands at its path: what is left is the same for all files beside it. It begins with its
+ * length: no key is a prefix of another. */
+static void coco__arg_cut(coco__buf *b, size_t from, coco_str segment)
 {
-    size_t n = b->n - from - own.n;
+    size_t n = b->n - from - segment.n + 2;
     const uint8_t head[3] = { COCO__KEY_OWN, (uint8_t)(n >> 8), (uint8_t)n };
 
-    if (own.n < sizeof head || b->failed || b->n < from + own.n || n > 0xffff) return;
-    if (memcmp(b->p + from + n, own.p, own.n) != 0) return;
+    if (segment.n < 2 + sizeof head || b->failed || b->n - from < segment.n - 2 || n > 0xffff) return;
+    if (memcmp(b->p + from + n, segment.p + 1, segment.n - 2) != 0 || memchr(segment.p, 0, segment.n - 1)) return;
     memmove(b->p + from + sizeof head, b->p + from, n);
     memcpy(b->p + from, head, sizeof head);
     b->n = from + sizeof head + n;
-}
-
-/* The text, symbol or bytes that a component's last path element is; none where it is something else, or has a NUL. */
-static coco_str coco__own_key(coco_ctx *cx)
-{
-    coco_str s = cx->comp->at.segment;
-
-    return s.n > 2 && !memchr(s.p, 0, s.n - 1) ? (coco_str){ s.p + 1, s.n - 2 } : (coco_str){ 0 };
 }
 
 /* Two bytes an argument: enough to tell which one changed. */
@@ -117,7 +110,7 @@ static coco_status coco__arg_put(coco_ctx *cx, const coco_fn *fn, size_t i, coco
     size_t from = b->n;
 
     COCO_TRY(coco__arg_encode(cx, fn, i, v, b));
-    coco__arg_cut(b, from, coco__own_key(cx));
+    coco__arg_cut(b, from, cx->comp->at.segment);
     return b->failed ? coco__oom(cx) : COCO_OK;
 }
 

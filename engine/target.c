@@ -216,12 +216,6 @@ COCO__IN void coco__found_possible(const coco_target *t, coco__state *s)
         coco__possible_add(s, was.possible[i]);
 }
 
-static coco_status coco__declare_found(coco_ctx *cx, coco__declaration *d)
-{
-    COCO_TRY(coco__target_at(cx->run, d->target, d->full, false, &d->child));
-    return d->user_managed ? COCO_OK : coco__container_found(cx, d->child);
-}
-
 /* What the user manages gets no action. The record says what the program took it for, so that its content can be seen
  * to without the declaration; a change of that makes the content be declared again. */
 static coco_status coco__decide_users(coco_ctx *cx, const coco__declaration *d, coco_decision *decision)
@@ -297,7 +291,8 @@ static coco_status coco__declare_states(coco_ctx *cx, coco__declaration *d, coco
     coco_decision decision;
     coco__change *c = NULL;
 
-    if (d->container) COCO_TRY(coco__declare_found(cx, d)); /* first: others may run meanwhile */
+    if (d->container) COCO_TRY(coco__target_at(cx->run, d->target, d->full, false, &d->child));
+    if (d->container && !d->user_managed) COCO_TRY(coco__container_found(cx, d->child)); /* others may run meanwhile */
     /* with --only it may run without being submitted: the container's handler is all that is wanted of it */
     if (cx->comp->above) return d->container ? coco__declare_child(cx, d, NULL, NULL, child) : COCO_OK;
     COCO_TRY(coco__declare_find(cx, d));
