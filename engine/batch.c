@@ -7,7 +7,6 @@
 #include "engine.h"
 
 typedef struct coco__batched { /* one call */
-    struct coco__batched *next;
     coco_ctx *frame;
     coco_args args;
     struct coco__thread *thread; /* that waits for it; NULL: none */
@@ -18,8 +17,8 @@ typedef struct coco__batched { /* one call */
 typedef struct coco__gather { /* calls of one function that wait */
     struct coco__gather *next;
     const coco_fn *fn;
-    coco__batched *calls, **last;
-    size_t n;
+    coco__batched **calls; /* at most max_batch */
+    size_t n, cap;
 } coco__gather;
 
 typedef struct coco__batch_failure { /* of one call */
@@ -134,43 +133,36 @@ static coco__gather *coco__gather_of(coco_ctx *cx, const coco_fn *fn)
     while (g && g->fn != fn) g = g->next;
     if (g || !(g = coco__arena_zalloc(&run->arena, sizeof *g))) return g;
     g->fn = fn;
-    g->last = &g->calls;
     g->next = run->gathers;
     run->gathers = g;
     return g;
 }
 
-/* Takes up to max_batch calls and computes them; wakes those who wait for them. */
-static coco_status coco__gather_start(coco__run *run, coco__gather *g)
+/* Computes the calls that have gathered, while others may; wakes those who wait for them. */
+static void coco__gather_start(coco__run *run, coco__gather *g)
 {
-    size_t max = g->fn->max_batch ? g->fn->max_batch : 64, n = g->n < max ? g->n : max, i = 0;
-    coco__batched **calls = coco__alloc(run->mem, n * sizeof(coco__batched *));
+    coco__batched **calls = g->calls;
+    size_t n = g->n;
 
-    if (!calls) return COCO_ENOMEM;
-    while (i < n) {
-        calls[i++] = g->calls;
-        g->calls = g->calls->next;
-    }
-    if (!g->calls) g->last = &g->calls;
-    g->n -= n;
-    for (i = 0; i < n; i++) coco__computed_by(calls[i]->thread, coco__this_thread());
+    g->calls = NULL;
+    g->n = g->cap = 0;
+    for (size_t i = 0; i < n; i++) coco__computed_by(calls[i]->thread, coco__this_thread());
     coco__batch_compute(g->fn, calls, n);
-    for (i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++) {
         coco__computed_by(calls[i]->thread, NULL);
         coco__wake(run, calls[i]->thread);
         calls[i]->done = true;
     }
     coco__free(run->mem, calls);
     coco__changed(run);
-    return COCO_OK;
 }
 
 COCO__IN coco_status coco__batch_call(coco_ctx *frame, const coco_fn *fn, coco_args args)
 {
     coco__run *run = frame->run;
     coco__batched call = { .frame = frame, .args = args, .thread = coco__this_thread() }, *self = &call;
+    coco__batched **calls;
     coco__gather *g;
-    coco_status rc = COCO_OK;
 
     COCO_TRY(fn->call(frame, args.v));
     if (frame->comp && frame->comp->fn->index < run->app->nfns) run->app->counts[frame->comp->fn->index].gathers = true;
@@ -179,23 +171,23 @@ COCO__IN coco_status coco__batch_call(coco_ctx *frame, const coco_fn *fn, coco_a
         return call.rc;
     }
     if (!(g = coco__gather_of(frame, fn))) return COCO_ENOMEM;
-    *g->last = &call;
-    g->last = &call.next;
-    g->n++;
-    if (g->n == (fn->max_batch ? fn->max_batch : 64)) rc = coco__gather_start(run, g);
+    if (!(calls = coco__room(run->mem, g->calls, g->n, &g->cap, sizeof *calls))) return COCO_ENOMEM;
+    g->calls = calls;
+    calls[g->n++] = &call;
+    if (g->n == (fn->max_batch ? fn->max_batch : 64)) coco__gather_start(run, g);
     if (call.done) return call.rc;
     coco__wait_begin(run);
-    while (!call.done && rc == COCO_OK) {
+    while (!call.done) {
         if (g->n && coco__quiet(run)) {
             run->pool->nactive++;
-            rc = coco__gather_start(run, g);
+            coco__gather_start(run, g);
             run->pool->nactive--;
         } else {
             coco__wait_change(run, 0);
         }
     }
     coco__wait_end(run);
-    return rc != COCO_OK ? rc : call.rc;
+    return call.rc;
 }
 
 /* ---- map ---- */
