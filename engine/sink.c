@@ -145,18 +145,16 @@ static void coco__batch_sort(coco_action *const *v, size_t n, coco_action **sort
 static void coco__note_failure(coco__comp *c, const coco_action *a, const coco_err *err)
 {
     coco__buf b;
-    coco__buf key;
 
     if (a->kind == COCO_DELETE) coco__target_block(a->target, true);
     if (c->apply_error) return;
-    coco__buf_init(&b, c->run->mem), coco__buf_init(&key, c->run->mem);
-    coco__key_put(&key, a->key);
-    coco__state_name(&b, a->target, (coco_str){ (char *)key.p, key.n });
+    coco__buf_init(&b, c->run->mem);
+    coco__buf_printf(&b, "%s:", a->target->title ? a->target->title : "");
+    coco__value_print(&b, a->key);
     coco__buf_printf(&b, ": %s", a->error ? a->error : err->msg[0] ? err->msg : coco_status_text(a->answer));
     c->apply_code = a->answer < 0 ? a->answer : err->code ? err->code : COCO_EFAIL;
     c->apply_error = coco__buf_take(&b, c->shared).p;
     if (!c->apply_error) c->apply_error = "";
-    coco__buf_free(&key);
 }
 
 /* Puts the shares from `from` to `to` through their sink. Where a batch fails without saying which, each component goes
