@@ -168,10 +168,9 @@ COCO__IN int64_t coco__wall_ms(void);
 COCO__IN void coco__sleep_ms(unsigned ms);
 COCO__IN uint64_t coco__random64(void); /* from the system; for uuids and jitter */
 
-/* ==== fingerprint.c: BLAKE2b (the coco_hash_ calls of the header) ==== */
+/* ==== fingerprint.c: BLAKE2b (the coco_hash_ calls and coco_fingerprint_bytes of the header) ==== */
 
 #define COCO__FP 16
-/* The public coco_hash_* and coco_fingerprint_bytes stand in fingerprint.c. */
 
 /* ==== value.c: values: canonical encoding, decoding, order, printing, JSON ==== */
 
@@ -777,7 +776,6 @@ COCO__IN void coco__view_init(coco__view *v, const coco__mem *m);
 COCO__IN void coco__view_free(coco__view *v);
 COCO__IN coco_status coco__view_decode(coco__view *v, coco_str bytes); /* borrows bytes; COCO_ECORRUPT, COCO_ENOMEM */
 
-
 /* ==== logic.c: functions, context keys, parameters, logic fingerprints, dependency sets ==== */
 
 typedef enum coco__dep_kind { COCO__D_LOGIC = 1, COCO__D_CONTEXT, COCO__D_PARAM, COCO__D_PROVIDER } coco__dep_kind;
@@ -1026,8 +1024,6 @@ COCO__IN coco_status coco__reclaim(struct coco__comp *comp, coco__change *c, con
 /* ==== record.c: records, tombstones, claims, precommit and commit in a round's transaction ==== */
 
 struct coco__catch;
-struct coco__node;
-struct coco__condemned;
 typedef struct coco__failed_path {
     struct coco__failed_path *next;
     char *path;

@@ -14,11 +14,12 @@ static pthread_mutex_t coco__registry_mutex = PTHREAD_MUTEX_INITIALIZER;
 void coco_register(coco_fn *fn)
 {
     coco_fn **last = &coco__fns;
+    uint32_t index = 0;
 
     if (!fn->name) fn->name = fn->ident;
-    for (; *last; last = &(*last)->next)
+    for (; *last; last = &(*last)->next, index++)
         if (*last == fn) return;
-    fn->index = last == &coco__fns ? 0 : ((coco_fn *)(void *)((char *)last - offsetof(coco_fn, next)))->index + 1;
+    fn->index = index;
     fn->next = NULL;
     *last = fn;
 }

@@ -153,9 +153,8 @@ static bool coco__declared_intact(coco_ctx *cx, coco_str declared)
         if (coco__state_get(cx->comp->rec.flags, e->ekey, e->value, &s) != COCO_OK || s.npossible != 1 ||
             !s.possible[0].p || s.condemned)
             return false;
-        uint64_t counter = s.counter;
         if (coco__target_by_id(cx->run, space, &t) != COCO_OK || !t || coco__target_gone(t)) return false;
-        if (t->counter != counter) return false;
+        if (t->counter != s.counter) return false;
     }
     return true;
 }

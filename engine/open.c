@@ -206,13 +206,11 @@ COCO__IN coco_status coco__store_open(coco_env *env, coco_err *err)
 COCO__IN void coco__store_close(coco_env *env)
 {
     bool here = env->fork_gen == coco__fork_generation();
+    coco_env **e = &coco__open_envs;
 
     pthread_mutex_lock(&coco__open_mutex);
-    for (coco_env **e = &coco__open_envs; *e; e = &(*e)->next_open)
-        if (*e == env) {
-            *e = env->next_open;
-            break;
-        }
+    while (*e && *e != env) e = &(*e)->next_open;
+    if (*e) *e = env->next_open;
     pthread_mutex_unlock(&coco__open_mutex);
     if (env->mdb && here) mdb_env_close(env->mdb);
     env->mdb = NULL;

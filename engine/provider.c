@@ -610,10 +610,7 @@ static coco_status coco__container_look(coco_target *t)
 
     t->run->cx->message = NULL;
     COCO_TRY(coco__target_ready(t->parent, NULL));
-    if (!t->parent->handler.exists) {
-        t->found = COCO__FOUND_THERE;
-        return COCO_OK;
-    }
+    if (!t->parent->handler.exists) return COCO_OK; /* taken for there */
     coco__arena_init(&a, t->run->mem);
     rc = coco__container_ask(t, &a);
     coco__arena_free(&a);
