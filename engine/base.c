@@ -39,13 +39,17 @@ COCO__IN void coco__free(const coco__mem *m, void *p)
     else free(p);
 }
 
-COCO__IN void *coco__room(const coco__mem *m, void *v, size_t n, size_t *cap, size_t size)
+COCO__IN bool coco__room(const coco__mem *m, void *array, size_t n, size_t *cap, size_t size)
 {
-    size_t more = n < *cap ? 0 : *cap ? *cap * 2 : 8;
-    void *p = more ? coco__realloc(m, v, more * size) : v;
+    size_t more = *cap ? *cap * 2 : 8;
+    void *p;
 
-    if (p && more) *cap = more;
-    return p;
+    if (n < *cap) return true;
+    memcpy(&p, array, sizeof p); /* whatever it points to */
+    if (!(p = coco__realloc(m, p, more * size))) return false;
+    memcpy(array, &p, sizeof p);
+    *cap = more;
+    return true;
 }
 
 COCO__IN char *coco__strdup(const coco__mem *m, const char *s)

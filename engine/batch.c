@@ -161,7 +161,6 @@ COCO__IN coco_status coco__batch_call(coco_ctx *frame, const coco_fn *fn, coco_a
 {
     coco__run *run = frame->run;
     coco__batched call = { .frame = frame, .args = args, .thread = coco__this_thread() }, *self = &call;
-    coco__batched **calls;
     coco__gather *g;
 
     COCO_TRY(fn->call(frame, args.v));
@@ -171,9 +170,8 @@ COCO__IN coco_status coco__batch_call(coco_ctx *frame, const coco_fn *fn, coco_a
         return call.rc;
     }
     if (!(g = coco__gather_of(frame, fn))) return COCO_ENOMEM;
-    if (!(calls = coco__room(run->mem, g->calls, g->n, &g->cap, sizeof *calls))) return COCO_ENOMEM;
-    g->calls = calls;
-    calls[g->n++] = &call;
+    if (!COCO__ROOM(run->mem, g->calls, g->n, g->cap)) return COCO_ENOMEM;
+    g->calls[g->n++] = &call;
     if (g->n == (fn->max_batch ? fn->max_batch : 64)) coco__gather_start(run, g);
     if (call.done) return call.rc;
     coco__wait_begin(run);

@@ -37,8 +37,9 @@ COCO__IN void *coco__zalloc(const coco__mem *m, size_t n);            /* zeroed 
 COCO__IN void *coco__realloc(const coco__mem *m, void *p, size_t n);  /* n > 0 */
 COCO__IN void coco__free(const coco__mem *m, void *p);                /* NULL is fine */
 COCO__IN char *coco__strdup(const coco__mem *m, const char *s);
-/* the array v with room for one more of n, where it may have moved; NULL: no memory, and v is as it was */
-COCO__IN void *coco__room(const coco__mem *m, void *v, size_t n, size_t *cap, size_t size);
+/* Makes room for one more in an array of n, which may move; false: no memory, and it is as it was. */
+#define COCO__ROOM(m, array, n, cap) coco__room(m, &(array), n, &(cap), sizeof *(array))
+COCO__IN bool coco__room(const coco__mem *m, void *array, size_t n, size_t *cap, size_t size); /* array: its pointer */
 
 /* An arena: memory that dies together. Small chunks double up to 64 KiB; larger requests get a chunk of their own. */
 typedef struct coco__chunk {

@@ -231,9 +231,7 @@ static coco_status coco__look_down(coco__look *l, uint64_t id, bool gone)
 {
     if (l->limit && l->nlevels >= l->limit) return COCO_OK;
     if (l->nlevels == COCO__DEEPEST) return coco__look_forgive(l, COCO_ECORRUPT);
-    coco__level *v = coco__room(l->arena.mem, l->levels, l->nlevels, &l->cap, sizeof *v);
-    if (!v) return COCO_ENOMEM;
-    l->levels = v;
+    if (!COCO__ROOM(l->arena.mem, l->levels, l->nlevels, l->cap)) return COCO_ENOMEM;
     coco__level *top = &l->levels[l->nlevels++];
     coco__dbkey_id(&top->from, COCO__COMPONENT, id, NULL, 0);
     top->npath = l->path.n;

@@ -198,10 +198,8 @@ static coco_status coco__deps_push(coco__run *run, coco__deps *d, coco__dep *dep
 {
     for (size_t i = 0; i < d->n; i++)
         if (d->v[i] == dep) return COCO_OK;
-    coco__dep **v = coco__room(run->mem, d->v, d->n, &d->cap, sizeof *v);
-    if (!v) return COCO_ENOMEM;
-    d->v = v;
-    v[d->n++] = dep;
+    if (!COCO__ROOM(run->mem, d->v, d->n, d->cap)) return COCO_ENOMEM;
+    d->v[d->n++] = dep;
     return COCO_OK;
 }
 

@@ -236,23 +236,18 @@ static coco__outbox *coco__outbox_of(coco__round_sinks *s, coco_sink *sink)
     size_t i = coco__sink_at(s, sink);
 
     if (i < s->n) return &s->v[i];
-    void *v = coco__room(s->run->mem, s->v, s->n, &s->cap, sizeof *s->v);
-    if (!v) return NULL;
-    s->v = v;
+    if (!COCO__ROOM(s->run->mem, s->v, s->n, s->cap)) return NULL;
     s->v[s->n] = (coco__outbox){ .sink = sink, .group = s->n, .first = UINT32_MAX };
     return &s->v[s->n++];
 }
 
 static bool coco__outbox_put(const coco__mem *m, coco__outbox *box, coco__comp *c, coco_action *a)
 {
-    void *v = coco__room(m, box->v, box->n, &box->cap, sizeof *box->v);
     unsigned order = coco__order_of(a);
 
-    if (!v) return false;
-    box->v = v;
+    if (!COCO__ROOM(m, box->v, box->n, box->cap)) return false;
     if (!box->nshares || box->shares[box->nshares - 1].comp != c) {
-        if (!(v = coco__room(m, box->shares, box->nshares, &box->shares_cap, sizeof *box->shares))) return false;
-        box->shares = v;
+        if (!COCO__ROOM(m, box->shares, box->nshares, box->shares_cap)) return false;
         box->shares[box->nshares++] = (coco__share){ .comp = c };
     }
     box->v[box->n++] = a;

@@ -126,11 +126,8 @@ COCO__IN void coco__view_free(coco__view *v)
 
 static coco_status coco__view_add(coco__view *v, coco_str ekey, coco_str value)
 {
-    coco__entry *e = coco__room(v->keys.mem, v->entries, v->n, &v->cap, sizeof *e);
-
-    if (!e) return COCO_ENOMEM;
-    v->entries = e;
-    e[v->n++] = (coco__entry){ ekey, value };
+    if (!COCO__ROOM(v->keys.mem, v->entries, v->n, v->cap)) return COCO_ENOMEM;
+    v->entries[v->n++] = (coco__entry){ ekey, value };
     return COCO_OK;
 }
 
@@ -339,8 +336,7 @@ COCO__IN coco_status coco__owned_pin(coco__owned *o, coco_str ekey, bool *seen)
     COCO_TRY(coco__owned_find(o, ekey, &e));
     if (o->current == SIZE_MAX) return COCO_OK; /* nothing is recorded */
     page = &o->pages[o->current];
-    if (o->paged && !page->pinned.p &&
-        !(page->pinned.p = coco__arena_copy(o->arena, o->data.p, page->pinned.n = o->data.n)))
+    if (o->paged && !page->pinned.p && !(page->pinned = coco__arena_str(o->arena, coco__buf_view(&o->data))).p)
         return COCO_ENOMEM;
     *seen = e && page->seen[o->pos >> 3] >> (o->pos & 7) & 1;
     return COCO_OK;
