@@ -987,7 +987,6 @@ COCO__IN coco_status coco__owner_get(const coco__txn *t, coco_str ekey, coco__pl
 COCO__IN coco_status coco__owner_put(const coco__txn *t, coco_target *target, coco_str ekey, const coco__place *at);
 /* A delete in it failed; again: that is tried again. */
 COCO__IN void coco__target_block(coco_target *target, bool again);
-COCO__IN coco_status coco__top_states(struct coco__run *run, coco_target *top, uint64_t *n);
 /* What the store said, if rc is its error; else the words for rc. */
 COCO__IN const char *coco__said(const struct coco__run *run, coco_status rc);
 /* Makes the handler where it isn't made: from the desired value of the container, or (NULL) from its record. */

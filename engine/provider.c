@@ -495,14 +495,6 @@ COCO__IN coco_status coco__providers_count(coco__run *run, const coco__txn *t)
     return COCO_OK;
 }
 
-COCO__IN coco_status coco__top_states(coco__run *run, coco_target *top, uint64_t *n)
-{
-    coco__dbkey k;
-
-    coco__dbkey_id(&k, COCO__COUNT_OF, top->id, NULL, 0);
-    return coco__run_number(run, &k, n);
-}
-
 COCO__IN coco_status coco__target_titled(coco__run *run, const char *title, coco_target **out)
 {
     coco__dbkey prefix;

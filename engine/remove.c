@@ -300,11 +300,13 @@ static coco_status coco__guard_look(coco__run *run)
     uint64_t limit = config->guard_states ? config->guard_states : 1000, all;
     unsigned percent = config->guard_percent ? config->guard_percent : 50;
     bool open = run->dropping || run->opts.allow_delete;
+    coco__dbkey k;
 
     for (coco_target *t = run->known_targets; t; t = t->next) {
         bool goes = t->condemned && t->stored && t->top == t && !coco__target_gone(t);
         if (!goes && (open || t->doomed <= limit)) continue;
-        COCO_TRY(coco__top_states(run, t, &all));
+        coco__dbkey_id(&k, COCO__COUNT_OF, t->id, NULL, 0);
+        COCO_TRY(coco__run_number(run, &k, &all));
         if (goes && t->doomed < all) t->doomed = all; /* a container that goes takes at least that along */
         if (open || t->doomed <= limit) continue;
         t->tripped = t->doomed * 100 > all * percent;
