@@ -467,25 +467,22 @@ COCO__IN bool coco__became_void(const coco__change *c)
 COCO__IN coco_status coco__declare_gone(coco__comp *comp, const coco__entry *e, coco__delete_mode mode)
 {
     uint64_t space = coco__space_of(e->ekey, NULL);
+    bool own = space < COCO__S_FIRST_PROVIDER;
     coco_target *t = NULL;
     coco__change *c;
     coco__state s;
     coco_str value = coco__arena_str(comp->shared, e->value);
 
     if (!value.p) return COCO_ENOMEM;
-    if (space < COCO__S_FIRST_PROVIDER) {
-        if (mode >= COCO__DEL_CONTAINER) return COCO_OK;
+    if (!own) COCO_TRY(coco__target_by_id(comp->run, space, &t));
+    bool is_void = !own && (!t || coco__target_void(t, comp));
+    if (own ? mode >= COCO__DEL_CONTAINER : mode == COCO__DEL_VOID && !is_void) return COCO_OK;
+    if (own || is_void) { /* dropped without an action */
         COCO_TRY(coco__gone_change(comp, e, &c));
+        c->is_void = is_void;
         if (space == COCO__S_MEMO) c->record = value;
         return COCO_OK;
     }
-    COCO_TRY(coco__target_by_id(comp->run, space, &t));
-    if (!t || coco__target_void(t, comp)) { /* dropped without an action */
-        COCO_TRY(coco__gone_change(comp, e, &c));
-        c->is_void = true;
-        return COCO_OK;
-    }
-    if (mode == COCO__DEL_VOID) return COCO_OK;
     COCO_TRY(coco__state_get(comp->rec.flags, e->ekey, value, &s));
     if (mode == COCO__DEL_CONTENT && s.container) return COCO_OK;
     if (mode == COCO__DEL_CONTAINER && !s.container) return COCO_OK;
