@@ -69,8 +69,7 @@ COCO__IN coco_status coco__mdb_code(int rc)
 
 COCO__IN coco_status coco__mdb_error(coco_err *err, int rc, const coco_env *env, const char *what)
 {
-    return coco_err_set(err, coco__mdb_code(rc), "%s: state database %s: %s", what, env->dir ? env->dir : "",
-                        mdb_strerror(rc));
+    return coco_err_set(err, coco__mdb_code(rc), "%s: state database %s: %s", what, env->dir, mdb_strerror(rc));
 }
 
 /* ---- Opening ---- */
@@ -79,10 +78,11 @@ static coco_status coco__make_dir(coco_env *env, coco_err *err)
 {
     struct stat st;
 
-    if (mkdir(env->dir, 0777) != 0 && errno != EEXIST && !(env->config.read_only && errno == EROFS))
+    if (!env->config.read_only && mkdir(env->dir, 0777) != 0 && errno != EEXIST)
         return coco_err_set(err, coco__mdb_code(errno), "state directory %s: %s", env->dir, strerror(errno));
-    if (stat(env->dir, &st) != 0 || !S_ISDIR(st.st_mode))
-        return coco_err_set(err, COCO_EINVAL, "state directory %s: not a directory", env->dir);
+    if (stat(env->dir, &st) != 0)
+        return coco_err_set(err, COCO_ENOTFOUND, "state directory %s: %s", env->dir, strerror(errno));
+    if (!S_ISDIR(st.st_mode)) return coco_err_set(err, COCO_EINVAL, "state directory %s: not a directory", env->dir);
     env->dev = (uint64_t)st.st_dev, env->ino = (uint64_t)st.st_ino;
     return COCO_OK;
 }
@@ -182,11 +182,8 @@ COCO__IN coco_status coco__store_open(coco_env *env, coco_err *err)
 {
     coco_status status;
     int rc, dead;
-    struct stat st;
 
     env->lock_fd = -1;
-    if (env->config.read_only && stat(env->dir, &st) != 0)
-        return coco_err_set(err, COCO_ENOTFOUND, "state directory %s: %s", env->dir, strerror(errno));
     COCO_TRY(coco__make_dir(env, err));
     COCO_TRY(coco__open_register(env, err));
     rc = coco__open_mdb(env);
