@@ -325,11 +325,9 @@ static coco_status coco__look_start(coco__look *l)
 /* ---- Batches ---- */
 
 /* Begins to read the app's database, unless it has none (has_dbi). It may have been dropped since the last time, or
- * made; and opening it doesn't follow a map that another process grew, as reading does. */
+ * made. */
 static coco_status coco__look_open(coco_app *app, MDB_txn **reader, coco__txn *t, coco_err *err)
 {
-    COCO_TRY(coco__read_begin(app, reader, t, err));
-    coco__read_end(app, t);
     app->has_dbi = false;
     COCO_TRY(coco__store_app(app, false, err));
     return app->has_dbi ? coco__read_begin(app, reader, t, err) : COCO_OK;
