@@ -107,7 +107,7 @@ static coco_status coco__walk_tombs(coco__run *run, coco__visit_fn fn, void *sel
 
 static coco_status coco__removal_new(coco__run *run, const coco__visit *v, coco__comp **out)
 {
-    coco__comp *c = coco__comp_new(run);
+    coco__comp *c = *out = coco__comp_new(run);
     coco_status rc;
 
     if (!c) return COCO_ENOMEM;
@@ -121,7 +121,6 @@ static coco_status coco__removal_new(coco__run *run, const coco__visit *v, coco_
     c->fn = coco__fn_named(coco__name_of(run, c->rec.fn));
     if (rc == COCO_OK) coco__owned_init(&c->owned, run, c->shared, &c->rec);
     else coco__comp_free(c);
-    if (rc == COCO_OK) *out = c;
     return rc;
 }
 

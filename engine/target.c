@@ -406,15 +406,12 @@ coco_status coco_attachment(coco_ctx *cx, coco_target *container, const char *na
 
 /* ---- No longer declared ---- */
 
-static coco_status coco__gone_change(coco__comp *comp, const coco__entry *e, coco__change **out)
+static coco__change *coco__gone_change(coco__comp *comp, const coco__entry *e)
 {
     coco__change *c = coco__owned_change(&comp->owned, e->ekey);
 
-    if (!c) return COCO_ENOMEM;
-    c->was = true;
-    comp->dirty = true;
-    *out = c;
-    return COCO_OK;
+    if (c) c->was = comp->dirty = true;
+    return c;
 }
 
 static bool coco__place_condemned(const coco_target *t)
@@ -478,7 +475,7 @@ COCO__IN coco_status coco__declare_gone(coco__comp *comp, const coco__entry *e, 
     bool is_void = !own && (!t || coco__target_void(t, comp));
     if (own ? mode >= COCO__DEL_CONTAINER : mode == COCO__DEL_VOID && !is_void) return COCO_OK;
     if (own || is_void) { /* dropped without an action */
-        COCO_TRY(coco__gone_change(comp, e, &c));
+        if (!(c = coco__gone_change(comp, e))) return COCO_ENOMEM;
         c->is_void = is_void;
         if (space == COCO__S_MEMO) c->record = value;
         return COCO_OK;
@@ -490,7 +487,7 @@ COCO__IN coco_status coco__declare_gone(coco__comp *comp, const coco__entry *e, 
     if (mode == COCO__DEL_CONTENT && coco__place_condemned(t)) return COCO_OK;
     if (s.container && mode == COCO__DEL_CONDEMN) COCO_TRY(coco__condemn(comp, e->ekey, &s, t));
     if (s.condemned && mode == COCO__DEL_CONDEMN) return COCO_OK; /* as recorded */
-    COCO_TRY(coco__gone_change(comp, e, &c));
+    if (!(c = coco__gone_change(comp, e))) return COCO_ENOMEM;
     c->target = t;
     c->counter = t->counter;
     COCO_TRY(coco__old_keep(comp, c, &s));
