@@ -7,6 +7,8 @@
  *
  * Options, by -D:
  *     COCO_NO_CLI      leaves out coco_main and its progress display: for hosts that call coco_update themselves
+ *     COCO_NO_LIVE     leaves out live mode: nothing is followed, and what only tells changes is refused
+ *     COCO_NO_CHECK    leaves out check, verify, compact and backup; only without the command line, which calls them
  *     COCO_SMALL       tiny limits (rounds of 2, pages of 4, short keys), so that tests meet the rare paths often
  *     COCO_USE_LIBB2   takes BLAKE2b from the BLAKE2 team's libb2 (link -lb2) in place of the one in fingerprint.c
  *
@@ -24,8 +26,16 @@
 #define _DARWIN_C_SOURCE
 #endif
 
+#if defined(COCO_NO_CHECK) && !defined(COCO_NO_CLI)
+#error "the command line calls what COCO_NO_CHECK leaves out: define COCO_NO_CLI too"
+#endif
+
 #include "cocoindex.h"
 
+/* engine.h declares what a smaller build leaves out */
+#if defined(COCO_NO_CHECK) || defined(COCO_NO_LIVE)
+#pragma GCC diagnostic ignored "-Wunused-function"
+#endif
 #include "engine/engine.h"
 
 /* Ground: memory, errors and time; then the one place through which every decision is told and counted. */
@@ -72,10 +82,14 @@
 
 /* Live mode: what threads outside hand in, what is done with it, and collections that one part fills and another
  * follows. */
+#ifdef COCO_NO_LIVE
+#include "engine/nolive.c"
+#else
 #include "engine/feed.c"
 #include "engine/part.c"
 #include "engine/live.c"
 #include "engine/livemap.c"
+#endif
 
 /* The environment and the app in which all of it happens. */
 #include "engine/app.c"
@@ -84,11 +98,13 @@
 #include "engine/inspect.c"
 
 /* Walking all of it, putting right what is wrong, and copies of it. */
+#ifndef COCO_NO_CHECK
 #include "engine/check.c"
 #include "engine/recount.c"
 #include "engine/repair.c"
 #include "engine/audit.c"
 #include "engine/backup.c"
+#endif
 
 /* The command line: its words, what looks at databases, what shows an update, and the commands. */
 #ifndef COCO_NO_CLI

@@ -439,8 +439,10 @@ bench_embed() {
 }
 
 bench_size() {
-    text=$(sh scripts/size 2>/dev/null | awk '/stripped/ { for (i = 2; i <= NF; i++) if ($i == "of") print $(i - 1) }')
-    value 'stripped code of the core, -Os' "$text bytes" '160 KiB' "$text" 163840
+    of_size() { sh scripts/size 2>/dev/null | sed -n "s/^$1.* \\([0-9]*\\) of .*/\\1/p"; }
+    text=$(of_size 'catch-up mode') whole=$(of_size 'the whole core')
+    value 'stripped code of catch-up mode, -Os' "$text bytes" '160 KiB' "$text" 163840
+    value '… with live mode, checking and backup' "$whole bytes" '' 0 ''
 }
 
 # ---- All of it -----------------------------------------------------------------------------------------------------------

@@ -1191,6 +1191,8 @@ COCO__IN void coco__preview_apply(struct coco__comp *c);
 COCO__IN coco_status coco__gone_deferred(coco__run *run);  /* tombstones of what sinks refused */
 /* A transaction of an update ends with what else has changed since the last one. Then it is in, or to be made again. */
 COCO__IN coco_status coco__counters_write(coco__run *run, const coco__txn *t);
+/* the transaction that drops what nobody lists any more (sweep), and counts and totals with it */
+COCO__IN coco_status coco__tidy_write(coco__run *run, const coco__txn *t, bool sweep);
 COCO__IN void coco__transaction_done(coco__run *run);
 COCO__IN void coco__transaction_undo(void *run);
 COCO__IN coco_status coco__apply_deferred(coco__run *run, bool last); /* what sinks refused */
@@ -1595,8 +1597,6 @@ COCO__IN bool coco__live_holds(const coco__run *run, uint64_t id); /* is it the 
 COCO__IN bool coco__live_tokens(const coco__run *run);
 COCO__IN coco_status coco__live_store(coco__run *run, const coco__txn *t);
 COCO__IN void coco__live_stored(coco__run *run);
-/* the transaction that drops what nobody lists any more (sweep), and counts and totals with it */
-COCO__IN coco_status coco__tidy_write(coco__run *run, const coco__txn *t, bool sweep);
 /* Until everything followed is ready, or (live mode) until a stop. */
 COCO__IN coco_status coco__live_follow(coco__run *run, bool until_ready);
 COCO__IN void coco__live_end(coco__run *run);

@@ -406,14 +406,6 @@ static bool coco__ready_step(coco__live *l)
 
 /* ---- The loop ---- */
 
-COCO__IN coco_status coco__tidy_write(coco__run *run, const coco__txn *t, bool sweep)
-{
-    run->dirty_sets = NULL;
-    if (sweep) COCO_TRY(coco__memos_sweep(run, t));
-    COCO_TRY(coco__run_record(run, t));
-    return coco__counters_write(run, t);
-}
-
 static coco_status coco__tidy_body(void *self, coco__txn *t) { return coco__tidy_write(self, t, true); }
 
 /* What the end of an update drops (S6.5) goes now and then while this one lasts. */

@@ -282,6 +282,14 @@ COCO__IN coco_status coco__counters_write(coco__run *run, const coco__txn *t)
     return coco__meta_put(t, &run->meta);
 }
 
+COCO__IN coco_status coco__tidy_write(coco__run *run, const coco__txn *t, bool sweep)
+{
+    run->dirty_sets = NULL;
+    if (sweep) COCO_TRY(coco__memos_sweep(run, t));
+    COCO_TRY(coco__run_record(run, t));
+    return coco__counters_write(run, t);
+}
+
 static void coco__round_clear(coco__run *run)
 {
     coco__depsets_clean(run);

@@ -32,6 +32,7 @@ unit_needs_no_header() {
     cp "$tmp/dist/cocoindex_lmdb.c" "$tmp/alone"
     cd "$tmp/alone"
     $CC $flags -c cocoindex_lmdb.c
+    $CC $flags -DCOCO_NO_CLI -DCOCO_NO_LIVE -DCOCO_NO_CHECK -c cocoindex_lmdb.c
 }
 
 header_only() {
@@ -73,6 +74,44 @@ fully_static() {
     "$tmp/build/static/tour" "$tmp/tour.db"
 }
 
+without_live_mode() {
+    $CC $flags -I. -DCOCO_NO_LIVE "$tmp/greet.c" cocoindex_lmdb.c connectors/localfs.c -llmdb -pthread -o "$tmp/greet-nolive"
+    says_hello "$tmp/greet-nolive"
+    fails sh -c "cd '$tmp/run' && '$tmp/greet-nolive' update --live --text hello" 2>"$tmp/said"
+    grep -q COCO_NO_LIVE "$tmp/said"
+}
+
+catch_up_mode_alone() {
+    $CC $flags -I. -DCOCO_NO_CLI -DCOCO_NO_LIVE -DCOCO_NO_CHECK -c cocoindex_lmdb.c -o "$tmp/small.o"
+    $CC $flags -I. -c connectors/localfs.c -o "$tmp/localfs.o"
+    $CXX -std=c++17 -I. -c tests/cxx.cc -o "$tmp/small-cxx.o"
+    $CXX "$tmp/small-cxx.o" "$tmp/small.o" "$tmp/localfs.o" -llmdb -pthread -o "$tmp/small"
+    [ "$("$tmp/small" "$tmp/small.db" "$tmp/small.txt")" = 'ok: 1' ]
+    fails sh -c "nm -u '$tmp/small.o' | grep coco_"
+}
+
+a_feed_without_live_mode() {
+    cat >"$tmp/feed.c" <<'END'
+#include "cocoindex.h"
+static coco_status watch(coco_source *src, coco_feed *feed) { (void)src; coco_feed_ready(feed); return COCO_OK; }
+COCO_FN(item, (coco_value, v)) { (void)v; return coco_return(cx, coco_null()); }
+COCO_FN(root, ())
+{
+    coco_source *src = coco_alloc(cx, sizeof *src);
+    *src = (coco_source){ .watch = watch };
+    return coco_mount_each(cx, COCO_AUTO, &item, src, COCO_NOARGS);
+}
+int main(int argc, char **argv)
+{
+    coco_app_config app = { .name = "feed", .main = &root };
+    return coco_main(argc, argv, &app, 1);
+}
+END
+    $CC $flags -I. -DCOCO_NO_LIVE "$tmp/feed.c" cocoindex_lmdb.c -llmdb -pthread -o "$tmp/feed"
+    fails "$tmp/feed" update --db "$tmp/feed.db" 2>"$tmp/said"
+    grep -q COCO_NO_LIVE "$tmp/said"
+}
+
 from_cxx17() {
     $CXX -std=c++17 -Wall -Wextra -Wpedantic -Werror -I. -c tests/cxx.cc -o "$tmp/cxx.o"
     $CXX "$tmp/cxx.o" "$BUILD/libcocoindex.a" -llmdb -pthread -o "$tmp/cxx"
@@ -89,4 +128,7 @@ promise installed_library_is_found_by_pkg_config installed
 promise uninstall_leaves_nothing uninstalled
 promise programs_link_fully_static fully_static
 promise header_serves_cxx17 from_cxx17
+promise build_without_live_mode_says_so_where_it_is_asked_for without_live_mode
+promise build_without_live_mode_refuses_a_source_that_only_tells_changes a_feed_without_live_mode
+promise catch_up_mode_alone_does_an_update catch_up_mode_alone
 finish
