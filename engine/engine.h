@@ -918,6 +918,8 @@ COCO__IN coco_status coco__memo_set_use(struct coco__run *run, coco_str value, i
 /* the transaction is committed: they are found in the store now */
 COCO__IN void coco__memos_written(struct coco__run *run);
 COCO__IN coco_status coco__memos_write(struct coco__run *run, const coco__txn *t);
+/* Behind the commits of the same transaction: lists those written in it that no component lists. */
+COCO__IN coco_status coco__memos_idle(const struct coco__run *run, const coco__txn *t);
 COCO__IN coco_status coco__memos_sweep(struct coco__run *run, const coco__txn *t); /* drops those with count 0 */
 
 /* ==== provider.c: providers, handlers, titles, existence ==== */

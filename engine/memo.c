@@ -612,14 +612,23 @@ static coco_status coco__memo_write(const coco__txn *t, const coco__dbkey *k, co
 COCO__IN coco_status coco__memos_write(coco__run *run, const coco__txn *t)
 {
     coco__dbkey k;
-    coco_str p;
 
     for (coco__fresh *f = run->queued_memos; f; f = f->next) {
         coco__dbkey_raw(&k, COCO__MEMO, f->fp, COCO__FP);
         COCO_TRY(coco__memo_clear(run, t, &k));
         if (f->set) coco__depset_use(run, f->set, 1);
         COCO_TRY(coco__memo_write(t, &k, &f->payload));
-        k.b[0] = COCO__MEMO_USES;
+    }
+    return COCO_OK;
+}
+
+COCO__IN coco_status coco__memos_idle(const coco__run *run, const coco__txn *t)
+{
+    coco__dbkey k;
+    coco_str p;
+
+    for (const coco__fresh *f = run->queued_memos; f; f = f->next) {
+        coco__dbkey_raw(&k, COCO__MEMO_USES, f->fp, COCO__FP);
         coco_status rc = coco__get(t, &k, &p);
         k.b[0] = COCO__MEMO_IDLE;
         COCO_TRY(rc == COCO_ENOTFOUND ? coco__put(t, &k, NULL, 0) : rc);

@@ -324,6 +324,7 @@ static coco_status coco__round_body(void *self, coco__txn *t)
     for (coco__comp *c = run->applying; c; c = c->next) COCO_TRY(coco__claims(c, t));
     for (coco__comp *c = run->applying; c; c = c->next)
         if (!c->claim_failed) COCO_TRY(coco__precommit(c, t));
+    if (!run->slice) COCO_TRY(coco__memos_idle(run, t));
     if (!run->slice) COCO_TRY(coco__tombs_write(run, t));
     if (!run->slice) COCO_TRY(coco__live_store(run, t));
     return coco__counters_write(run, t);
