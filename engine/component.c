@@ -443,10 +443,9 @@ static coco_status coco__memo_keep(coco__comp *c, coco_ctx *frame, coco_args arg
 
     if (!c->fn->memo || frame->uncacheable || c->uncacheable) return COCO_OK;
     coco__buf_init(&b, c->run->mem);
-    if (frame->result.kind != COCO_NULL) rc = coco__value_put(&b, frame->result, COCO__STORED);
+    if (frame->result.kind != COCO_NULL) rc = coco__result_encode(frame, &b);
     c->fresh.result = coco__buf_take(&b, c->shared);
-    if (rc != COCO_OK)
-        return coco_fail(frame, rc, "%s: the result of a memoized function can't hold an object", c->fn->name);
+    COCO_TRY(rc);
     if (!c->fresh.result.p) return COCO_ENOMEM;
     COCO_TRY(coco__states_take(frame, c->fn, args, frame->tracked, &c->fresh.states));
     COCO_TRY(coco__depset_of(c->run, &frame->deps, &c->set));
@@ -476,12 +475,17 @@ static coco_status coco__settle(coco__comp *c, coco_ctx *frame, coco_args args)
     return c->recheck ? coco__recheck_component(c, frame) : COCO_OK;
 }
 
-/* What is needed to wait with the next try. */
+/* What is needed to wait with the next try. Where that isn't to be had, the failure is told as it was. */
 static void coco__failure_keep(coco__comp *c, coco_ctx *frame, coco_args args)
 {
+    char *message = frame->message;
+    coco_status said = frame->said, rc;
+
     if (!c->fn->remember_failure_ms || c->stopped || !c->fresh.argkey.p) return;
-    if (coco__states_take(frame, c->fn, args, frame->tracked, &c->fresh.states) != COCO_OK) return;
-    if (coco__depset_of(c->run, &frame->deps, &c->set) != COCO_OK) return;
+    rc = coco__states_take(frame, c->fn, args, frame->tracked, &c->fresh.states);
+    frame->message = message;
+    frame->said = said;
+    if (rc != COCO_OK || coco__depset_of(c->run, &frame->deps, &c->set) != COCO_OK) return;
     c->fresh.flags |= COCO__R_FAILED;
     c->fresh.fail_count = (c->rec.flags & COCO__R_FAILED ? c->rec.fail_count : 0) + 1;
     c->fresh.fail_time = coco__wall_ms();

@@ -29,6 +29,12 @@ COCO__IN coco_status coco__keep(coco_ctx *cx, coco_status rc, const char *messag
     return rc;
 }
 
+/* The encoder refuses a value: it is, or holds, an object, or is too deep. */
+COCO__IN coco_status coco__value_refused(coco_ctx *cx, coco_status rc, const char *what)
+{
+    return coco_fail(cx, rc, rc == COCO_ETYPE ? "%s can't hold an object" : "%s can't be nested so deep", what);
+}
+
 COCO__IN coco_status coco__oom(coco_ctx *cx)
 {
     cx->message = NULL;

@@ -351,7 +351,7 @@ static coco_status coco__state_access(coco_ctx *cx, coco_value key, coco_value v
     if (rc == COCO_OK && !set) rc = coco__own(&cx->comp->owned, COCO__S_STATE, name, (coco_str){ 0 }, was);
     if (rc == COCO_OK && !was->p) {
         rc = coco__value_put(&v, value, COCO__STORED);
-        if (rc != COCO_OK) coco_fail(cx, rc, "a state can't hold an object");
+        if (rc != COCO_OK) coco__value_refused(cx, rc, "a state");
         else rc = coco__own(&cx->comp->owned, COCO__S_STATE, name, (coco_str){ (char *)v.p, v.n }, NULL);
     }
     coco__buf_free(&k);
@@ -409,7 +409,7 @@ static coco_status coco__id_key(coco_ctx *cx, uint8_t kind, coco_value dep, bool
     coco__buf_byte(b, next && cx->memo ? (uint8_t)(kind - 'a' + 'A') : kind);
     if (next && cx->memo) coco__buf_put(b, cx->memo, COCO__FP);
     rc = coco__value_put(b, dep, COCO__CANONICAL);
-    if (rc != COCO_OK) return coco_fail(cx, rc, "the dep of an id can't hold an object");
+    if (rc != COCO_OK) return coco__value_refused(cx, rc, "the dep of an id");
     if (next) COCO_TRY(coco__ordinal(cx, (coco_str){ (char *)b->p, b->n }, &n));
     coco__buf_varint(b, n);
     return b->failed ? coco__oom(cx) : COCO_OK;

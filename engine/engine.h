@@ -916,6 +916,7 @@ COCO__IN coco_status coco__uses_settle(struct coco__comp *c); /* its function ha
 /* of a memo's dependency set */
 COCO__IN coco_status coco__memo_set_use(struct coco__run *run, coco_str value, int delta);
 /* the transaction is committed: they are found in the store now */
+COCO__IN coco_status coco__result_encode(coco_ctx *frame, coco__buf *b); /* the frame's, which is memoized */
 COCO__IN void coco__memos_written(struct coco__run *run);
 COCO__IN coco_status coco__memos_write(struct coco__run *run, const coco__txn *t);
 /* Behind the commits of the same transaction: lists those written in it that no component lists. */
@@ -1433,6 +1434,7 @@ COCO__IN coco__place coco__place_of(const coco__node *node);
 COCO__IN coco_status coco__comp_load(coco__comp *comp, coco_str payload); /* decodes a copy into rec */
 COCO__IN coco_status coco__run_root(coco__run *run);
 COCO__IN coco_status coco__oom(coco_ctx *cx);
+COCO__IN coco_status coco__value_refused(coco_ctx *cx, coco_status rc, const char *what);
 COCO__IN bool coco__records(const coco_ctx *cx); /* something memoized stands around: dependencies matter */
 COCO__IN bool coco__recheck_due(coco__run *run, const uint8_t *fp);
 

@@ -344,6 +344,16 @@ static coco_status coco__unique(coco_ctx *cx, coco__buf *b)
     return ok ? COCO_OK : coco__oom(cx);
 }
 
+COCO__IN coco_status coco__result_encode(coco_ctx *frame, coco__buf *b)
+{
+    coco_status rc = coco__value_put(b, frame->result, COCO__STORED);
+    char what[COCO_ERR_MAX];
+
+    if (rc == COCO_OK) return rc;
+    snprintf(what, sizeof what, "%s: the result of a memoized function", frame->fn->name);
+    return coco__value_refused(frame, rc, what);
+}
+
 /* After a run of the body: makes the memo and stores it where it belongs. */
 static coco_status coco__memo_made(coco_ctx *frame, const uint8_t fp[COCO__FP], coco_args args, uint64_t ns)
 {
@@ -353,9 +363,7 @@ static coco_status coco__memo_made(coco_ctx *frame, const uint8_t fp[COCO__FP], 
     coco_status rc;
 
     coco__buf_init(&b, frame->run->mem);
-    rc = coco__value_put(&b, frame->result, COCO__STORED);
-    if (rc != COCO_OK)
-        rc = coco_fail(frame, rc, "%s: the result of a memoized function can't hold an object", frame->fn->name);
+    rc = coco__result_encode(frame, &b);
     m.result = (coco_str){ (char *)b.p, b.n };
     if (rc == COCO_OK) rc = coco__states_take(frame, frame->fn, args, frame->tracked, &m.states);
     if (rc == COCO_OK) rc = coco__depset_of(frame->run, &frame->deps, &set);

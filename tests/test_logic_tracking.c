@@ -519,7 +519,8 @@ static coco_status note_state(coco_ctx *cx, void *object, coco_str stored, coco_
 {
     coco_str now = note_text ? coco_str_of(note_text) : COCO_STR("(missing)");
 
-    (void)cx, (void)object;
+    (void)object;
+    if (note_text && strcmp(note_text, "(torn)") == 0) return coco_fail(cx, COCO_EIO, "the note is torn");
     *valid = !stored.p || coco_str_equal(stored, now);
     *state = now;
     return COCO_OK;
@@ -814,6 +815,32 @@ static void wait_doubles_with_each_failure(void **state)
     expect_failures("/\"x\" COCO_EFAIL no 2");
 }
 
+COCO_FN(fails_with_a_note, (), .remember_failure_ms = 100000)
+{
+    static char name[] = "template";
+
+    COCO_TRY(coco_track(cx, &note_class, name));
+    return coco_fail(cx, COCO_EFAIL, "failed on purpose");
+}
+
+static coco_status mounts_a_failure(coco_ctx *cx)
+{
+    return coco_mount(cx, COCO_PATH(coco_text("x")), &fails_with_a_note, COCO_NOARGS, NULL);
+}
+
+/* S4.11, S9.1: what can't be remembered is told as it failed, and tried again. */
+static void failure_whose_inputs_can_not_be_looked_at_is_told_as_it_was(void **state)
+{
+    (void)state;
+    start(mounts_a_failure, NULL);
+    note_text = "(torn)";
+    for (int i = 0; i < 2; i++) {
+        update_fails(COCO_EFAIL, NULL);
+        expect_failures("/\"x\" COCO_EFAIL failed on purpose");
+    }
+    note_text = NULL;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -851,6 +878,7 @@ int main(void)
         TEST(changed_input_is_tried_at_once),
         TEST(only_and_full_reprocess_try_at_once),
         TEST(wait_doubles_with_each_failure),
+        TEST(failure_whose_inputs_can_not_be_looked_at_is_told_as_it_was),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -51,6 +51,37 @@ COCO_FN(counts, ())
     return coco_mount(cx, COCO_AUTO, &counter, COCO_ARGS(coco_target_value(tab)), NULL);
 }
 
+COCO_FN(digs, ())
+{
+    coco_value deep[2] = { coco_null() }, v;
+
+    for (int i = 0; i < 300; i++) {
+        coco_value *one = coco_alloc(cx, sizeof *one);
+        if (!one) return COCO_ENOMEM;
+        *one = deep[0];
+        deep[0] = coco_list(one, 1);
+    }
+    if (k.use) return coco_use_state(cx, coco_text("deep"), deep[0], &v);
+    return k.set ? coco_generate_id(cx, deep[0], &ids[0]) : coco_return(cx, deep[0]);
+}
+
+/* S2.1 */
+static void value_that_is_nested_too_deep_is_called_so(void **state)
+{
+    static const char *const says[] = { "a state can't be nested so deep", "the dep of an id can't be nested so deep",
+                                        "digs: the result of a memoized function can't be nested so deep" };
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        k.use = i == 0, k.set = i == 1;
+        digs.memo = i == 2;
+        program(&digs);
+        update_fails(COCO_EINVAL, NULL);
+        assert_non_null(strstr(w.err.msg, says[i]));
+    }
+    digs.memo = false;
+}
+
 static void reads(int64_t want)
 {
     seen = coco_null();
@@ -700,6 +731,7 @@ static void update_that_runs_out_of_memory_loses_nothing_that_was_kept(void **st
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        KEEP_TEST(value_that_is_nested_too_deep_is_called_so),
         KEEP_TEST(state_is_initial_first_and_then_what_it_was),
         KEEP_TEST(state_is_what_was_set_last),
         KEEP_TEST(state_set_in_a_run_is_read_back_in_it),
