@@ -293,7 +293,9 @@ static coco_status coco__declare_states(coco_ctx *cx, coco__declaration *d, coco
 
     if (d->container) COCO_TRY(coco__target_at(cx->run, d->target, d->full, false, &d->child));
     if (d->container && !d->user_managed) COCO_TRY(coco__container_found(cx, d->child)); /* others may run meanwhile */
-    /* with --only it may run without being submitted: the container's handler is all that is wanted of it */
+    /* with --only it may run without being submitted: the container's handler is all that is wanted of it, and as
+     * nothing is recorded, no memo may stand for it */
+    cx->uncacheable |= cx->comp->above;
     if (cx->comp->above) return d->container ? coco__declare_child(cx, d, NULL, NULL, child) : COCO_OK;
     COCO_TRY(coco__declare_find(cx, d));
     if (d->container && !d->user_managed) coco__found_possible(d->child, &d->old);

@@ -25,6 +25,7 @@ typedef struct node {
     bool component, declares, lists; /* it or something below it declares a state, goes over a list */
     int f, x, parent, component_node;
     uint64_t path;  /* of the component, as a number */
+    int slot, key;  /* of the component: its path below its parent's, ITEMS: no key */
     uint64_t deps;  /* its own and those of all below it */
 } node;
 
@@ -54,7 +55,7 @@ static void model_declare(trace *t, const program *p, node *n, const statement *
     n->deps |= table_bit(s->what);
     if (!p->table[s->what]) return;
     n->declares = true;
-    n->deps |= place_bit(s->kind == BOX ? s->what : place);
+    n->deps |= place_bit(place) | place_bit(s->what);
     if (s->kind == BOX) {
         t->wrong |= t->container[place].there;
         t->container[place].there = true;
@@ -71,7 +72,7 @@ static int model_child(trace *t, const program *p, int i, const statement *s, in
 {
     bool component = s->kind != CALL;
     node what = { .component = component, .f = s->what, .x = x, .parent = i, .path = t->v[i].path,
-                  .component_node = t->v[i].component_node };
+                  .slot = s->slot, .key = key, .component_node = t->v[i].component_node };
     int at = t->n, result;
 
     if (s->what <= t->v[i].f || s->what >= FNS || t->n == NODES) {
@@ -173,13 +174,14 @@ typedef struct past {
     trace t[PASTS];
     int n;
     bool nothing_holds; /* everything must run */
+    uint64_t lost;      /* places that somebody else has deleted or altered since */
 } past;
 
 /* Whether `old` holds the memo of node n, and it is valid. */
 static bool model_holds(const past *old, int i, const program *now, const node *n)
 {
     const trace *t = &old->t[i];
-    uint64_t changes = model_changes(&old->p[i], now, old->n > 1);
+    uint64_t changes = model_changes(&old->p[i], now, old->n > 1) | old->lost;
 
     if (!old->p[i].fn[n->f].memo) return false;
     for (const node *o = t->v; o < t->v + t->n; o++) {

@@ -1642,6 +1642,40 @@ static void used_component_runs_as_always_without_its_mounts(void **state)
     update(OPTS(.only = "/\"u\"/2"));
 }
 
+COCO_FN(declares_in_a_call, (int64_t, n, coco_target *, tab), .memo = true)
+{
+    return coco_declare(cx, tab, coco_int(50), coco_int(n));
+}
+COCO_FN(calls_what_declares, (int64_t, n, coco_target *, tab), .memo = true)
+{
+    return coco_call(cx, &declares_in_a_call, COCO_ARGS(coco_int(n), coco_target_value(tab)), NULL);
+}
+
+static coco_status calls_then_groups(coco_ctx *cx)
+{
+    coco_target *tab;
+
+    COCO_TRY(tab_of(cx, &tab));
+    COCO_TRY(coco_call(cx, &calls_what_declares, COCO_ARGS(coco_int(nshown), coco_target_value(tab)), NULL));
+    return coco_mount_each(cx, COCO_AUTO, &group, items(cx, list, ordered), COCO_ARGS(coco_target_value(tab)));
+}
+
+/* S3.11, S5.1: what a call declares above the path is left as recorded, so its memo would stand for nothing. */
+static void call_that_declares_above_the_path_leaves_no_memo(void **state)
+{
+    (void)state;
+    start(calls_then_groups, "10=0");
+    nshown = 1;
+    update(NULL);
+    nshown = 2;
+    update(OPTS(.only = "/@group/10"));
+    expect_actions(NULL);
+    update(NULL);
+    expect_actions("~ tab:50");
+    update(OPTS(.only = "/@group/10"));
+    expect_events("call hit", "/ calls_what_declares");
+}
+
 /* ---- S3.12: a mount_each has its path to itself ------------------------------------------------------------------ */
 
 static coco_status rc_of_second;
@@ -1867,6 +1901,7 @@ int main(void)
         TEST(path_that_nobody_mounts_is_not_reached_and_not_deleted),
         TEST(valid_hit_above_answers_for_the_path),
         TEST(used_component_runs_as_always_without_its_mounts),
+        TEST(call_that_declares_above_the_path_leaves_no_memo),
         TEST(path_of_a_mount_each_is_its_own),
         TEST(refused_mount_each_keeps_nothing_else),
         TEST(ordered_source_out_of_order_is_an_error_that_names_both_keys),

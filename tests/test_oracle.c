@@ -6,7 +6,7 @@
  * line by line, and printed as programs to read. Undisturbed, what is recorded is the same for any number of threads.
  * SEED=N replays one seed; FROM=N and SEEDS=N are the first and the last that are tried. */
 #include "dump.h"
-#include "oracle_model.h"
+#include "oracle_places.h"
 #include "sanitized.h"
 
 #include <setjmp.h>
@@ -19,199 +19,10 @@
 
 #include <cmocka.h>
 
-enum { KILLED = 77, BROKEN = 78, FIRST_BOX_KEY = 100 };
-
-/* What is really there, what has happened to it in this update, and when the process is to die. Shared: it outlives
- * killed updates. */
-static struct real {
-    struct { bool there; int64_t schema; } container[PLACES];
-    struct { bool there; int64_t value; } row[PLACES][ROWS];
-    int acts[PLACES][ROWS];
-    int runs[FNS][VALUES];
-    int point, die_at, stop_at;
-    int programs, edits, updates, disturbed, function_runs;
-} *real;
+enum { BROKEN = 78 };
 
 static program now; /* what the functions do */
-static struct { int place, row, times, fn; bool transient, batch; } fault;
-static coco_app *app;
 static bool reads_in_secret, bumps_itself; /* faults of the program, planted to see that they are found */
-
-static void pass_point(void)
-{
-    int point = __atomic_add_fetch(&real->point, 1, __ATOMIC_RELAXED);
-
-    if (real->die_at && point >= real->die_at) _exit(KILLED);
-    if (real->stop_at && point == real->stop_at) coco_app_stop(app);
-}
-
-/* ---- The target: places with rows ---- */
-
-struct work { int place, row; int64_t value; coco_children children; };
-
-static coco_status refuse(coco_action *a, const char *why, bool transient)
-{
-    coco_err err;
-
-    if (transient) coco_transient(&err, COCO_EIO, "%s", why);
-    else coco_err_set(&err, COCO_EIO, "%s", why);
-    return coco_action_fail(a, &err);
-}
-
-/* Whether the tables' root takes their content away with them; boxes always do. */
-static bool takes_content(int place) { return place == 1 || place >= TABLES; }
-
-static void apply_container(coco_action *a, const struct work *w)
-{
-    bool gone = a->kind == COCO_DELETE, rows = false;
-
-    for (int p = 0; p < PLACES; p++) {
-        bool inside = is_within(p, w->place);
-        for (int r = 0; r < ROWS && inside; r++) {
-            rows |= real->row[p][r].there;
-            if ((gone && takes_content(w->place)) || w->children == COCO_CHILDREN_DESTROYED) real->row[p][r].there = false;
-            if (p == w->place && w->children == COCO_CHILDREN_LOSSY) real->row[p][r].value = -1;
-        }
-        if (inside && !gone && w->children == COCO_CHILDREN_DESTROYED) real->container[p].there = false;
-        if (inside && gone && p != w->place) rows |= real->container[p].there, real->container[p].there = false;
-    }
-    if (gone && rows && !takes_content(w->place) && w->children != COCO_CHILDREN_DESTROYED) {
-        refuse(a, "the container isn't empty", false);
-        return;
-    }
-    real->container[w->place].there = !gone;
-    real->container[w->place].schema = w->value;
-    a->answer = COCO_OK;
-}
-
-static int container_of(int place)
-{
-    return place < TABLES || place >= 2 * TABLES ? place : place - TABLES;
-}
-
-static void apply_row(coco_action *a, const struct work *w)
-{
-    real->acts[w->place][w->row]++;
-    if (a->kind != COCO_DELETE && !real->container[container_of(w->place)].there) {
-        refuse(a, "the container isn't there", false);
-        return;
-    }
-    real->row[w->place][w->row].there = a->kind != COCO_DELETE;
-    real->row[w->place][w->row].value = w->value;
-    if (!fault.batch) a->answer = COCO_OK;
-}
-
-static coco_status apply(void *self, coco_action **actions, size_t n, coco_err *err)
-{
-    (void)self;
-    for (size_t i = 0; i < n; i++) {
-        const struct work *w = actions[i]->value;
-        pass_point();
-        if (fault.times > 0 && w->place == fault.place && (actions[i]->container || w->row % 4 == fault.row)) {
-            fault.times--;
-            if (fault.batch) return coco_err_set(err, COCO_EIO, "the batch failed");
-            refuse(actions[i], "the row failed", fault.transient);
-        } else if (actions[i]->container) {
-            apply_container(actions[i], w);
-        } else {
-            apply_row(actions[i], w);
-        }
-    }
-    return COCO_OK;
-}
-
-static coco_sink sink = { .apply = apply, .max_actions = 7, .retry_ms = 50, .name = "places" };
-
-/* Was it to be rebuilt, and may hold what it held before? Those rows have no states any more. */
-static bool rebuild_unfinished(const coco_change *in)
-{
-    int64_t first, other;
-
-    for (size_t i = 1; i < in->npossible; i++) {
-        if (in->possible[0].n != sizeof first || in->possible[i].n != sizeof other) continue;
-        memcpy(&first, in->possible[0].p, sizeof first);
-        memcpy(&other, in->possible[i].p, sizeof other);
-        if (first / 100 != other / 100) return true;
-    }
-    return false;
-}
-
-/* Is the one possibility known, and still there? */
-static bool known(const coco_change *in, int64_t *value)
-{
-    if (in->may_be_missing || in->npossible != 1 || in->possible[0].n != sizeof *value) return false;
-    memcpy(value, in->possible[0].p, sizeof *value);
-    return true;
-}
-
-static coco_status decide(coco_ctx *cx, const coco_change *in, struct work w, coco_decision *out)
-{
-    struct work *kept = coco_alloc(cx, sizeof *kept);
-    int64_t before = 0;
-    bool sure = known(in, &before);
-
-    if (!kept) return COCO_ENOMEM;
-    out->act = true;
-    out->action.kind = !in->desired ? COCO_DELETE : in->npossible ? COCO_UPDATE : COCO_INSERT;
-    out->action.value = kept;
-    *kept = w;
-    kept->children = rebuild_unfinished(in) ? COCO_CHILDREN_DESTROYED : COCO_CHILDREN_KEPT;
-    if (!in->desired) return COCO_OK;
-    kept->value = coco_int_of(*in->desired);
-    out->record = coco_copy(cx, (coco_str){ (const char *)&kept->value, sizeof kept->value });
-    out->act = !sure || before != kept->value;
-    kept->children = !sure || before / 100 != kept->value / 100 ? COCO_CHILDREN_DESTROYED
-        : before / 10 != kept->value / 10 ? COCO_CHILDREN_LOSSY : COCO_CHILDREN_KEPT;
-    if (w.row < 0) out->children = kept->children;
-    return COCO_OK;
-}
-
-static void handler(int place, coco_target_handler *out);
-
-/* Rows and boxes; self is the place. */
-static coco_status reconcile(coco_ctx *cx, void *self, const coco_change *in, coco_decision *out)
-{
-    int place = (int)(intptr_t)self, key = (int)coco_int_of(in->key);
-
-    if (place < 0) return decide(cx, in, (struct work){ .place = key, .row = -1 }, out);
-    if (key >= FIRST_BOX_KEY) place = box_of(place, key - FIRST_BOX_KEY), key = -1;
-    return decide(cx, in, (struct work){ .place = place, .row = key }, out);
-}
-
-static coco_status child(coco_ctx *cx, void *self, coco_value key, const coco_value *desired, coco_str record,
-                         coco_target_handler *out)
-{
-    int place = (int)(intptr_t)self, inner = (int)coco_int_of(key);
-
-    (void)cx, (void)desired, (void)record;
-    handler(place < 0 ? inner : box_of(place, inner - FIRST_BOX_KEY), out);
-    return COCO_OK;
-}
-
-static coco_status attachment(coco_ctx *cx, void *self, const char *name, coco_target_handler *out)
-{
-    (void)cx, (void)name;
-    handler(index_of((int)(intptr_t)self), out);
-    return COCO_OK;
-}
-
-static void handler(int place, coco_target_handler *out)
-{
-    *out = (coco_target_handler){ .name = "places", .self = (void *)(intptr_t)place, .sink = &sink,
-                                  .reconcile = reconcile, .child = child, .attachment = attachment,
-                                  .drop_removes_content = true };
-}
-
-static coco_status make(coco_ctx *cx, coco_value key, coco_target_handler *out)
-{
-    (void)cx;
-    handler(-1, out);
-    out->drop_removes_content = coco_bool_of(key);
-    return COCO_OK;
-}
-
-static coco_target_type type = { .name = "places", .make = make };
-COCO_AT_START(oracle_target) { coco_target_register(&type); }
 
 /* ---- The functions: each runs its body ---- */
 
@@ -378,6 +189,7 @@ static coco_status check(coco_env *env, coco_err *err)
     return coco_check(env, NULL, &(coco_check_opts){ .same_process = true }, &v, err);
 }
 
+static bool drops;
 static bool any_number; /* of threads: a script is played with each, undisturbed, and … */
 static char *recorded[200]; /* … what the first has left in the database after each update, all others leave */
 static int nrecorded;
@@ -414,7 +226,7 @@ static coco_status update(const coco_update_opts *opts, coco_err *err)
     rc = coco_env_open(&env_config, &env, err);
     if (rc == COCO_OK) sound = check(env, err);
     if (rc == COCO_OK) rc = coco_app_open(env, &config, &app, err);
-    if (rc == COCO_OK && sound == COCO_OK) rc = coco_update(app, opts, NULL, err);
+    if (rc == COCO_OK && sound == COCO_OK) rc = drops ? coco_drop(app, NULL, err) : coco_update(app, opts, NULL, err);
     if (app && sound == COCO_OK) sound = check(env, rc == COCO_OK ? err : NULL);
     if (any_number && rc == COCO_OK) keep_or_compare();
     coco_app_close(app);
@@ -427,11 +239,12 @@ static coco_status update(const coco_update_opts *opts, coco_err *err)
 /* ---- Runs: lines of a script that aren't edits ---- */
 
 typedef enum run_kind {
-    PLAIN, PLAIN_TOO, FULL, PREVIEW, RECHECK, KILL, KILL_TOO, FAIL_ROW, FAIL_FN, STOP, RUNS
+    PLAIN, PLAIN_TOO, FULL, PREVIEW, RECHECK, KILL, KILL_TOO, FAIL_ROW, FAIL_FN, STOP, ONLY, LOSE, ALTER, DROP, RUNS
 } run_kind;
 static const char *const run_name[RUNS] = {
     "update", "update", "update, all anew", "preview", "update, rechecked", "update, killed", "update, killed",
-    "update, a row fails", "update, a function fails", "update, stopped"
+    "update, a row fails", "update, a function fails", "update, stopped", "update of a part", "a container is deleted",
+    "a container is altered", "drop"
 };
 
 static past old;
@@ -469,12 +282,12 @@ static void expect_least_runs(void)
  * is made anew or loses values, twice. */
 static void expect_least_actions(const struct real *before)
 {
-    uint64_t changes = model_changes(&old.p[0], &now, false);
+    uint64_t changes = model_changes(&old.p[0], &now, false) | old.lost;
     const trace *was = &old.t[0];
 
     for (int p = 0; p < PLACES; p++) {
         int t = table_of_box(p) >= 0 ? table_of_box(p) : container_of(p);
-        bool anew = changes & (place_bit(t) | table_bit(t));
+        bool anew = changes & (place_bit(t) | table_bit(t) | place_bit(p));
         if (p >= 2 * TABLES) anew |= was->container[p].schema / 10 != want.container[p].schema / 10;
         for (int r = 0; r < ROWS; r++) {
             bool differs = before->row[p][r].there != real->row[p][r].there ||
@@ -490,6 +303,7 @@ static void went_well(void)
 {
     old.n = 1;
     old.nothing_holds = false;
+    old.lost = 0;
     old.p[0] = now;
     old.t[0] = want;
 }
@@ -566,13 +380,65 @@ static void run_failing(run_kind kind, const int n[6])
     was_disturbed(false);
 }
 
+/* The printed path of a component of the trace. */
+static void print_path(const trace *t, int i, char *path, size_t size)
+{
+    const node *n = &t->v[i];
+    size_t at;
+
+    if (n->parent < 0) {
+        *path = '\0';
+        return;
+    }
+    print_path(t, t->v[n->parent].component_node, path, size);
+    at = strlen(path);
+    at += (size_t)snprintf(path + at, size - at, "/%d", n->slot);
+    if (n->key < ITEMS) snprintf(path + at, size - at, "/%d", n->key);
+}
+
+/* What is there and below alone; a claim on what another has may be refused. */
+static void run_part(const int n[6])
+{
+    char path[200];
+    coco_err err = { 0 };
+    int i = n[1] % want.n;
+
+    print_path(&want, want.v[i].component_node, path, sizeof path);
+    if (!*path) strcpy(path, "/");
+    if (update(&(coco_update_opts){ .only = path }, &err) == COCO_ECORRUPT) broken("%s", err.msg);
+    was_disturbed(false);
+}
+
+static void run_drop(void)
+{
+    coco_err err = { 0 };
+
+    drops = true;
+    if (update(NULL, &err) != COCO_OK) broken("%s", err.msg);
+    drops = false;
+    for (int p = 0; p < PLACES; p++)
+        for (int r = 0; r < ROWS; r++)
+            if (real->container[p].there || real->row[p][r].there) broken("place %d is left by a drop", p);
+    old.n = 0;
+    old.lost = 0;
+    old.nothing_holds = false;
+}
+
 static void run(run_kind kind, const int n[6])
 {
+    int place = n[1] % 2 ? n[2] % TABLES : box_of(0, n[2] % (TABLES * BOXES));
+
     model(&want, &now);
-    if (any_number && kind != FULL) kind = PLAIN;
+    if (kind == DROP && n[1] % 4) kind = PLAIN;
+    if (any_number && kind != FULL && kind != LOSE && kind != ALTER) kind = PLAIN;
+    if (kind == LOSE || kind == ALTER) old.lost |= place_bit(place);
     if (kind == PREVIEW) run_preview();
     else if (kind == KILL || kind == KILL_TOO) run_killed(n[1] % 60);
-    else if (kind >= FAIL_ROW) run_failing(kind, n);
+    else if (kind == FAIL_ROW || kind == FAIL_FN || kind == STOP) run_failing(kind, n);
+    else if (kind == ONLY) run_part(n);
+    else if (kind == LOSE) lose(place);
+    else if (kind == ALTER) alter(place, n[3] % 300);
+    else if (kind == DROP) run_drop();
     else run_well(kind);
 }
 
