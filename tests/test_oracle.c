@@ -1,12 +1,14 @@
 /* test_oracle - random programs and random edits against a model of the least to do: after every update that went well
  * the targets are those of a run from nothing, and no function has run more often than it must; whatever was killed,
- * failed or stopped in between.
+ * failed or stopped in between, and also where a part was updated, the lists were followed live while they were edited,
+ * or somebody else deleted or altered a container.
  *
  * A script is a list of lines, edits and runs; it begins with no program at all. What breaks a promise is made smaller,
  * line by line, and printed as programs to read. Undisturbed, what is recorded is the same for any number of threads.
  * SEED=N replays one seed; FROM=N and SEEDS=N are the first and the last that are tried. */
 #include "dump.h"
 #include "oracle_places.h"
+#include "oracle_lists.h"
 #include "sanitized.h"
 
 #include <setjmp.h>
@@ -21,7 +23,6 @@
 
 enum { BROKEN = 78 };
 
-static program now; /* what the functions do */
 static bool reads_in_secret, bumps_itself; /* faults of the program, planted to see that they are found */
 
 /* ---- The functions: each runs its body ---- */
@@ -50,17 +51,9 @@ static coco_status declare(coco_ctx *cx, const statement *s, int x, int acc)
 
 static coco_status mount_items(coco_ctx *cx, const statement *s)
 {
-    coco_value keys[ITEMS], values[ITEMS];
-    coco_source *source;
-    size_t n = 0;
+    coco_source *src = list_source_new(cx, s->which);
 
-    for (int k = 0; k < ITEMS; k++) {
-        if (!now.item[s->which][k].there) continue;
-        keys[n] = coco_int(k);
-        values[n++] = coco_int(now.item[s->which][k].value);
-    }
-    if ((source = coco_source_of(cx, keys, values, n)) != NULL) source->ordered = true;
-    return coco_mount_each(cx, COCO_PATH(coco_int(s->slot)), fns[s->what], source, COCO_NOARGS);
+    return src ? coco_mount_each(cx, COCO_PATH(coco_int(s->slot)), fns[s->what], src, COCO_NOARGS) : COCO_ENOMEM;
 }
 
 static int read_param(coco_ctx *cx, int which)
@@ -148,9 +141,11 @@ static void broken(const char *fmt, ...)
 static char db[64];
 static unsigned threads;
 
+static int failures;
 static void on_event(void *user, const coco_event *e)
 {
-    (void)user, (void)e;
+    (void)user;
+    if (e->kind == COCO_EV_FAILED) __atomic_add_fetch(&failures, 1, __ATOMIC_RELAXED);
     pass_point();
 }
 
@@ -189,7 +184,6 @@ static coco_status check(coco_env *env, coco_err *err)
     return coco_check(env, NULL, &(coco_check_opts){ .same_process = true }, &v, err);
 }
 
-static bool drops;
 static bool any_number; /* of threads: a script is played with each, undisturbed, and … */
 static char *recorded[200]; /* … what the first has left in the database after each update, all others leave */
 static int nrecorded;
@@ -205,8 +199,10 @@ static void keep_or_compare(void)
     nrecorded++;
 }
 
+typedef coco_status act_fn(const coco_update_opts *opts, coco_err *err);
+
 /* The state opens and is sound, before and after. */
-static coco_status update(const coco_update_opts *opts, coco_err *err)
+static coco_status update_by(act_fn *act, const coco_update_opts *opts, coco_err *err)
 {
     coco_env_config env_config = { .db = db, .map_size = (size_t)1 << 22, .setup = setup, .on_event = on_event };
     char text[PARAMS][16];
@@ -226,7 +222,7 @@ static coco_status update(const coco_update_opts *opts, coco_err *err)
     rc = coco_env_open(&env_config, &env, err);
     if (rc == COCO_OK) sound = check(env, err);
     if (rc == COCO_OK) rc = coco_app_open(env, &config, &app, err);
-    if (rc == COCO_OK && sound == COCO_OK) rc = drops ? coco_drop(app, NULL, err) : coco_update(app, opts, NULL, err);
+    if (rc == COCO_OK && sound == COCO_OK) rc = act(opts, err);
     if (app && sound == COCO_OK) sound = check(env, rc == COCO_OK ? err : NULL);
     if (any_number && rc == COCO_OK) keep_or_compare();
     coco_app_close(app);
@@ -236,15 +232,18 @@ static coco_status update(const coco_update_opts *opts, coco_err *err)
     return sound == COCO_OK ? rc : COCO_ECORRUPT;
 }
 
+static coco_status catch_up(const coco_update_opts *opts, coco_err *err) { return coco_update(app, opts, NULL, err); }
+static coco_status update(const coco_update_opts *opts, coco_err *err) { return update_by(catch_up, opts, err); }
+
 /* ---- Runs: lines of a script that aren't edits ---- */
 
 typedef enum run_kind {
-    PLAIN, PLAIN_TOO, FULL, PREVIEW, RECHECK, KILL, KILL_TOO, FAIL_ROW, FAIL_FN, STOP, ONLY, LOSE, ALTER, DROP, RUNS
+    PLAIN, PLAIN_TOO, FULL, PREVIEW, RECHECK, KILL, KILL_TOO, FAIL_ROW, FAIL_FN, STOP, ONLY, LOSE, ALTER, DROP, LIVE, RUNS
 } run_kind;
 static const char *const run_name[RUNS] = {
     "update", "update", "update, all anew", "preview", "update, rechecked", "update, killed", "update, killed",
     "update, a row fails", "update, a function fails", "update, stopped", "update of a part", "a container is deleted",
-    "a container is altered", "drop"
+    "a container is altered", "drop", "live update"
 };
 
 static past old;
@@ -409,19 +408,95 @@ static void run_part(const int n[6])
     was_disturbed(false);
 }
 
+static coco_status drop(const coco_update_opts *opts, coco_err *err)
+{
+    (void)opts;
+    return coco_drop(app, NULL, err);
+}
+
 static void run_drop(void)
 {
     coco_err err = { 0 };
 
-    drops = true;
-    if (update(NULL, &err) != COCO_OK) broken("%s", err.msg);
-    drops = false;
+    if (update_by(drop, NULL, &err) != COCO_OK) broken("%s", err.msg);
     for (int p = 0; p < PLACES; p++)
         for (int r = 0; r < ROWS; r++)
             if (real->container[p].there || real->row[p][r].there) broken("place %d is left by a drop", p);
     old.n = 0;
     old.lost = 0;
     old.nothing_holds = false;
+}
+
+/* Edits an item, or swaps two, while a live update runs, and tells it. An edit that makes no program isn't made. */
+static void edit_live(const line *e)
+{
+    program next = now;
+
+    edit(&next, e);
+    model(&want, &next);
+    if (want.wrong) return;
+    pthread_mutex_lock(&items_lock);
+    memcpy(now.item, next.item, sizeof now.item);
+    pthread_cond_broadcast(&items_edited);
+    pthread_mutex_unlock(&items_lock);
+}
+
+static uint64_t live_seed;
+static int live_below(int n)
+{
+    live_seed = live_seed * 6364136223846793005u + 1442695040888963407u;
+    return (int)((live_seed >> 33) % (uint64_t)n);
+}
+
+/* What each sync promises holds as long as nothing has failed. */
+static coco_status live(const coco_update_opts *opts, coco_err *err)
+{
+    static const edit_kind kinds[] = { ITEM, ITEM_VALUE, SWAP };
+    coco_running *running;
+    coco_status rc = COCO_OK;
+
+    failures = 0;
+    COCO_TRY(coco_update_start(app, opts, &running, err));
+    for (int rounds = 1 + live_below(4); rounds && rc == COCO_OK; rounds--) {
+        if ((rc = coco_sync(app, 60000, err)) == COCO_EDEADLINE) broken("a live update isn't in sync");
+        model(&want, &now);
+        if (rc == COCO_OK && !__atomic_load_n(&failures, __ATOMIC_RELAXED)) expect_targets();
+        for (int n = live_below(4); n && rounds > 1; n--) {
+            line e = { .kind = (int)kinds[live_below(3)] };
+            for (int i = 0; i < 6; i++) e.n[i] = live_below(1000);
+            edit_live(&e);
+        }
+    }
+    model(&want, &now);
+    coco_app_stop(app);
+    return coco_update_wait(running, NULL, err);
+}
+
+/* Killed, with a row that fails, or undisturbed; edits that are made in a process that is killed are as if they had
+ * been taken back. */
+static void run_live(const int n[6])
+{
+    coco_update_opts opts = { .live = true };
+    coco_err err = { 0 };
+    int how = n[4] % 4, status = 0;
+    pid_t pid = 0;
+
+    live_seed = (uint64_t)n[1] * 1000000 + (uint64_t)(n[2] * 1000 + n[3]);
+    if (how == 0) real->die_at = 1 + n[5] % 150;
+    if (how == 1) fault.place = n[1] % PLACES, fault.row = n[2] % 4, fault.times = 1 + n[3] % 3;
+    if (how == 0 && (pid = fork()) != 0) {
+        real->die_at = 0;
+        if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status)) broken("the live update crashed by itself");
+        if (WEXITSTATUS(status) != 0 && WEXITSTATUS(status) != KILLED) broken("it ended with %d", status);
+        was_disturbed(true);
+        return;
+    }
+    coco_status rc = update_by(live, &opts, &err);
+    if (rc == COCO_ECORRUPT) broken("%s", err.msg);
+    if (how == 0) _exit(0);
+    fault.times = 0;
+    if (rc == COCO_OK) expect_targets(), went_well();
+    else was_disturbed(true);
 }
 
 static void run(run_kind kind, const int n[6])
@@ -439,6 +514,7 @@ static void run(run_kind kind, const int n[6])
     else if (kind == LOSE) lose(place);
     else if (kind == ALTER) alter(place, n[3] % 300);
     else if (kind == DROP) run_drop();
+    else if (kind == LIVE) run_live(n);
     else run_well(kind);
 }
 
