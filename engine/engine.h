@@ -1553,6 +1553,7 @@ typedef struct coco__live {
     size_t nqueued;
     uint64_t seq, news, seen;   /* last operation; counts what may matter to the update's thread; that it has seen */
     bool sleeping, ending;
+    bool nested;                /* a part stands, or has stood, below what another mounts */
     uint64_t sync_asked, sync_taken, sync_done; /* tickets */
     size_t nusers;              /* calls of coco_sync inside */
     /* The update's own: */

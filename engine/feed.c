@@ -255,6 +255,31 @@ COCO__IN coco_status coco__op_issue(coco__op *op, bool waits)
     return rc;
 }
 
+/* Does the operation run c, or what c stands below? */
+static bool coco__op_reaches(const coco__op *op, const coco__comp *c)
+{
+    const coco_feed *p = op->part;
+
+    for (; c; c = c->parent)
+        if (p->node->id && c->at.parent == p->node->id &&
+            ((p->src && op->kind == COCO__OP_FULL) || coco_str_equal(c->at.segment, p->src ? op->key : p->segment)))
+            return true;
+    return false;
+}
+
+/* What stands below one that runs anew is mounted by that one, too: the two aren't at work at once, and the first of
+ * them in the queue begins. */
+static bool coco__op_crosses(const coco__op *op)
+{
+    const coco_feed *p = op->part;
+    const coco__live *l = p->live;
+
+    for (int queued = 0; queued < 2; queued++)
+        for (const coco__op *o = queued ? l->queue : l->begun; o && o != op; o = o->next)
+            if (o->part != p && (coco__op_reaches(op, o->part->host) || coco__op_reaches(o, p->host))) return true;
+    return false;
+}
+
 /* May it begin? One at a time of a key; a full pass alone, and what was asked for behind it waits for it. */
 static bool coco__op_may(const coco__op *op)
 {
@@ -262,6 +287,7 @@ static bool coco__op_may(const coco__op *op)
 
     if (p->host->state != COCO__DONE || p->full) return false;
     if (op->kind == COCO__OP_REPORT) return true;
+    if (p->live->nested && coco__op_crosses(op)) return false;
     const coco__op *full = coco__table_get(&p->waiting, "", 0);
     if (op->kind == COCO__OP_FULL) return p->nrunning == 0 && !p->stand;
     return (!full || full->since > op->since) && !coco__table_get(&p->running, op->key.p, op->key.n);

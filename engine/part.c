@@ -83,6 +83,21 @@ static coco_status coco__part_fill(coco_feed *p, const coco_feed *like)
     return p->segment.p && p->at.p ? coco__token_load(p) : COCO_ENOMEM;
 }
 
+/* Is there a part that mounts c? */
+static bool coco__mounts(const coco__live *l, const coco__comp *c)
+{
+    const coco_feed *p;
+    coco__dbkey k;
+
+    coco__place_key(&k, COCO__COMPONENT, &c->at);
+    for (p = coco__table_get(&l->places, k.b, k.n); p; p = p->next_at)
+        if (!p->src) return true;
+    if (!c->parent) return false;
+    coco__place_key(&k, COCO__COMPONENT, &c->parent->at);
+    for (p = coco__table_get(&l->places, k.b, k.n); p && !(p->src && p->node->id == c->at.parent);) p = p->next_at;
+    return p != NULL;
+}
+
 static coco_status coco__part_new(coco_ctx *cx, const coco_feed *like, coco_feed **out)
 {
     coco__run *run = cx->run;
@@ -111,6 +126,8 @@ static coco_status coco__part_new(coco_ctx *cx, const coco_feed *like, coco_feed
         coco__part_free(run, p);
         return coco__say(cx, rc, coco__said(run, rc));
     }
+    for (const coco__comp *c = p->host; c && !run->live->nested; c = c->parent)
+        run->live->nested = coco__mounts(run->live, c);
     p->next = run->live->parts;
     run->live->parts = p;
     *out = p;

@@ -839,6 +839,61 @@ static coco_status tree_plan(coco_ctx *cx)
     return coco_mount_each(cx, COCO_AUTO, &branch, view_of(cx, 0), COCO_ARGS(coco_target_value(tab)));
 }
 
+COCO_FN(doubled, (int, n), .memo = true) { return coco_return(cx, coco_int(2 * n)); }
+COCO_FN(twig, (coco_value, kv, coco_target *, tab))
+{
+    coco_value v;
+
+    COCO_TRY(coco_call(cx, &doubled, COCO_ARGS(coco_at(kv, 1)), &v));
+    return run_row(cx, (int)coco_int_of(coco_at(kv, 0)), (int)coco_int_of(v), tab);
+}
+
+static atomic_int holds_up; /* 1: the branch of item 9 waits; 2: it does */
+
+COCO_FN(bough, (coco_value, kv, coco_target *, tab))
+{
+    int i = (int)coco_int_of(coco_at(kv, 0)), one = 1;
+
+    if (i == 9 && atomic_compare_exchange_strong(&holds_up, &one, 2))
+        while (holds_up == 2) nap(1);
+    if (i == 9) return COCO_OK;
+    return coco_mount_each(cx, COCO_AUTO, &twig, view_of(cx, i), COCO_ARGS(coco_target_value(tab)));
+}
+
+static coco_status bough_plan(coco_ctx *cx)
+{
+    coco_target *tab;
+
+    COCO_TRY(tab_of(cx, &tab));
+    return coco_mount_each(cx, COCO_AUTO, &bough, view_of(cx, 0), COCO_ARGS(coco_target_value(tab)));
+}
+
+/* S8.2: an item and one below it change at the same time: the lower one would be at work twice, from one record. */
+static void item_and_one_below_it_change_at_the_same_time(void **state)
+{
+    (void)state;
+    for (int order = 0; order < 3; order++) {
+        start(bough_plan);
+        set(streams, 1, 1), set(streams + 1, 11, 10 + order), set(streams, 9, 1);
+        go_ready();
+        holds_up = 1;
+        change(streams, 9, 2 + order);
+        UNTIL(holds_up == 2);
+        if (order == 2) fault_on("tab:11", 1, false); /* then it waits for a last try */
+        if (order == 1) change(streams, 1, 2);
+        change(streams + 1, 11, 20 + order);
+        if (order != 1) change(streams, 1, 2);
+        holds_up = 0;
+        in_sync();
+        expect_shelf("shelf:\"tab\" = null", order == 0 ? "tab:11 = 40" : order == 1 ? "tab:11 = 42" : "tab:11 = 44");
+        halt();
+        faults_clear();
+        expect_sound(__FILE__, __LINE__);
+        set(streams, 1, 0), set(streams + 1, 11, 0), set(streams, 9, 0);
+        update(NULL);
+    }
+}
+
 /* S8.1, S3.3 */
 static void source_in_an_item_of_a_source_is_followed(void **state)
 {
@@ -1004,6 +1059,7 @@ RUN_BOTH(TEST(changes_of_a_view_are_followed),
         TEST(sync_ends_with_the_update),
         TEST(guard_that_trips_does_not_end_the_loop),
         TEST(source_in_an_item_of_a_source_is_followed),
+        TEST(item_and_one_below_it_change_at_the_same_time),
         TEST(host_that_fails_is_not_followed),
         TEST(refused_row_is_not_put_into_what_its_container_became),
         TEST(row_declared_into_what_another_makes_anew_in_its_round_fails))

@@ -607,6 +607,16 @@ static bool holds(const line *script, int n, bool aloud)
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+/* What a script said that broke its promise: it may be rare, and never come again. */
+static void print_output(void)
+{
+    char text[1000];
+    FILE *f = fopen(output, "r");
+
+    while (f && fgets(text, sizeof text, f)) print_error("%s", text);
+    if (f) fclose(f);
+}
+
 /* Tries whether a plain update does in place of a disturbed one. */
 static void make_plain(line *script, int n)
 {
@@ -667,6 +677,8 @@ static bool seed_holds(uint64_t seed, int *left)
 
     real->programs++;
     if (holds(script, n, false)) return true;
+    print_error("SEED=%llu said:\n", (unsigned long long)seed);
+    print_output();
     *left = shrink(script, n);
     print_error("SEED=%llu breaks a promise; the least of it that does so, %d lines:\n", (unsigned long long)seed,
                 *left);
