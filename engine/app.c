@@ -42,7 +42,7 @@ static coco_status coco__env_config_take(coco_env *env, const coco_env_config *c
     if (!env->dir) return COCO_ENOMEM;
     slash = strrchr(env->dir, '/');
     env->name = coco__or(config->name, slash && slash[1] ? slash + 1 : env->dir);
-    env->name = coco__arena_copy(&env->arena, env->name, strlen(env->name));
+    env->name = coco__arena_text(&env->arena, env->name);
     if (!env->config.map_size) env->config.map_size = coco__env_number("COCOINDEX_LMDB_MAP_SIZE");
     if (!env->config.log_level && getenv("COCOINDEX_LOG_LEVEL"))
         env->config.log_level = (coco_log_level)(coco__env_number("COCOINDEX_LOG_LEVEL") & 3);
@@ -203,7 +203,7 @@ coco_status coco_app_open(coco_env *env, const coco_app_config *config, coco_app
     if (!app->config.threads) app->config.threads = (unsigned)coco__env_number("COCOINDEX_THREADS");
     coco__arena_init(&app->arena, &env->mem);
     app->nfns = coco__fn_count();
-    app->name = coco__arena_copy(&app->arena, config->name, strlen(config->name));
+    app->name = coco__arena_text(&app->arena, config->name);
     app->counts = coco__zalloc(&env->mem, (app->nfns + 1) * sizeof *app->counts);
     rc = app->name && app->counts ? coco__app_params(app) : COCO_ENOMEM;
     if (rc != COCO_OK) coco__no_memory(err);
@@ -438,7 +438,7 @@ static coco_status coco__result_fill(coco__run *run, coco_result *out)
     out->failed = coco__arena_zalloc(a, (run->nfailed_paths + 1) * sizeof(char *));
     if (!out->failed) return COCO_ENOMEM;
     for (coco__failed_path *p = run->failed; p; p = p->next)
-        if (!(out->failed[i++] = coco__arena_copy(a, p->path, strlen(p->path)))) return COCO_ENOMEM;
+        if (!(out->failed[i++] = coco__arena_text(a, p->path))) return COCO_ENOMEM;
     out->nfailed_paths = i;
     return run->value.kind == COCO_OBJECT ? COCO_OK : coco__value_copy(a, run->value, &out->value);
 }

@@ -532,12 +532,10 @@ COCO__IN void coco__table_clear(coco__table *t)
 }
 
 /* Nothing may be put or removed between two calls. */
-COCO__IN bool coco__table_next(const coco__table *t, size_t *i, coco__slot **slot)
+COCO__IN void *coco__table_next(const coco__table *t, size_t *i)
 {
     while (*i < t->cap && !t->slots[*i].value) ++*i;
-    if (*i >= t->cap) return false;
-    *slot = &t->slots[(*i)++];
-    return true;
+    return *i < t->cap ? t->slots[(*i)++].value : NULL;
 }
 
 /* ---- Set of fingerprints ----

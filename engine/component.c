@@ -410,7 +410,7 @@ static coco_status coco__leftover_entry(void *self, const coco__entry *e)
     coco__leftover *l = self;
 
     if (!l->counting) return coco__declare_gone(l->comp, e, COCO__DEL_CONDEMN);
-    l->states += coco__ekey_space((const uint8_t *)e->ekey.p, e->ekey.n, NULL) >= COCO__S_FIRST_PROVIDER;
+    l->states += coco__space_of(e->ekey, NULL) >= COCO__S_FIRST_PROVIDER;
     return COCO_OK;
 }
 

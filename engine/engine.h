@@ -138,7 +138,7 @@ COCO__IN bool coco__table_put(coco__table *t, const void *key, size_t nkey, void
 /* the value that was there, or NULL */
 COCO__IN void *coco__table_remove(coco__table *t, const void *key, size_t nkey);
 COCO__IN void coco__table_clear(coco__table *t);
-COCO__IN bool coco__table_next(const coco__table *t, size_t *i, coco__slot **slot); /* *i from 0; order is arbitrary */
+COCO__IN void *coco__table_next(const coco__table *t, size_t *i); /* NULL: no more; *i from 0; order is arbitrary */
 
 /* A compact set of 16-byte fingerprints. */
 typedef struct coco__set16 {

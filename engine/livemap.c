@@ -178,10 +178,8 @@ static void coco__map_put(coco__map_entry *e)
 COCO__IN void coco__maps_drop(coco__run *run, const coco__place *owner, uint64_t number)
 {
     for (coco_live_map *map = run->maps; map; map = map->next) {
-        coco__map_entry *gone = NULL;
-        coco__slot *slot;
-        for (size_t i = 0; coco__table_next(&map->entries, &i, &slot);) {
-            coco__map_entry *e = slot->value;
+        coco__map_entry *gone = NULL, *e;
+        for (size_t i = 0; (e = coco__table_next(&map->entries, &i)) != NULL;) {
             if (e->number == number || !coco__place_equal(&e->owner, owner)) continue;
             e->next = gone;
             gone = e;
@@ -226,9 +224,9 @@ COCO__IN void coco__maps_unstage(coco__comp *c)
 COCO__IN void coco__maps_free(coco__run *run)
 {
     for (coco_live_map *m = run->maps, *next; m; m = next) {
-        coco__slot *slot;
+        coco__map_entry *e;
         next = m->next;
-        for (size_t i = 0; coco__table_next(&m->entries, &i, &slot);) coco__entry_free(slot->value);
+        for (size_t i = 0; (e = coco__table_next(&m->entries, &i)) != NULL;) coco__entry_free(e);
         coco__table_free(&m->entries);
         coco__free(run->mem, m->name);
         coco__free(run->mem, m);
@@ -294,13 +292,12 @@ static int coco__map_get(coco_source *src, coco_ctx *cx, coco_value key, coco_va
 static coco_status coco__map_rewind(coco_source *src, coco_ctx *cx)
 {
     coco__map_source *s = src->self;
-    coco__slot *slot;
+    const coco__map_entry *e;
 
     coco__enter(cx->run);
     s->n = s->i = 0;
     s->keys = coco_alloc(cx, (s->map->entries.n + 1) * sizeof *s->keys);
-    for (size_t i = 0; s->keys && coco__table_next(&s->map->entries, &i, &slot);) {
-        const coco__map_entry *e = slot->value;
+    for (size_t i = 0; s->keys && (e = coco__table_next(&s->map->entries, &i)) != NULL;) {
         s->keys[s->n] = coco_copy(cx, e->key);
         if (!s->keys[s->n++].p) break;
     }

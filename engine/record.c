@@ -567,11 +567,11 @@ static coco_status coco__owner_remove(coco__comp *c, const coco__change *ch, con
 /* What a committed change means outside the entry itself: use counts, index, counts of states, providers. */
 COCO__IN coco_status coco__commit_change(coco__comp *c, coco__change *ch, const coco__txn *t, coco__rec *rec)
 {
-    size_t skip;
-    uint64_t space = coco__ekey_space((const uint8_t *)ch->ekey.p, ch->ekey.n, &skip);
+    coco_str key;
+    uint64_t space = coco__space_of(ch->ekey, &key);
 
     if (space == COCO__S_USE && ch->was != (ch->after.p != NULL))
-        return coco__memo_use(t, ch->ekey.p + skip, ch->after.p ? 1 : -1);
+        return coco__memo_use(t, key.p, ch->after.p ? 1 : -1);
     if (space == COCO__S_MEMO) {
         if (ch->record.p) COCO_TRY(coco__memo_set_use(c->run, ch->record, -1));
         return ch->after.p ? coco__memo_set_use(c->run, ch->after, 1) : COCO_OK;

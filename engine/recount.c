@@ -41,10 +41,9 @@ static coco_status coco__result_gone(coco__audit *a, const coco__dbkey *k, coco_
 
 static void coco__results_end(coco__audit *a)
 {
-    coco__slot *slot;
+    const coco__tally *t;
 
-    for (size_t i = 0; coco__table_next(&a->results, &i, &slot);) {
-        const coco__tally *t = slot->value;
+    for (size_t i = 0; (t = coco__table_next(&a->results, &i)) != NULL;) {
         if (t->seen) continue;
         coco__found(a, NULL, "a result belongs to no function memo");
         coco__each_below(a, COCO__RESULT, coco__get_be64(t->key), coco__result_gone);
@@ -92,11 +91,10 @@ static coco_status coco__idle_row(coco__audit *a, const coco__dbkey *k, coco_str
 /* Use counts without a record, and memos that nobody uses and no sweep would find. */
 static void coco__uses_end(coco__audit *a)
 {
-    coco__slot *slot;
+    const coco__tally *t;
     coco__dbkey k;
 
-    for (size_t i = 0; coco__table_next(&a->uses, &i, &slot);) {
-        const coco__tally *t = slot->value;
+    for (size_t i = 0; (t = coco__table_next(&a->uses, &i)) != NULL;) {
         coco__dbkey_raw(&k, t->n ? COCO__MEMO_USES : COCO__MEMO_IDLE, t->key, COCO__FP);
         if (t->n && !t->seen) {
             coco__found(a, NULL, "the use count of a function memo is gone");
@@ -356,7 +354,7 @@ static coco_status coco__check_unknown(coco__audit *a)
 
 static coco_status coco__audit_walk(coco__audit *a)
 {
-    coco__slot *slot;
+    const coco__seen_place *place;
 
     coco__each_of(a, COCO__PROVIDER, coco__provider_row);
     coco__each_of(a, COCO__PROVIDER_ID, coco__provider_id_row);
@@ -375,7 +373,7 @@ static coco_status coco__audit_walk(coco__audit *a)
     coco__each_of(a, COCO__DEPSET, coco__depset_row);
     coco__each_of(a, COCO__DEPSET_FP, coco__depset_fp_row);
     coco__each_of(a, COCO__COUNT_OF, coco__count_row);
-    for (size_t i = 0; coco__table_next(&a->places, &i, &slot);) coco__provider_end(a, slot->value);
+    for (size_t i = 0; (place = coco__table_next(&a->places, &i)) != NULL;) coco__provider_end(a, place);
     coco__each_of(a, COCO__TOMBSTONE, coco__tombstone_row);
     coco__each_of(a, COCO__LIVE, coco__live_row);
     coco__check_meta(a);
