@@ -915,8 +915,8 @@ COCO__IN coco_status coco__stored_result(coco_ctx *cx, coco_str stored, coco_val
 COCO__IN coco_status coco__uses_settle(struct coco__comp *c); /* its function has returned */
 /* of a memo's dependency set */
 COCO__IN coco_status coco__memo_set_use(struct coco__run *run, coco_str value, int delta);
+COCO__IN coco_status coco__result_encode(coco_ctx *frame, coco__buf *b); /* of a function that is memoized */
 /* the transaction is committed: they are found in the store now */
-COCO__IN coco_status coco__result_encode(coco_ctx *frame, coco__buf *b); /* the frame's, which is memoized */
 COCO__IN void coco__memos_written(struct coco__run *run);
 COCO__IN coco_status coco__memos_write(struct coco__run *run, const coco__txn *t);
 /* Behind the commits of the same transaction: lists those written in it that no component lists. */
