@@ -548,7 +548,8 @@ static void coco__view_encode(const coco__view *v, size_t from, size_t to, coco_
 {
     coco_str before = { 0 };
 
-    for (const coco__entry *e = v->entries + from; e < v->entries + to; before = e++->ekey) {
+    for (size_t i = from; i < to; before = v->entries[i++].ekey) {
+        const coco__entry *e = &v->entries[i];
         size_t shared = coco__shared(before, e->ekey);
         coco__buf_varint(out, shared);
         coco__buf_blob(out, e->ekey.p + shared, e->ekey.n - shared);
