@@ -81,7 +81,7 @@ static coco_status list_watch(coco_source *src, coco_feed *feed)
     while (!coco_feed_stopping(feed)) {
         if (list_look(src->self, feed, &was)) continue;
         clock_gettime(CLOCK_REALTIME, &soon);
-        soon.tv_nsec += 10000000;
+        soon.tv_nsec += 1000000;
         if (soon.tv_nsec >= 1000000000) soon.tv_nsec -= 1000000000, soon.tv_sec++;
         pthread_cond_timedwait(&items_edited, &items_lock, &soon);
     }
